@@ -1,0 +1,128 @@
+"""Bytes to messages by the handler's annotation, and results to bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any, is_typeddict
+
+import msgspec
+
+from core_messaging.errors import Undecodable, Unencodable
+
+Decoder = Callable[[bytes | None], Any]
+
+_PLAIN_JSON = (dict, Any, object)
+
+
+def decoder_for(annotation: Any) -> Decoder:
+    """The function that turns a record's value into what *annotation* asks for.
+
+    ``bytes`` and ``str`` are taken as they are; everything else is JSON: ``dict`` (default), a msgspec Struct,
+    a dataclass, a TypedDict, a pydantic model, or any type msgspec knows (``list[int]``, ``X | Y``).
+    ``X | None`` also takes a tombstone (a record without a value). The decoder raises Undecodable.
+    Raises TypeError where nothing can decode to *annotation*.
+    """
+    if annotation is bytes:
+        return _bytes
+    if annotation is str:
+        return _str
+    if _is_pydantic(annotation):
+        return _pydantic(annotation)
+    return _json(dict if annotation in _PLAIN_JSON else annotation)
+
+
+def encode(value: Any) -> bytes:
+    """*value* as bytes: bytes and str as they are, pydantic models and everything else as JSON.
+
+    Raises Unencodable.
+    """
+    if isinstance(value, bytes):
+        return value
+    try:
+        if isinstance(value, str):
+            return value.encode()
+        if _is_pydantic(type(value)):
+            return value.model_dump_json().encode()  # type: ignore[no-any-return] # pydantic may be absent
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise Unencodable(type(value).__name__, str(error)) from error
+
+
+def _bytes(data: bytes | None) -> bytes:
+    if data is None:
+        raise Undecodable("the record has no value (a tombstone), and the handler takes bytes")
+    return data
+
+
+def _str(data: bytes | None) -> str:
+    try:
+        return _bytes(data).decode()
+    except UnicodeDecodeError as error:
+        raise Undecodable(f"the value is not UTF-8: {error}") from error
+
+
+def _json(annotation: Any) -> Decoder:
+    decode = msgspec.json.Decoder(annotation).decode
+    takes_none = _takes_none(annotation)
+
+    def decoder(data: bytes | None) -> Any:
+        if data is None:
+            if takes_none:
+                return None
+            raise Undecodable("the record has no value (a tombstone)")
+        try:
+            return decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Undecodable(_explain(error)) from error
+
+    return decoder
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, msgspec.ValidationError):
+        return f"the JSON has another shape than the handler asks for: {error}"
+    return f"the value is not JSON: {error}"
+
+
+def _takes_none(annotation: Any) -> bool:
+    try:
+        msgspec.convert(None, annotation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _is_pydantic(annotation: Any) -> bool:
+    # A class can only be a pydantic model if somebody has imported pydantic; we do not, for start-up's sake.
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
+
+
+def _pydantic(model: Any) -> Decoder:
+    def decoder(data: bytes | None) -> Any:
+        if data is None:
+            raise Undecodable("the record has no value (a tombstone)")
+        try:
+            return model.model_validate_json(data)
+        except ValueError as error:
+            # errors() names fields and reasons; str(error) would print the message's content into logs.
+            details = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}"
+                for e in error.errors(include_input=False)  # type: ignore[attr-defined] # pydantic's own subclass
+            )
+            raise Undecodable(f"the value is no {model.__name__}: {details}") from error
+
+    return decoder
+
+
+def describes_a_message(annotation: Any) -> bool:
+    """Whether *annotation* can be decoded to at all; used when a worker is defined."""
+    if dataclasses.is_dataclass(annotation) or is_typeddict(annotation):
+        return True
+    try:
+        decoder_for(annotation)
+    except TypeError:
+        return False
+    return True

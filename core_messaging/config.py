@@ -1,0 +1,206 @@
+"""A worker's options, checked whole when the class is made."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from core_messaging.errors import OptionError
+from core_messaging.rules.retry import BACKOFFS, Backoff, RetryPolicy
+
+Ordering = Literal["key", "partition", "none"]
+OnExhausted = Literal["skip", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """Everything the runtime knows about a worker before it runs; what ``get_worker`` returns.
+
+    The fields are the options users write as class attributes or decorator arguments. Times are seconds.
+    ``source`` says where the worker comes from: ``distribution version`` or a file.
+    """
+
+    name: str
+    input_topics: tuple[str, ...]
+    group_id: str
+    output_topic: str | None = None
+    concurrency: int = 1
+    ordering: Ordering = "key"
+    max_retries: int = 3
+    retry_backoff: Backoff | RetryPolicy = "exponential"
+    initial_delay: float = 1.0
+    batch_size: int | None = None
+    batch_timeout: float = 1.0
+    dlq_topic: str | None = None
+    timeout: float | None = None
+    on_exhausted: OnExhausted = "skip"
+    source: str = ""
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """``retry_backoff`` and ``initial_delay`` as one policy."""
+        if isinstance(self.retry_backoff, RetryPolicy):
+            return self.retry_backoff
+        return RetryPolicy(backoff=self.retry_backoff, initial_delay=self.initial_delay)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic the worker needs: input, output and dead-letter queue."""
+        others = (topic for topic in (self.output_topic, self.dlq_topic) if topic)
+        return tuple(dict.fromkeys((*self.input_topics, *others)))
+
+
+# What a user may write. input_topic is a str or list there, input_topics a tuple in the config.
+OPTIONS = frozenset({"input_topic"} | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source"})
+
+# Other systems' names for ours, where a spelling check would not find the way.
+_ALIASES = {
+    "topic": "input_topic",
+    "topics": "input_topic",
+    "queue": "input_topic",
+    "retries": "max_retries",
+    "dead_letter_topic": "dlq_topic",
+    "group": "group_id",
+    "workers": "concurrency",
+    "max_workers": "concurrency",
+}
+
+# A broker's limit: org.apache.kafka.common.internals.Topic, legal characters and MAX_NAME_LENGTH.
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def nearest_option(name: str) -> str | None:
+    """The option somebody who wrote *name* probably meant."""
+    if name in OPTIONS:
+        return None
+    if name in _ALIASES:
+        return _ALIASES[name]
+    found = difflib.get_close_matches(name, sorted(OPTIONS), n=1, cutoff=0.8)
+    return found[0] if found else None
+
+
+def kebab(name: str) -> str:
+    """``EmailWorker`` -> ``email-worker``; ``process_task`` -> ``process-task``."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
+    return split.replace("_", "-").lower()
+
+
+def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerConfig:
+    """Check *options* (as the user wrote them) and return the configuration. Raises OptionError."""
+    given = dict(options)
+    _check_types(name, given)
+    topics = _input_topics(name, given.pop("input_topic"))
+    given.setdefault("group_id", kebab(name))
+    config = WorkerConfig(name=name, input_topics=topics, source=source, **given)
+    config = _with_policy_retries(config, given)
+    _check_numbers(config)
+    _check_batches(config, given)
+    _check_topics(config)
+    return config
+
+
+def _input_topics(name: str, value: object) -> tuple[str, ...]:
+    topics = (value,) if isinstance(value, str) else value
+    if not isinstance(topics, list | tuple) or not topics or not all(isinstance(t, str) for t in topics):
+        raise OptionError(name, f"input_topic = {value!r}", 'write a topic name or a list of them: "emails"')
+    return tuple(topics)
+
+
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "group_id": ((str,), 'a name: "email-sender"'),
+    "output_topic": ((str, type(None)), 'a topic name: "results"'),
+    "dlq_topic": ((str, type(None)), 'a topic name: "tasks-dlq"'),
+    "concurrency": ((int,), "a whole number from 1 up"),
+    "max_retries": ((int,), "a whole number from 0 up"),
+    "batch_size": ((int, type(None)), "a whole number from 1 up"),
+    "batch_timeout": ((int, float), "seconds, more than 0"),
+    "initial_delay": ((int, float), "seconds, 0 or more"),
+    "timeout": ((int, float, type(None)), "seconds, more than 0"),
+    "retry_backoff": ((str, RetryPolicy), f"one of {', '.join(BACKOFFS)}, or a RetryPolicy"),
+    "ordering": ((str,), f"one of {', '.join(get_args(Ordering))}"),
+    "on_exhausted": ((str,), f"one of {', '.join(get_args(OnExhausted))}"),
+}
+
+_CHOICES = {
+    "retry_backoff": BACKOFFS,
+    "ordering": get_args(Ordering),
+    "on_exhausted": get_args(OnExhausted),
+}
+
+
+def _check_types(name: str, given: Mapping[str, Any]) -> None:
+    for option, value in given.items():
+        if option == "input_topic":
+            continue
+        kinds, wanted = _TYPES[option]
+        # True is an int to Python, and never what a person means by concurrency = True.
+        wrong = not isinstance(value, kinds) or isinstance(value, bool)
+        if not wrong and isinstance(value, str) and option in _CHOICES:
+            wrong = value not in _CHOICES[option]
+        if wrong:
+            raise OptionError(name, f"{option} = {value!r}", f"write {wanted}")
+
+
+def _with_policy_retries(config: WorkerConfig, given: Mapping[str, Any]) -> WorkerConfig:
+    """A RetryPolicy may carry max_retries itself; twice and different is a contradiction."""
+    policy = config.retry_backoff
+    if not isinstance(policy, RetryPolicy):
+        return config
+    if "initial_delay" in given:
+        raise OptionError(
+            config.name,
+            f"initial_delay = {config.initial_delay:g} beside a RetryPolicy",
+            f"write RetryPolicy(initial_delay={config.initial_delay:g}, ...) and drop the option",
+        )
+    if policy.max_retries is None:
+        return config
+    if "max_retries" in given and given["max_retries"] != policy.max_retries:
+        raise OptionError(
+            config.name,
+            f"max_retries = {given['max_retries']} but RetryPolicy(max_retries={policy.max_retries})",
+            "say it in one place",
+        )
+    values = {f.name: getattr(config, f.name) for f in fields(config)}
+    return WorkerConfig(**(values | {"max_retries": policy.max_retries}))
+
+
+def _check_numbers(config: WorkerConfig) -> None:
+    least: dict[str, float] = {"concurrency": 1, "max_retries": 0, "batch_size": 1, "initial_delay": 0}
+    for option, bound in least.items():
+        value = getattr(config, option)
+        if value is not None and value < bound:
+            raise OptionError(config.name, f"{option} = {value}", f"write {_TYPES[option][1]}")
+    for option in ("batch_timeout", "timeout"):
+        value = getattr(config, option)
+        if value is not None and not value > 0:
+            raise OptionError(config.name, f"{option} = {value}", f"write {_TYPES[option][1]}")
+
+
+def _check_batches(config: WorkerConfig, given: Mapping[str, Any]) -> None:
+    if "batch_timeout" in given and config.batch_size is None:
+        raise OptionError(
+            config.name,
+            f"batch_timeout = {config.batch_timeout:g} without batch_size",
+            "add batch_size, or drop batch_timeout (timeout is what limits one attempt)",
+        )
+
+
+def _check_topics(config: WorkerConfig) -> None:
+    for topic in config.topics:
+        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+            raise OptionError(
+                config.name,
+                f"{topic!r} is no topic name",
+                "use 1 to 249 letters, digits, '.', '_' and '-'",
+            )
+    for option in ("output_topic", "dlq_topic"):
+        topic = getattr(config, option)
+        if topic in config.input_topics:
+            raise OptionError(
+                config.name,
+                f"{option} = {topic!r} is an input topic too, so the worker would feed itself for ever",
+                f"give {option} a topic of its own",
+            )

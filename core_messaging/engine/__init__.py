@@ -1,0 +1,1 @@
+"""The asyncio shell around the rules: fetch, schedule, handle, settle, commit."""

@@ -1,0 +1,273 @@
+"""Every error this project raises, in one tree.
+
+::
+
+    CoreMessagingError
+    ├── ConfigurationError         what the user wrote cannot work
+    │   ├── OptionError            a worker option
+    │   └── KafkaDisabled          kafka_enabled is False
+    ├── DiscoveryError             a worker or package cannot be had
+    │   ├── UnknownWorker
+    │   ├── DuplicateWorker
+    │   ├── BrokenWorker
+    │   └── BrokenPackages
+    ├── BrokerError                what the broker answered
+    │   ├── BrokerUnreachable
+    │   ├── BrokerRefused          authentication, authorization, TLS
+    │   ├── TopicMissing
+    │   ├── PublishFailed          this record was not acknowledged
+    │   ├── RecordRefused          ... and never will be (too large, invalid)
+    │   ├── CommitRefused          the partition belongs to somebody else by now
+    │   └── UnreadableRecords      the client cannot parse what the broker stored
+    ├── MessageError               about one message
+    │   ├── Undecodable
+    │   ├── Unencodable
+    │   ├── AttemptTimeout
+    │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
+    │   └── BatchLengthMismatch
+    └── ShutdownTimeout            something blocked the exit
+
+Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
+:class:`RetryAfter`, :class:`PartialBatchError`.
+
+A constructor takes facts and writes the sentence; the sentence ends with the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class CoreMessagingError(Exception):
+    """Base of all errors of this project; the command line prints it as one line."""
+
+
+class ConfigurationError(CoreMessagingError):
+    """What the user wrote (options, settings, arguments) cannot work."""
+
+
+class OptionError(ConfigurationError):
+    """A worker option is unknown, has a wrong type, or contradicts another one."""
+
+    def __init__(self, worker: str, problem: str, remedy: str) -> None:
+        super().__init__(f"worker {worker}: {problem}; {remedy}")
+        self.worker = worker
+
+
+class KafkaDisabled(ConfigurationError):
+    """Kafka is switched off by settings, and something wanted to connect."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} needs Kafka, but the setting kafka_enabled is False; "
+            "set kafka_enabled = True in your settings or KAFKA_ENABLED=true in the environment"
+        )
+
+
+class DiscoveryError(CoreMessagingError):
+    """A worker or the package that should provide it cannot be had."""
+
+
+class UnknownWorker(DiscoveryError):
+    """No worker has this name."""
+
+    def __init__(self, name: str, nearest: Sequence[str], searched: Sequence[str]) -> None:
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `core kafka workers`"
+        places = ", ".join(searched) or "nothing"
+        super().__init__(f"no worker is named {name!r} (searched: {places}); {hint}")
+        self.name, self.nearest, self.searched = name, tuple(nearest), tuple(searched)
+
+
+class DuplicateWorker(DiscoveryError):
+    """Two places offer a worker under one name."""
+
+    def __init__(self, name: str, offers: Sequence[str]) -> None:
+        choices = " or ".join(f"{offer}:{name}" for offer in offers)
+        super().__init__(
+            f"worker {name!r} is offered by {' and by '.join(offers)}; "
+            f"say which one ({choices}), or uninstall one"
+        )
+        self.name, self.offers = name, tuple(offers)
+
+
+class BrokenWorker(DiscoveryError):
+    """The worker that was asked for cannot be loaded or cannot run."""
+
+    def __init__(self, name: str, source: str, cause: str) -> None:
+        super().__init__(f"worker {name!r} from {source} is broken: {cause}; mend or upgrade {source}")
+        self.name, self.source, self.cause = name, source, cause
+
+
+class BrokenPackages(DiscoveryError):
+    """``--all`` refuses to start while some workers cannot be loaded."""
+
+    def __init__(self, culprits: Mapping[str, str]) -> None:
+        listing = "; ".join(f"{who}: {cause}" for who, cause in culprits.items())
+        super().__init__(
+            f"{len(culprits)} broken: {listing}; nothing was started. "
+            "Mend or uninstall them, or run the healthy workers with --skip-broken"
+        )
+        self.culprits = dict(culprits)
+
+
+class BrokerError(CoreMessagingError):
+    """The broker, or the way to it, said no."""
+
+
+class BrokerUnreachable(BrokerError):
+    """Nothing speaks Kafka at the configured address."""
+
+    def __init__(self, servers: str, cause: str) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {servers} ({cause}); "
+            "start one (`core kafka up` for a try) or set KAFKA_BOOTSTRAP_SERVERS to where yours is"
+        )
+        self.servers = servers
+
+
+class BrokerRefused(BrokerError):
+    """The broker is there and refuses us: credentials, permissions or TLS."""
+
+    def __init__(self, servers: str, cause: str) -> None:
+        super().__init__(
+            f"the Kafka broker at {servers} refuses this client ({cause}); "
+            "check the kafka_security_protocol, kafka_sasl_* and kafka_ssl_* settings and the ACLs"
+        )
+        self.servers = servers
+
+
+class TopicMissing(BrokerError):
+    """Topics that are needed do not exist."""
+
+    def __init__(self, topics: Sequence[str], servers: str) -> None:
+        names = ", ".join(topics)
+        super().__init__(
+            f"topics that do not exist at {servers}: {names}; "
+            "create them, or let `core kafka worker ... --create-topics` do it"
+        )
+        self.topics = tuple(topics)
+
+
+class PublishFailed(BrokerError):
+    """A record was not acknowledged; sending it again may well work."""
+
+    def __init__(self, topic: str, cause: str) -> None:
+        super().__init__(f"publishing to {topic} was not acknowledged: {cause}; send it again")
+        self.topic = topic
+
+
+class RecordRefused(BrokerError):
+    """The broker or client will never take this record, however often it is sent."""
+
+    def __init__(self, topic: str, cause: str) -> None:
+        super().__init__(
+            f"{topic} does not take this record: {cause}; "
+            "make it smaller, or raise max.message.bytes of the topic and kafka_max_request_size"
+        )
+        self.topic = topic
+
+
+class CommitRefused(BrokerError):
+    """The group rebalanced; the offsets belong to another member by now."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"the offsets were not committed: {cause}; "
+            "these messages are delivered again to whoever has the partition now"
+        )
+
+
+class UnreadableRecords(BrokerError):
+    """The client library cannot parse stored bytes; it would fail on them for ever."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"the Kafka client cannot parse what the broker stores: {cause}; "
+            "the partition stands still at this offset. Move the group past it with kafka-consumer-groups "
+            "--reset-offsets once the record is saved"
+        )
+
+
+class MessageError(CoreMessagingError):
+    """About one message, never about the worker."""
+
+
+class Undecodable(MessageError):
+    """The value is not what the handler's annotation asks for; waiting will not help."""
+
+
+class Unencodable(MessageError):
+    """A result or message cannot be turned into bytes."""
+
+    def __init__(self, kind: str, cause: str) -> None:
+        super().__init__(
+            f"a value of type {kind} cannot be published: {cause}; "
+            "return dict, list, str, bytes, a number, a msgspec Struct, a dataclass or a pydantic model"
+        )
+
+
+class AttemptTimeout(MessageError):
+    """One attempt took longer than the worker's ``timeout``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the attempt took longer than timeout = {seconds:g} s; it was cancelled")
+
+
+class HandlerExit(MessageError):
+    """A handler raised what would end the process or its task; it counts as a failure of the message."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"the handler raised {type(error).__name__}({error}); treated as a failed attempt")
+
+
+class BatchLengthMismatch(MessageError):
+    """``process_batch`` did not return one result a message."""
+
+    def __init__(self, messages: int, results: int) -> None:
+        super().__init__(
+            f"process_batch got {messages} messages and returned {results} results; "
+            "return a list with one result a message, or None for no results"
+        )
+
+
+class ShutdownTimeout(CoreMessagingError):
+    """Work was still running when the time for shutting down was over."""
+
+    def __init__(self, seconds: float, blockers: Sequence[str]) -> None:
+        super().__init__(
+            f"still running after shutdown_timeout = {seconds:g} s: {', '.join(blockers)}; "
+            "these messages were not committed and are delivered again at the next start"
+        )
+        self.blockers = tuple(blockers)
+
+
+class Reject(Exception):  # noqa: N818 - an instruction to the runtime, spelled as users read it
+    """Raised by a handler: this message goes to the dead-letter queue at once, without retries."""
+
+
+class RetryAfter(Exception):  # noqa: N818 - as above
+    """Raised by a handler: try this message again after *seconds*, whatever the retry policy says.
+
+    It still counts as one of ``max_retries``.
+    """
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        super().__init__(reason or f"asked to be retried after {seconds:g} s")
+        if seconds < 0:
+            raise ValueError(f"RetryAfter({seconds!r}): seconds must not be negative")
+        self.seconds = seconds
+
+
+class PartialBatchError(Exception):
+    """Raised by ``process_batch``: only the messages at these indices failed, the others are done.
+
+    >>> raise PartialBatchError({3: ValueError("no address")})
+    Traceback (most recent call last):
+    ...
+    core_messaging.errors.PartialBatchError: 1 message of the batch failed: [3]
+    """
+
+    def __init__(self, errors: Mapping[int, BaseException]) -> None:
+        plural = "message" if len(errors) == 1 else "messages"
+        super().__init__(f"{len(errors)} {plural} of the batch failed: {sorted(errors)}")
+        self.errors = dict(errors)

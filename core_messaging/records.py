@@ -1,0 +1,73 @@
+"""Records as Kafka has them: bytes and coordinates. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
+
+
+class Record(Protocol):
+    """A record as fetched. Read-only; the client's own record type satisfies it without a copy."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None:
+        """None for a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be published. The value stays out of the repr: it may hold secrets."""
+
+    topic: str
+    value: bytes | None = field(repr=False)
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    timestamp: int | None = None  # milliseconds since the epoch; None: now
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an acknowledged record was stored."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A group's commit for one partition: the next offset to read, and free text kept with it."""
+
+    offset: int
+    metadata: str = ""

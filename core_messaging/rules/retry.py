@@ -1,0 +1,104 @@
+"""When a failed message is tried again. Pure: no clock, no sleep, no randomness of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never, get_args
+
+from core_messaging.errors import ConfigurationError, Reject, RetryAfter, Undecodable
+
+Backoff = Literal["exponential", "linear", "fixed"]
+BACKOFFS: tuple[str, ...] = get_args(Backoff)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a failed message is tried again.
+
+    Retry *n* (1, 2, ... ``max_retries``) starts this long after the failure:
+
+    - ``"fixed"``: ``initial_delay``
+    - ``"linear"``: ``initial_delay * n``
+    - ``"exponential"``: ``initial_delay * 2 ** n``
+
+    capped by ``max_delay``. Delays are seconds.
+
+    - ``jitter``: share of the delay, 0 to 1, that is taken off at random, so that what failed together
+      does not come back together.
+    - ``retry_on``: only these exceptions are retried. ``give_up_on``: these never are, and win.
+    - ``max_retries=None``: the worker's own ``max_retries`` counts.
+
+    Raises ConfigurationError for values that make no sense.
+    """
+
+    backoff: Backoff = "exponential"
+    initial_delay: float = 1.0
+    max_delay: float = 300.0
+    jitter: float = 0.0
+    max_retries: int | None = None
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
+    give_up_on: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.backoff not in BACKOFFS:
+            raise ConfigurationError(f"backoff = {self.backoff!r} is unknown; use one of {', '.join(BACKOFFS)}")
+        if self.initial_delay < 0 or self.max_delay < 0:
+            raise ConfigurationError("initial_delay and max_delay are seconds and must not be negative")
+        if not 0 <= self.jitter <= 1:
+            raise ConfigurationError(f"jitter = {self.jitter:g} must be a share between 0 and 1")
+        if self.max_retries is not None and self.max_retries < 0:
+            raise ConfigurationError(f"max_retries = {self.max_retries} must not be negative; 0 means no retries")
+
+    def delay(self, retry: int, chance: float = 0.0) -> float:
+        """Seconds to wait before retry number *retry* (1-based); *chance* in [0, 1) feeds the jitter."""
+        match self.backoff:
+            case "fixed":
+                seconds = self.initial_delay
+            case "linear":
+                seconds = self.initial_delay * retry
+            case "exponential":
+                # 2.0 ** 1024 overflows; any cap a person sets is reached long before 2 ** 60.
+                seconds = self.initial_delay * 2.0 ** min(retry, 60)
+            case _:
+                assert_never(self.backoff)
+        return min(seconds, self.max_delay) * (1.0 - self.jitter * chance)
+
+    def retries(self, error: BaseException) -> bool:
+        """Whether this kind of failure is worth another try at all."""
+        return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """The message waits *delay* seconds, then its next attempt starts."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No further attempt: ``on_error``, then the dead-letter queue."""
+
+    reason: str
+
+
+Decision = TryAgain | GiveUp
+
+
+def decide(
+    error: BaseException, attempt: int, max_retries: int, policy: RetryPolicy, chance: float = 0.0
+) -> Decision:
+    """What a failed attempt means. *attempt* is 1-based: the first try is 1, retry n is attempt n + 1."""
+    # What is undecodable today is undecodable tomorrow; waiting only holds up its key.
+    if isinstance(error, Undecodable):
+        return GiveUp("undecodable")
+    if isinstance(error, Reject):
+        return GiveUp("rejected")
+    if attempt > max_retries:
+        return GiveUp("retries exhausted")
+    # The handler knows better than the policy, but not better than max_retries.
+    if isinstance(error, RetryAfter):
+        return TryAgain(error.seconds)
+    if not policy.retries(error):
+        return GiveUp(f"{type(error).__name__} is not retried")
+    return TryAgain(policy.delay(attempt, chance))

@@ -1,0 +1,68 @@
+"""Settings: defaults, then ``.env``, then the environment. Users subclass ``Settings`` in ``src/settings.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the runtime, the producer and the command line need to know. Every field is also an environment
+    variable in upper case (``KAFKA_BOOTSTRAP_SERVERS``). Times are seconds, sizes are bytes.
+
+    >>> class AppSettings(Settings):
+    ...     kafka_bootstrap_servers: str = "broker-1:9092,broker-2:9092"
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", validate_default=True, frozen=True)
+
+    kafka_enabled: bool = True
+    kafka_bootstrap_servers: str = "localhost:9092"
+    kafka_client_id: str = "core-messaging"
+
+    # Security, as librdkafka and the Java client name it.
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    kafka_ssl_password: SecretStr | None = None
+    kafka_ssl_check_hostname: bool = True
+
+    # Membership of consumer groups.
+    kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    kafka_isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    kafka_session_timeout: float = Field(default=45.0, gt=0)
+    kafka_heartbeat_interval: float = Field(default=3.0, gt=0)
+    kafka_rebalance_timeout: float = Field(default=60.0, gt=0)
+    kafka_group_instance_id: str | None = None
+
+    # Topics made by --create-topics.
+    kafka_topic_partitions: int = Field(default=4, ge=1)
+    kafka_topic_replication: int = Field(default=1, ge=1)
+
+    # Publishing.
+    kafka_max_request_size: int = Field(default=1_048_576, ge=1)
+    kafka_compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
+    kafka_linger: float = Field(default=0.0, ge=0)
+    kafka_request_timeout: float = Field(default=40.0, gt=0)
+    kafka_start_timeout: float = Field(default=30.0, gt=0)  # how long a start waits for a broker
+
+    # The engine.
+    commit_interval: float = Field(default=1.0, gt=0)
+    shutdown_timeout: float = Field(default=25.0, gt=0)
+    revoke_timeout: float = Field(default=20.0, gt=0)  # below kafka_rebalance_timeout, or the group goes on without us
+    max_in_flight: int = Field(default=10_000, ge=1)  # messages fetched and not finished, per worker
+    max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    max_partition_in_flight: int = Field(default=5_000, ge=1)
+    max_waiting_retries: int = Field(default=10_000, ge=1)
+    metrics_interval: float = Field(default=10.0, gt=0)
+    handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, per worker process
+
+    # Plugins.
+    core_plugins_disable: tuple[str, ...] = ()
