@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+
+from core_messaging.records import Headers, Record
 
 
 def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
-    """Handed to a handler that names a parameter ``context``.
+    """Handed to a handler (or hook) that names a parameter ``context``.
 
     ``timestamp`` is milliseconds since the epoch, as Kafka has it. ``attempt`` is 1 for the first try.
     ``deadline`` is the event loop's time (seconds) at which ``timeout`` ends this attempt, None without one.
     """
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    attempt: int
-    worker: str
-    deadline: float | None = None
-    _revoked: Callable[[], bool] = field(default=_never, repr=False)
+    # Slots and properties over the record instead of a dataclass: one is made for every message as soon as
+    # one handler or plugin asks for it, and copying ten fields would cost more than the no-op handler itself.
+    __slots__ = ("_record", "_revoked", "attempt", "deadline", "worker")
+
+    def __init__(
+        self,
+        record: Record,
+        worker: str,
+        attempt: int = 1,
+        deadline: float | None = None,
+        revoked: Callable[[], bool] = _never,
+    ) -> None:
+        self._record = record
+        self.worker = worker
+        self.attempt = attempt
+        self.deadline = deadline
+        self._revoked = revoked
+
+    @property
+    def topic(self) -> str:
+        return self._record.topic
+
+    @property
+    def partition(self) -> int:
+        return self._record.partition
+
+    @property
+    def offset(self) -> int:
+        return self._record.offset
+
+    @property
+    def timestamp(self) -> int:
+        return self._record.timestamp
+
+    @property
+    def key(self) -> bytes | None:
+        return self._record.key
+
+    @property
+    def headers(self) -> Headers:
+        return self._record.headers
 
     @property
     def revoked(self) -> bool:
@@ -38,3 +69,6 @@ class Context:
     def coordinates(self) -> str:
         """``topic[partition]@offset``: what an operator searches for."""
         return f"{self.topic}[{self.partition}]@{self.offset}"
+
+    def __repr__(self) -> str:
+        return f"<Context {self.coordinates} attempt {self.attempt} of {self.worker}>"
