@@ -37,8 +37,8 @@ class Consumer(Protocol):
         """Join the group. Raises BrokerUnreachable, BrokerRefused."""
         ...
 
-    async def fetch(self, limit: int, timeout: float) -> Mapping[TopicPartition, Sequence[Record]]:
-        """At most *limit* records of partitions that are not paused; waits *timeout* seconds at most.
+    async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
+        """At most *limit* records of partitions that are not paused; waits *wait* seconds at most.
 
         Raises BrokerError when the member is beyond repair: close it and open another one.
         """

@@ -97,7 +97,9 @@ def _takes_none(annotation: Any) -> bool:
 def _is_pydantic(annotation: Any) -> bool:
     # A class can only be a pydantic model if somebody has imported pydantic; we do not, for start-up's sake.
     pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
+    return (
+        pydantic is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
+    )
 
 
 def _pydantic(model: Any) -> Decoder:

@@ -25,6 +25,7 @@
     │   ├── AttemptTimeout
     │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
     │   └── BatchLengthMismatch
+    ├── RetriesExhausted           a worker with on_exhausted = "stop" met its end
     └── ShutdownTimeout            something blocked the exit
 
 Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
@@ -230,6 +231,18 @@ class BatchLengthMismatch(MessageError):
         )
 
 
+class RetriesExhausted(CoreMessagingError):
+    """A message failed for good, there is no dead-letter queue, and ``on_exhausted = "stop"``."""
+
+    def __init__(self, worker: str, coordinates: str, error: BaseException) -> None:
+        super().__init__(
+            f"worker {worker} stopped: {coordinates} failed for good ({type(error).__name__}: {error}) and "
+            'on_exhausted = "stop". The message is not committed and comes first at the next start; '
+            "mend the handler, or give the worker a dlq_topic"
+        )
+        self.coordinates = coordinates
+
+
 class ShutdownTimeout(CoreMessagingError):
     """Work was still running when the time for shutting down was over."""
 
@@ -241,11 +254,11 @@ class ShutdownTimeout(CoreMessagingError):
         self.blockers = tuple(blockers)
 
 
-class Reject(Exception):  # noqa: N818 - an instruction to the runtime, spelled as users read it
+class Reject(Exception):
     """Raised by a handler: this message goes to the dead-letter queue at once, without retries."""
 
 
-class RetryAfter(Exception):  # noqa: N818 - as above
+class RetryAfter(Exception):
     """Raised by a handler: try this message again after *seconds*, whatever the retry policy says.
 
     It still counts as one of ``max_retries``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 # Called with keyword facts; never raises. Returns None when everybody was told at once, or an awaitable when
 # an implementation is async: the fast path of plain implementations makes no coroutine.
@@ -40,3 +40,19 @@ class Observers:
 
 
 NOBODY = Observers()
+
+
+class ObserverSource(Protocol):
+    """Where observers come from: the plugin manager, or a test."""
+
+    def observers(self) -> Observers: ...
+    async def close(self) -> None:
+        """No event is told after this. Called once, when all workers have stopped."""
+        ...
+
+
+async def tell(told: Tell, **facts: Any) -> None:
+    """Tell *told* and wait where an implementation is async."""
+    pending = told(**facts)
+    if pending is not None:
+        await pending

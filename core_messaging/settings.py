@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     # The engine.
     commit_interval: float = Field(default=1.0, gt=0)
     shutdown_timeout: float = Field(default=25.0, gt=0)
-    revoke_timeout: float = Field(default=20.0, gt=0)  # below kafka_rebalance_timeout, or the group goes on without us
+    revoke_timeout: float = Field(
+        default=20.0, gt=0
+    )  # below kafka_rebalance_timeout, or the group goes on without us
     max_in_flight: int = Field(default=10_000, ge=1)  # messages fetched and not finished, per worker
     max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
     max_partition_in_flight: int = Field(default=5_000, ge=1)

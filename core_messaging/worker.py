@@ -55,7 +55,9 @@ def config_of(worker: type[Worker]) -> WorkerConfig:
     """The configuration of a worker class. Raises OptionError for a base class."""
     config = worker.__core_config__
     if config is None:
-        raise OptionError(worker.__name__, "it has no input_topic", 'write input_topic = "tasks" in the class')
+        raise OptionError(
+            worker.__name__, "it has no input_topic", 'write input_topic = "tasks" in the class'
+        )
     return config
 
 
@@ -155,7 +157,9 @@ def _source_of(cls: type[Worker]) -> str:
 def _refuse_misspelled(cls: type[Worker]) -> None:
     """A class attribute that nearly is an option was meant to be one; silence would run with the default."""
     for attribute, value in cls.__dict__.items():
-        if attribute.startswith("_") or isinstance(value, types.FunctionType | staticmethod | classmethod | property):
+        if attribute.startswith("_") or isinstance(
+            value, types.FunctionType | staticmethod | classmethod | property
+        ):
             continue
         nearest = nearest_option(attribute)
         if nearest is not None:
@@ -174,7 +178,9 @@ def _check_handler(cls: type[Worker]) -> None:
         function = getattr(function, "__func__", function)
         parameters = [name for name in inspect.signature(function).parameters if name != "self"]
         if not parameters:
-            raise OptionError(cls.__name__, f"{method} takes no message", f"write {method}(self, message): it gets {wants}")
+            raise OptionError(
+                cls.__name__, f"{method} takes no message", f"write {method}(self, message): it gets {wants}"
+            )
     _check_annotation(cls)
 
 

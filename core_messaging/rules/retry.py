@@ -41,13 +41,17 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.backoff not in BACKOFFS:
-            raise ConfigurationError(f"backoff = {self.backoff!r} is unknown; use one of {', '.join(BACKOFFS)}")
+            raise ConfigurationError(
+                f"backoff = {self.backoff!r} is unknown; use one of {', '.join(BACKOFFS)}"
+            )
         if self.initial_delay < 0 or self.max_delay < 0:
             raise ConfigurationError("initial_delay and max_delay are seconds and must not be negative")
         if not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"jitter = {self.jitter:g} must be a share between 0 and 1")
         if self.max_retries is not None and self.max_retries < 0:
-            raise ConfigurationError(f"max_retries = {self.max_retries} must not be negative; 0 means no retries")
+            raise ConfigurationError(
+                f"max_retries = {self.max_retries} must not be negative; 0 means no retries"
+            )
 
     def delay(self, retry: int, chance: float = 0.0) -> float:
         """Seconds to wait before retry number *retry* (1-based); *chance* in [0, 1) feeds the jitter."""

@@ -1,0 +1,266 @@
+"""One worker at work: records in, one verdict a record out."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from core_messaging.broker import Broker, Publisher, Subscription
+from core_messaging.config import WorkerConfig
+from core_messaging.engine.committing import Committer
+from core_messaging.engine.handler import Handler
+from core_messaging.engine.parts import Parts
+from core_messaging.engine.roster import Roster
+from core_messaging.engine.running import Runners
+from core_messaging.engine.session import Session
+from core_messaging.engine.settling import Settler
+from core_messaging.engine.slots import Slots
+from core_messaging.engine.state import NEXT, RunState
+from core_messaging.errors import BrokenWorker, BrokerError, ShutdownTimeout
+from core_messaging.observers import NOBODY, Observers, Tell, tell
+from core_messaging.rules.job import Job
+from core_messaging.rules.retry import RetryPolicy
+from core_messaging.rules.schedule import Schedule
+from core_messaging.settings import Settings
+from core_messaging.worker import Worker
+
+logger = logging.getLogger("core_messaging.worker")
+
+REOPEN = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all workers of a process share."""
+
+    broker: Broker
+    publisher: Publisher
+    settings: Settings
+    threads: ThreadPoolExecutor  # for plain def handlers
+    observers: Observers = NOBODY
+
+
+class Engine:
+    """Runs one worker until it is asked to stop or fails.
+
+    ``run`` returns when all is over; ``request_stop`` only says that it should be, from anywhere on the loop,
+    and is safe to repeat.
+    """
+
+    def __init__(self, worker: Worker, config: WorkerConfig, surroundings: Surroundings) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._worker = worker
+        self.config = config
+        self._broker = surroundings.broker
+        self._settings = surroundings.settings
+        self._observers = surroundings.observers
+        self.state = RunState.NEW
+        self._parts = parts = self._make_parts(surroundings)
+        self.counts, self.schedule = parts.counts, parts.schedule
+        self.slots, self.roster = parts.slots, parts.roster
+        self._committer = Committer(config.name, self.counts)
+        self._runners = Runners(parts, Settler(parts))
+        self._session: Session | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._stop = asyncio.Event()
+        self._failure: Exception | None = None
+
+    def _make_parts(self, surroundings: Surroundings) -> Parts:
+        schedule = Schedule(self.config.ordering)
+        return Parts(
+            config=self.config,
+            handler=Handler(self._worker, self.config, surroundings.threads),
+            schedule=schedule,
+            slots=Slots(self.config.concurrency),
+            roster=Roster(schedule),
+            publisher=surroundings.publisher,
+            observers=surroundings.observers,
+            settings=surroundings.settings,
+            loop=self._loop,
+            park=self._park,
+            fail=self._fail,
+        )
+
+    async def run(self) -> None:
+        """Consume until stopped. Raises what made it stop before it was asked to, or ShutdownTimeout."""
+        self._go(RunState.RUNNING)
+        try:
+            await self._set_up()
+            await self._consume()
+        except BaseExceptionGroup as group:
+            raise _only_one(group) from None
+        finally:
+            self._go(RunState.STOPPED)
+            await _maybe_await(self._worker.teardown())
+        if self._failure is not None:
+            raise self._failure
+
+    async def _set_up(self) -> None:
+        try:
+            await _maybe_await(self._worker.setup())
+        except Exception as error:
+            cause = f"setup() raised {type(error).__name__}: {error}"
+            raise BrokenWorker(self.config.name, self.config.source, cause) from error
+
+    def request_stop(self) -> None:
+        """Finish what runs, commit, leave the group."""
+        self._stop.set()
+
+    def running(self) -> list[Job]:
+        """What a shutdown waits for."""
+        return self.slots.busy(lambda _job: True)
+
+    async def _consume(self) -> None:
+        await self._tell(self._observers.on_start)
+        async with asyncio.TaskGroup() as group:
+            fetcher = group.create_task(self._fetch(), name=f"{self.config.name} fetcher")
+            others = self._start_others(group)
+            try:
+                await self._stop.wait()
+                self._go(RunState.DRAINING)
+                fetcher.cancel()
+                await self._drain()
+            finally:
+                for task in (fetcher, *others):
+                    task.cancel()
+        await self._leave()
+
+    def _start_others(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        name = self.config.name
+        committer = group.create_task(self._commit_forever(), name=f"{name} committer")
+        runners = [
+            group.create_task(self._runners.run(slot), name=f"{name} runner {slot}")
+            for slot in range(self.config.concurrency)
+        ]
+        return [committer, *runners]
+
+    async def _drain(self) -> None:
+        """Nothing new starts; what runs has shutdown_timeout seconds."""
+        self.schedule.close()
+        seconds = self._settings.shutdown_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await self.slots.quiet(lambda _job: True)
+        except TimeoutError:
+            blockers = [str(job) for job in self.running()]
+            self._failure = self._failure or ShutdownTimeout(
+                seconds, [f"{self.config.name} on {b}" for b in blockers]
+            )
+
+    async def _leave(self) -> None:
+        """The commit needs a live member, so it comes before leaving the group."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        session = self._session
+        if session is None:
+            return
+        await self._committer.commit(session.consumer, self.roster.assignments)
+        await session.consumer.close()
+        self.roster.fence(self.roster.sources)
+
+    async def _open(self) -> Session:
+        config = self.config
+        subscription = Subscription(config.group_id, config.input_topics, self._settings.kafka_client_id)
+        session = Session(self._parts, self._broker.consumer(subscription), self._committer)
+        try:
+            await session.start()
+        except BaseException:
+            await session.consumer.close()
+            raise
+        return session
+
+    async def _fetch(self) -> None:
+        """Fetch for ever; a member that is beyond repair is replaced, with patience.
+
+        A broker that does not answer at the start is the user's to mend (an error); later it is an outage.
+        """
+        self._session = await self._open()
+        failures = 0
+        while True:
+            try:
+                if self._session is None:
+                    self._session = await self._open()
+                    logger.info("%s is back in its group", self.config.name, extra=self._tag("rejoined"))
+                    failures = 0
+                await self._session.fetch_forever()
+            except BrokerError as error:
+                failures += 1
+                await self._abandon_session(error, failures)
+                await asyncio.sleep(REOPEN.delay(failures))
+
+    async def _abandon_session(self, error: BrokerError, failures: int) -> None:
+        if failures == 1:
+            logger.error(
+                "%s lost its consumer: %s. Work in flight is repeated by whoever gets the partitions; rejoining",
+                self.config.name,
+                error,
+                extra=self._tag("consumer lost"),
+            )
+        self.roster.fence(self.roster.sources)
+        session, self._session = self._session, None
+        if session is not None:
+            await session.consumer.close()
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.commit_interval)
+            session = self._session
+            if session is not None and not session.rebalancing:
+                await self._committer.commit(session.consumer, list(self.roster.assignments))
+
+    def _park(self, job: Job, due: float) -> None:
+        """Put *job* aside until *due*, and see to it that somebody wakes up then."""
+        self.schedule.retry(job, due)
+        if self._alarm is None or due < self._alarm.when():
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        due = self.schedule.next_due
+        self._alarm = None if due is None else self._loop.call_at(due, self._retries_due)
+
+    def _retries_due(self) -> None:
+        # The loop may call a little early (clock resolution); asking for what is due at the alarm's own time
+        # keeps the alarm from ringing twice for one retry.
+        due = self._alarm.when() if self._alarm is not None else 0.0
+        self.slots.wake(self.schedule.release(max(due, self._loop.time())))
+        self._alarm = None
+        self._set_alarm()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self.request_stop()
+
+    def _go(self, state: RunState) -> None:
+        if state not in NEXT[self.state]:
+            raise AssertionError(
+                f"{self.config.name}: {self.state} cannot become {state}; please report this"
+            )
+        self.state = state
+
+    async def _tell(self, told: Tell | None, **facts: Any) -> None:
+        if told is not None:
+            await tell(told, worker=self.config, **facts)
+
+    def _tag(self, action: str) -> dict[str, Any]:
+        return {"worker": self.config.name, "action": action}
+
+
+async def _maybe_await(outcome: object) -> None:
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+def _only_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What the task group wrapped, if it was one thing: people read the cause, not the wrapping."""
+    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
+        inner = group.exceptions[0]
+        if not isinstance(inner, BaseExceptionGroup):
+            return inner
+        group = inner
+    return group

@@ -1,0 +1,137 @@
+"""A worker's methods behind one way of calling them: ``await handler.process(message, context)``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from core_messaging.codecs import Decoder, decoder_for
+from core_messaging.config import WorkerConfig
+from core_messaging.context import Context
+from core_messaging.errors import AttemptTimeout, BrokenWorker
+from core_messaging.worker import Worker, message_type
+
+logger = logging.getLogger(__name__)
+
+Call = Callable[..., Awaitable[Any]]
+
+
+class Handler:
+    """The user's code, bound to one instance and ready to call.
+
+    ``on_success``, ``on_error`` and ``on_undecodable`` are None where the worker does not define them.
+    """
+
+    def __init__(self, worker: Worker, config: WorkerConfig, threads: ThreadPoolExecutor) -> None:
+        self.worker = worker
+        self.config = config
+        self._threads = threads
+        self.decode: Decoder = decoder_for(message_type(type(worker)))
+        self.on_success = self._find("on_success")
+        self.on_error = self._find("on_error")
+        self.on_undecodable = self._find("on_undecodable")
+        self.process = self._find_limited("process")
+        self.process_batch = self._find_limited("process_batch")
+        if self.process is None and self.process_batch is None:
+            raise BrokenWorker(config.name, config.source, "it defines neither process nor process_batch")
+        if self.process is None and config.batch_size is None:
+            raise BrokenWorker(config.name, config.source, "it defines process_batch without a batch_size")
+        methods = ("process", "process_batch", "on_success", "on_error", "on_undecodable")
+        defined = (getattr(worker, method, None) for method in methods)
+        self.wants_context = any(takes_context(method) for method in defined if method is not None)
+
+    def _find(self, method: str) -> Call | None:
+        """*method* as a coroutine function of its facts and then the context; None if it is not defined."""
+        function = getattr(self.worker, method, None)
+        if function is None:
+            return None
+        call = function if inspect.iscoroutinefunction(function) else self._in_thread(function)
+        return _with_context(call) if takes_context(function) else _without_context(call)
+
+    def _in_thread(self, function: Callable[..., Any]) -> Call:
+        async def call(*facts: Any, **named: Any) -> Any:
+            loop = asyncio.get_running_loop()
+            copied = contextvars.copy_context()
+            run = functools.partial(copied.run, _outcome, function, facts, named)
+            raised, value = await loop.run_in_executor(self._threads, run)
+            if raised:
+                raise value
+            # A plain def that returns a coroutine: a decorator that hides an async function.
+            return await value if inspect.isawaitable(value) else value
+
+        return call
+
+    def _find_limited(self, method: str) -> Call | None:
+        """*method* under the worker's ``timeout`` an attempt."""
+        call, seconds = self._find(method), self.config.timeout
+        if call is None or seconds is None:
+            return call
+        if inspect.iscoroutinefunction(getattr(self.worker, method)):
+            return _cancelled_after(seconds, call)
+        return _warned_after(seconds, call, self.config.name)
+
+
+def _cancelled_after(seconds: float, call: Call) -> Call:
+    async def limited(fact: Any, context: Context | None) -> Any:
+        scope = asyncio.timeout(seconds)
+        try:
+            async with scope:
+                return await call(fact, context)
+        except TimeoutError as error:
+            # A TimeoutError of the user's own code is the user's failure, not our limit.
+            if scope.expired():
+                raise AttemptTimeout(seconds) from error
+            raise
+
+    return limited
+
+
+def _warned_after(seconds: float, call: Call, worker: str) -> Call:
+    """A thread cannot be stopped, and a second attempt beside the first would break the order of its key: a
+    plain ``def`` that takes too long is named and waited for. It can look at ``context.deadline`` itself."""
+
+    async def watched(fact: Any, context: Context | None) -> Any:
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(
+            seconds,
+            logger.warning,
+            "%s: a plain def handler runs longer than timeout = %g s; a thread cannot be stopped, "
+            "so its message waits; use async def, or check context.deadline",
+            worker,
+            seconds,
+        )
+        try:
+            return await call(fact, context)
+        finally:
+            alarm.cancel()
+
+    return watched
+
+
+def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[str, Any]) -> tuple[bool, Any]:
+    """Run in a thread. The outcome comes back as a value: a StopIteration set on a future would hang its waiter
+    for ever, and a SystemExit would end the thread of the pool instead of the attempt."""
+    try:
+        return False, function(*facts, **named)
+    except BaseException as error:
+        return True, error
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Whether *function* names a parameter ``context``."""
+    return "context" in inspect.signature(function).parameters
+
+
+def _with_context(call: Call) -> Call:
+    return lambda *facts: call(*facts[:-1], context=facts[-1])
+
+
+def _without_context(call: Call) -> Call:
+    # Not async: the caller awaits the handler's own coroutine, one frame fewer on the hot path.
+    return lambda *facts: call(*facts[:-1])

@@ -1,0 +1,39 @@
+"""What the parts of one running worker share."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from core_messaging.broker import Publisher
+from core_messaging.config import WorkerConfig
+from core_messaging.engine.counts import Counts
+from core_messaging.engine.handler import Handler
+from core_messaging.engine.roster import Roster
+from core_messaging.engine.slots import Slots
+from core_messaging.observers import Observers
+from core_messaging.rules.job import Job
+from core_messaging.rules.schedule import Schedule
+from core_messaging.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Made once by the engine and handed to its collaborators.
+
+    ``park(job, due)`` puts a job aside until the loop's time is *due*; ``fail(error)`` ends the worker.
+    """
+
+    config: WorkerConfig
+    handler: Handler
+    schedule: Schedule
+    slots: Slots
+    roster: Roster
+    publisher: Publisher
+    observers: Observers
+    settings: Settings
+    loop: AbstractEventLoop
+    park: Callable[[Job, float], None]
+    fail: Callable[[Exception], None]
+    counts: Counts = field(default_factory=Counts)

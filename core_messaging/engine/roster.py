@@ -1,0 +1,53 @@
+"""The partitions this member has now: one Assignment each, replaced when it is assigned again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.schedule import Schedule
+
+
+class Roster:
+    """Assignments by partition. Epochs only grow, over all sessions of this worker."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._held: dict[TopicPartition, Assignment] = {}
+        self._epoch = 0
+
+    def assign(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
+        """This member has exactly these partitions from now on."""
+        self._epoch += 1
+        self.fence(self._held.keys())
+        for source, committed in commits.items():
+            # The client's own named tuple equals ours; ours prints as people read it.
+            ours = TopicPartition(*source)
+            self._held[ours] = Assignment(ours, self._epoch, committed)
+
+    def drain(self, sources: Iterable[TopicPartition]) -> list[Assignment]:
+        """Start nothing more in *sources*; what runs there may finish. The assignments concerned."""
+        found = [self._held[source] for source in sources if source in self._held]
+        for assignment in found:
+            if assignment.hold is Hold.OPEN:
+                self._schedule.drain(assignment)
+        return found
+
+    def fence(self, sources: Iterable[TopicPartition]) -> None:
+        """Results of *sources* count for nothing any more."""
+        for source in list(sources):
+            assignment = self._held.pop(source, None)
+            if assignment is not None:
+                self._schedule.fence(assignment)
+
+    def get(self, source: TopicPartition) -> Assignment | None:
+        return self._held.get(source)
+
+    @property
+    def assignments(self) -> Iterable[Assignment]:
+        return self._held.values()
+
+    @property
+    def sources(self) -> tuple[TopicPartition, ...]:
+        return tuple(self._held)

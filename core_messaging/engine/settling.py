@@ -1,0 +1,328 @@
+"""From a handler's outcome to the verdict: done, retry, or dead letter. Every path of a message ends here."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from asyncio import CancelledError, Future
+from typing import Any, cast
+
+from core_messaging.codecs import encode
+from core_messaging.context import Context
+from core_messaging.engine.handler import Call
+from core_messaging.engine.parts import Parts
+from core_messaging.engine.stopping import stopping_us
+from core_messaging.errors import (
+    BrokerError,
+    PublishFailed,
+    RecordRefused,
+    RetriesExhausted,
+    Undecodable,
+    Unencodable,
+)
+from core_messaging.observers import tell
+from core_messaging.records import Outgoing
+from core_messaging.rules.assignment import Hold
+from core_messaging.rules.dead_letter import dead_letter, trace_headers
+from core_messaging.rules.job import Job, Sending
+from core_messaging.rules.retry import GiveUp, RetryPolicy, TryAgain, decide
+from core_messaging.rules.throttle import Throttle
+
+logger = logging.getLogger("core_messaging.worker")
+
+# A broker that does not take a record: ask again soon, then patiently. The message keeps its lane meanwhile.
+PUBLISH_AGAIN = RetryPolicy(backoff="exponential", initial_delay=0.1, max_delay=15.0, jitter=0.2)
+LOG_EVERY = 10.0  # seconds between two lines of one kind
+
+
+class Settler:
+    """Carries out what the rules decide about one worker's messages."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._handler = parts.handler
+        self._config = parts.config
+        self._policy = parts.config.retry_policy
+        self._schedule = parts.schedule
+        self._slots = parts.slots
+        self._publisher = parts.publisher
+        self._observers = parts.observers
+        self._counts = parts.counts
+        self._clock = parts.loop.time
+        self._park = parts.park
+        self._fail = parts.fail
+        self._throttle = Throttle(LOG_EVERY)
+
+    async def succeeded(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
+        """The handler returned *result*."""
+        if result is not None and self._config.output_topic is not None:
+            await self._publish_result(job, message, result, context)
+        else:
+            await self._done(job, message, result, context)
+
+    async def _done(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
+        if job.chunk.assignment.hold is Hold.FENCED:
+            self._counts.dropped += 1
+            return
+        own, told = self._handler.on_success, self._observers.on_success
+        if own is not None:
+            await self._call_own("on_success", own, job, message, result, context)
+        if told is not None:
+            await tell(
+                told,
+                worker=self._config,
+                message=message,
+                result=result,
+                context=context or self.context(job),
+            )
+        self._counts.succeeded += 1
+        self._schedule.finish(job)
+
+    async def failed(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
+        """An attempt raised *error*: another one later, or never."""
+        self._counts.failed += 1
+        decision = decide(error, job.attempt, self._config.max_retries, self._policy, random.random())  # noqa: S311 - jitter, not secrets
+        match decision:
+            case TryAgain(delay):
+                await self._try_again(job, message, error, context, delay)
+            case GiveUp(reason):
+                await self._give_up(job, message, error, context, reason)
+
+    async def _try_again(
+        self, job: Job, message: Any, error: BaseException, context: Context | None, delay: float
+    ) -> None:
+        self._counts.retried += 1
+        if (told := self._observers.on_retry) is not None:
+            facts = {"message": message, "error": error, "context": context or self.context(job)}
+            await tell(told, worker=self._config, delay=delay, **facts)
+        self._log_failure(job, error, delay)
+        job.attempt += 1
+        self._park(job, self._clock() + delay)
+
+    async def undecodable(self, job: Job, error: Undecodable) -> None:
+        """The value is not what the handler takes; no attempt was made and none will be."""
+        self._counts.undecodable += 1
+        own = self._handler.on_undecodable
+        if own is not None:
+            await self._call_own("on_undecodable", own, job, job.record.value, error, self.context(job))
+        await self._bury(job, None, error, None)
+
+    async def _give_up(
+        self, job: Job, message: Any, error: BaseException, context: Context | None, reason: str
+    ) -> None:
+        logger.debug("%s gives up on %s: %s", self._config.name, job, reason)
+        self._counts.exhausted += 1
+        own = self._handler.on_error
+        if own is not None:
+            await self._call_own("on_error", own, job, message, error, context)
+        await self._bury(job, message, error, context)
+
+    async def _bury(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
+        if (told := self._observers.on_error) is not None:
+            facts = {"message": message, "error": error, "context": context or self.context(job)}
+            await tell(told, worker=self._config, **facts)
+        topic = self._config.dlq_topic
+        if topic is None:
+            self._without_dlq(job, error)
+            return
+        outgoing = dead_letter(
+            job.record,
+            topic=topic,
+            worker=self._config.name,
+            group_id=self._config.group_id,
+            attempts=job.attempt,
+            error=error,
+            failed_at=time.time(),
+        )
+        await self._send(job, Sending(outgoing, message, error=error))
+
+    def _without_dlq(self, job: Job, error: BaseException) -> None:
+        config = self._config
+        if config.on_exhausted == "stop":
+            # Not finished: it stays uncommitted, and the next start begins with it.
+            self._fail(RetriesExhausted(config.name, str(job), error))
+            return
+        logger.error(
+            "%s gave up on %s after %d attempts and has no dlq_topic, so the message is skipped: %s: %s",
+            config.name,
+            job,
+            job.attempt,
+            type(error).__name__,
+            error,
+            extra=self._where(job, "skipped"),
+        )
+        self._schedule.finish(job)
+
+    async def _publish_result(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
+        try:
+            value = encode(result)
+        except Unencodable as error:
+            # The handler would return the same again: trying again helps nobody.
+            self._counts.failed += 1
+            await self._give_up(job, message, error, context, "its result cannot be encoded")
+            return
+        record = job.record
+        outgoing = Outgoing(
+            topic=cast("str", self._config.output_topic),
+            value=value,
+            key=record.key,
+            headers=trace_headers(record.headers),
+        )
+        await self._send(job, Sending(outgoing, message, result=result))
+
+    async def _send(self, job: Job, sending: Sending) -> None:
+        job.sending = sending
+        await self.go_on(job, sending)
+
+    async def go_on(self, job: Job, sending: Sending) -> None:
+        """The handler is done; what it led to must be acknowledged. Called again for every step of that.
+
+        The runner does not wait for the broker: the job leaves its slot and comes back with the answer. Only
+        its lane waits, so results of one key are published in the order of their messages.
+        """
+        if job.assignment.hold is Hold.FENCED:
+            self._counts.dropped += 1
+            self._slots.unacked.discard(job)
+            return
+        try:
+            if sending.ack is None:
+                await self._hand_over(job, sending)
+            else:
+                await sending.ack
+                self._slots.unacked.discard(job)
+                await self._acknowledged(job, sending)
+        except BrokerError as error:
+            self._slots.unacked.discard(job)
+            await self._not_acknowledged(job, sending, error)
+        except CancelledError as error:
+            if stopping_us(error):
+                raise
+            # The publisher gave the record up (it was closed under us): not acknowledged, so not done.
+            self._slots.unacked.discard(job)
+            failure = PublishFailed(sending.outgoing.topic, "the producer was closed")
+            await self._not_acknowledged(job, sending, failure)
+
+    async def _hand_over(self, job: Job, sending: Sending) -> None:
+        ack = await self._publisher.publish(sending.outgoing)
+        sending.ack = ack
+        self._slots.unacked.add(job)
+        cast("Future[Any]", ack).add_done_callback(lambda _ack: self._answered(job))
+
+    def _answered(self, job: Job) -> None:
+        self._schedule.resume(job)
+        self._slots.wake(1)
+        if job.assignment.hold is Hold.FENCED:
+            self._slots.unacked.discard(job)
+            self._slots.noticed()
+
+    async def _acknowledged(self, job: Job, sending: Sending) -> None:
+        if sending.error is None:
+            self._counts.published += 1
+            await self._done(job, sending.message, sending.result, None)
+            return
+        self._counts.dead_lettered += 1
+        if (told := self._observers.on_dead_letter) is not None:
+            topic = sending.outgoing.topic
+            await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
+        self._log_dead_letter(job, sending.error)
+        self._schedule.finish(job)
+
+    async def _not_acknowledged(self, job: Job, sending: Sending, error: BrokerError) -> None:
+        sending.ack = None
+        sending.tries += 1
+        if isinstance(error, RecordRefused) and sending.error is None:
+            # A result the broker will never take. The work is done, but its result is lost: not a success.
+            job.sending = None
+            await self._give_up(job, sending.message, error, None, "its result is refused")
+            return
+        delay = PUBLISH_AGAIN.delay(sending.tries, random.random())  # noqa: S311 - jitter, not secrets
+        swallowed = self._throttle.pass_through((sending.outgoing.topic, type(error).__name__), self._clock())
+        if swallowed is not None:
+            logger.error(
+                "%s cannot publish to %s: %s. %s waits with its key and is tried again; nothing is lost",
+                self._config.name,
+                sending.outgoing.topic,
+                error,
+                job,
+                extra=self._where(job, "publish failed"),
+            )
+        self._park(job, self._clock() + delay)
+
+    async def _call_own(
+        self, name: str, own: Call, job: Job, first: Any, second: Any, context: Context | None
+    ) -> None:
+        """The worker's own callback. Its failure is logged and counted; it never changes the verdict."""
+        if context is None and self._handler.wants_context:
+            context = self.context(job)
+        try:
+            await own(first, second, context)
+        except BaseException as error:
+            if stopping_us(error):
+                raise
+            self._counts.hook_errors += 1
+            swallowed = self._throttle.pass_through((name, type(error).__name__), self._clock())
+            if swallowed is not None:
+                logger.exception(
+                    "%s.%s raised for %s; the message's fate is unchanged (%d more like this lately)",
+                    self._config.name,
+                    name,
+                    job,
+                    swallowed,
+                    extra=self._where(job, f"{name} failed"),
+                )
+
+    def context(self, job: Job) -> Context:
+        """What a handler or hook may ask about *job*."""
+        timeout = self._config.timeout
+        deadline = None if timeout is None else self._clock() + timeout
+        assignment = job.chunk.assignment
+        return Context(
+            job.record,
+            self._config.name,
+            job.attempt,
+            deadline,
+            lambda: assignment.hold is not Hold.OPEN,
+        )
+
+    def _where(self, job: Job, action: str) -> dict[str, Any]:
+        source = job.assignment.source
+        return {
+            "worker": self._config.name,
+            "topic": source.topic,
+            "partition": source.partition,
+            "offset": job.record.offset,
+            "action": action,
+        }
+
+    def _log_failure(self, job: Job, error: BaseException, delay: float) -> None:
+        swallowed = self._throttle.pass_through(type(error).__name__, self._clock())
+        if swallowed is None:
+            return
+        logger.warning(
+            "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s (%d more like this lately)",
+            self._config.name,
+            job,
+            job.attempt,
+            self._config.max_retries + 1,
+            delay,
+            type(error).__name__,
+            error,
+            swallowed,
+            extra=self._where(job, "retry"),
+        )
+
+    def _log_dead_letter(self, job: Job, error: BaseException) -> None:
+        swallowed = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
+        if swallowed is None:
+            return
+        logger.warning(
+            "%s dead-lettered %s to %s after %d attempts: %s: %s (%d more like this lately)",
+            self._config.name,
+            job,
+            self._config.dlq_topic,
+            job.attempt,
+            type(error).__name__,
+            error,
+            swallowed,
+            extra=self._where(job, "dead-lettered"),
+        )

@@ -1,0 +1,53 @@
+"""Who runs what: one slot a runner, and the waiters of those that have nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from core_messaging.rules.job import Job
+
+
+class Slots:
+    """The runners' places. ``current[i]`` is what runner *i* holds (a Job or a batch), None while it waits."""
+
+    def __init__(self, count: int) -> None:
+        self.current: list[Any] = [None] * count
+        self.since: list[float] = [0.0] * count
+        self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no slot
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self.watch: asyncio.Event | None = None  # set after every job, while somebody waits for quiet
+
+    async def wait(self) -> None:
+        """Until ``wake``. No job can slip between an empty ``take`` and this: nothing awaits in between."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._idle.append(waiter)
+        await waiter
+
+    def wake(self, count: int) -> None:
+        """Let up to *count* idle runners look for work."""
+        while count > 0 and self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1
+
+    def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
+        """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
+        running = [job for held in self.current if held is not None for job in held.jobs]
+        return [job for job in {*running, *self.unacked} if concerns(job)]
+
+    def noticed(self) -> None:
+        """A job ended: whoever waits for quiet may look again."""
+        if self.watch is not None:
+            self.watch.set()
+
+    async def quiet(self, concerns: Callable[[Job], bool]) -> None:
+        """Until no such job is running or unacknowledged."""
+        while self.busy(concerns):
+            if self.watch is None:
+                self.watch = asyncio.Event()
+            self.watch.clear()
+            await self.watch.wait()

@@ -1,0 +1,55 @@
+"""One message on its way from fetch to commit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable
+from typing import Any
+
+from core_messaging.records import Outgoing, Receipt, Record
+from core_messaging.rules.assignment import Assignment, Chunk
+
+
+class Sending:
+    """What is left to do for a message whose handler is done: its result or its dead letter must be acknowledged.
+
+    ``error`` is None for a result. ``ack`` is set while the broker has the record and has not answered.
+    """
+
+    __slots__ = ("ack", "error", "message", "outgoing", "result", "tries")
+
+    def __init__(
+        self, outgoing: Outgoing, message: Any, result: Any = None, error: BaseException | None = None
+    ) -> None:
+        self.outgoing = outgoing
+        self.message = message
+        self.result = result
+        self.error = error
+        self.ack: Awaitable[Receipt] | None = None
+        self.tries = 0
+
+
+class Job:
+    """A record in its turn. ``lane`` is what later records must wait for; None where nothing waits."""
+
+    __slots__ = ("attempt", "chunk", "index", "lane", "record", "sending")
+
+    def __init__(self, chunk: Chunk, index: int, record: Record, lane: Hashable) -> None:
+        self.chunk = chunk
+        self.index = index
+        self.record = record
+        self.lane = lane
+        self.attempt = 1
+        self.sending: Sending | None = None
+
+    @property
+    def assignment(self) -> Assignment:
+        return self.chunk.assignment
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """A job is the smallest batch."""
+        return (self,)
+
+    def __str__(self) -> str:
+        """``topic[partition]@offset``"""
+        return f"{self.chunk.assignment.source}@{self.record.offset}"

@@ -1,0 +1,183 @@
+"""Which message may start next. Knows no clock (``now`` is an argument), no task and no Kafka."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import cast
+
+from core_messaging.config import Ordering
+from core_messaging.records import Record
+from core_messaging.rules.assignment import Assignment, Chunk, Hold
+from core_messaging.rules.job import Job
+
+_WHOLE_PARTITION = object()
+
+
+def _lane_by_key(record: Record) -> Hashable:
+    return record.key
+
+
+def _lane_by_partition(_record: Record) -> Hashable:
+    return _WHOLE_PARTITION
+
+
+def _no_lane(_record: Record) -> Hashable:
+    return None
+
+
+LANES: dict[Ordering, Callable[[Record], Hashable]] = {
+    "key": _lane_by_key,
+    "partition": _lane_by_partition,
+    "none": _no_lane,
+}
+
+
+class Schedule:
+    """Jobs of all assignments of one worker: fresh, ready, running, waiting behind another, waiting for a retry.
+
+    A lane (a key of a partition, or the whole partition) is busy from the moment its job is taken until that
+    job is finished: while it runs, while it waits for a retry, while its result is being published.
+    """
+
+    def __init__(self, ordering: Ordering) -> None:
+        self._lane_of = LANES[ordering]
+        self._fresh: deque[Chunk] = deque()
+        self._ready: deque[Job] = deque()
+        self._retries: list[tuple[float, int, Job]] = []  # a heap by due time
+        self._sequence = 0  # breaks ties in the heap in the order of arrival
+        self._closed = False
+
+    def deliver(self, assignment: Assignment, records: Sequence[Record]) -> None:
+        """Take in *records* of an open assignment, in delivered order."""
+        if records and assignment.hold is Hold.OPEN and not self._closed:
+            self._fresh.append(assignment.deliver(records))
+
+    def take(self) -> Job | None:
+        """The next job that may run now; its lane is busy until ``finish``. None: nothing may."""
+        if self._ready:
+            return self._ready.popleft()
+        fresh = self._fresh
+        while fresh:
+            chunk = fresh[0]
+            index = chunk.cursor
+            if index == len(chunk.done):
+                fresh.popleft()
+                continue
+            chunk.cursor = index + 1
+            record = chunk.records[index]
+            if record is None:  # finished before this assignment, known from the commit's offset map
+                continue
+            job = Job(chunk, index, record, self._lane_of(record))
+            if job.lane is None or self._enters(job):
+                return job
+        return None
+
+    def _enters(self, job: Job) -> bool:
+        """Whether the job's lane is free; if not, it queues up there."""
+        assignment = job.chunk.assignment
+        busy = assignment.busy
+        if job.lane not in busy:
+            busy[job.lane] = None
+            return True
+        queue = busy[job.lane]
+        if queue is None:
+            queue = busy[job.lane] = deque()
+        queue.append(job)
+        assignment.held += 1
+        return False
+
+    def finish(self, job: Job) -> bool:
+        """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
+        chunk = job.chunk
+        assignment = chunk.assignment
+        if assignment.hold is Hold.FENCED:
+            return False
+        chunk.done[job.index] = 1
+        chunk.records[job.index] = None
+        lane = job.lane
+        if lane is not None:
+            queue = assignment.busy[lane]
+            if queue:
+                self._next_in_lane(assignment, queue)
+            else:
+                del assignment.busy[lane]
+        return True
+
+    def _next_in_lane(self, assignment: Assignment, queue: deque[object]) -> None:
+        follower = cast("Job", queue.popleft())
+        assignment.held -= 1
+        if assignment.hold is Hold.OPEN and not self._closed:
+            self._ready.append(follower)
+
+    def retry(self, job: Job, due: float) -> None:
+        """The job waits until *due*; it holds no slot, only its lane."""
+        if job.assignment.hold is not Hold.OPEN or self._closed:
+            return
+        self._sequence += 1
+        job.assignment.held += 1
+        heapq.heappush(self._retries, (due, self._sequence, job))
+
+    def resume(self, job: Job) -> None:
+        """The job goes on as soon as a slot is free: what it waited for (not time) has come.
+
+        Also in a draining assignment: a result that is acknowledged now may still be committed.
+        """
+        if job.assignment.hold is not Hold.FENCED:
+            self._ready.append(job)
+
+    def release(self, now: float) -> int:
+        """Make the retries due at *now* ready; how many."""
+        released = 0
+        while self._retries and self._retries[0][0] <= now:
+            job = heapq.heappop(self._retries)[2]
+            job.assignment.held -= 1
+            self._ready.append(job)
+            released += 1
+        return released
+
+    @property
+    def next_due(self) -> float | None:
+        """When ``release`` has something to do next."""
+        return self._retries[0][0] if self._retries else None
+
+    def drain(self, assignment: Assignment) -> None:
+        """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
+        assignment.hold = Hold.DRAINING
+        self._drop(lambda job: job.assignment is assignment)
+        self._fresh = deque(chunk for chunk in self._fresh if chunk.assignment is not assignment)
+
+    def fence(self, assignment: Assignment) -> None:
+        """Revoke, second half: results of *assignment* count for nothing from here on."""
+        if assignment.hold is Hold.OPEN:
+            self.drain(assignment)
+        assignment.hold = Hold.FENCED
+        self._ready = deque(job for job in self._ready if job.assignment is not assignment)
+
+    def close(self) -> None:
+        """Shutdown: nothing new starts in any assignment. What the broker gave and did not start is dropped."""
+        self._closed = True
+        self._fresh.clear()
+        self._drop(lambda _job: True)
+
+    def _drop(self, doomed: Callable[[Job], bool]) -> None:
+        # A job whose record is being sent is work that is done: it stays, so that it can be settled.
+        self._ready = deque(job for job in self._ready if job.sending is not None or not doomed(job))
+        kept = []
+        for entry in self._retries:
+            if doomed(entry[2]):
+                entry[2].assignment.held -= 1
+            else:
+                kept.append(entry)
+        heapq.heapify(kept)
+        self._retries = kept
+
+    @property
+    def fresh(self) -> int:
+        """Messages that came and were not looked at yet."""
+        return sum(chunk.untaken for chunk in self._fresh)
+
+    @property
+    def waiting_retries(self) -> int:
+        return len(self._retries)

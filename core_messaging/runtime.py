@@ -1,0 +1,179 @@
+"""Puts the parts together and runs workers until they are asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from core_messaging.broker import Broker, Publisher
+from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.errors import KafkaDisabled, TopicMissing
+from core_messaging.observers import NOBODY, Observers, ObserverSource
+from core_messaging.settings import Settings
+from core_messaging.signals import on_signals
+from core_messaging.worker import Worker, config_of
+
+logger = logging.getLogger("core_messaging.worker")
+
+GRACE = 3.0  # seconds a handler has to end after it was cancelled
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run. ``broker`` None: Kafka at ``settings.kafka_bootstrap_servers``.
+
+    ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
+    ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
+    """
+
+    settings: Settings
+    create_topics: bool = False
+    broker: Broker | None = None
+    plugins: ObserverSource | None = None
+    handle_signals: bool = True
+    degraded: tuple[str, ...] = ()
+    exit_now: Callable[[int], Any] | None = None
+
+
+async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> None:
+    """Run *workers* in this event loop until SIGINT, SIGTERM or a failure; all of them stop together.
+
+    Raises KafkaDisabled, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before anything starts,
+    RetriesExhausted or ShutdownTimeout afterwards.
+    """
+    settings = options.settings
+    if not settings.kafka_enabled:
+        raise KafkaDisabled("running workers")
+    broker = options.broker or _kafka(settings)
+    await _check_topics(workers, broker, options)
+    publisher = broker.publisher()
+    try:
+        await publisher.start()
+        await _Run(workers, broker, publisher, options).run()
+    finally:
+        # The producer goes last: a drained worker may still be dead-lettering.
+        await publisher.close()
+        if options.plugins is not None:
+            await options.plugins.close()
+
+
+def _kafka(settings: Settings) -> Broker:
+    from core_messaging.brokers.kafka import KafkaBroker  # noqa: PLC0415 - aiokafka only where it is used
+
+    return KafkaBroker(settings)
+
+
+async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options: RunOptions) -> None:
+    """A topic that is missing would show up as silence, or as a dead letter that cannot be written."""
+    wanted = tuple(dict.fromkeys(topic for worker in workers for topic in config_of(worker).topics))
+    topics = broker.topics()
+    missing = await topics.missing(wanted)
+    if not missing:
+        return
+    if not options.create_topics:
+        raise TopicMissing(missing, broker.address)
+    settings = options.settings
+    await topics.create(missing, settings.kafka_topic_partitions, settings.kafka_topic_replication)
+    logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
+
+
+class _Run:
+    """All engines of one process."""
+
+    def __init__(
+        self, workers: Sequence[type[Worker]], broker: Broker, publisher: Publisher, options: RunOptions
+    ) -> None:
+        self._options = options
+        self._threads = ThreadPoolExecutor(
+            options.settings.handler_threads, thread_name_prefix="core-handler"
+        )
+        observers: Observers = options.plugins.observers() if options.plugins else NOBODY
+        around = Surroundings(
+            broker=broker,
+            publisher=publisher,
+            settings=options.settings,
+            threads=self._threads,
+            observers=observers,
+        )
+        self.engines = [Engine(worker(), config_of(worker), around) for worker in workers]
+
+    async def run(self) -> None:
+        with self._signals():
+            try:
+                await self._run_all()
+            finally:
+                # Not waited for: a thread that hangs has had its shutdown_timeout already.
+                self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_all(self) -> None:
+        tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            # One that failed takes the others down in order, so that nothing runs half-supervised.
+            self._request_stop()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    def _request_stop(self) -> None:
+        for engine in self.engines:
+            engine.request_stop()
+
+    def _signals(self) -> AbstractContextManager[None]:
+        if not self._options.handle_signals:
+            return nullcontext()
+        return on_signals(self._first_signal, self._second_signal)
+
+    def _first_signal(self, number: signal.Signals) -> None:
+        running = [str(job) for engine in self.engines for job in engine.running()]
+        seconds = self._options.settings.shutdown_timeout
+        waits = f"waiting up to {seconds:g} s for {len(running)} running: {', '.join(running[:5])}"
+        logger.info(
+            "%s: stopping%s. Again to leave at once",
+            number.name,
+            f", {waits}{' ...' if len(running) > 5 else ''}" if running else "",  # noqa: PLR2004
+            extra={"action": "draining"},
+        )
+        self._request_stop()
+        if self._options.exit_now is not None:
+            # A handler that swallows its cancellation cannot be ended from inside the loop.
+            asyncio.get_running_loop().call_later(seconds + GRACE, self._too_late)
+
+    def _too_late(self) -> None:
+        logger.error(
+            "a handler did not end when it was cancelled; leaving without it", extra={"action": "killed"}
+        )
+        self._exit(1)
+
+    def _second_signal(self, number: signal.Signals) -> None:
+        logger.warning(
+            "%s again: leaving at once; what runs is not committed and will be delivered again",
+            number.name,
+            extra={"action": "killed"},
+        )
+        self._exit(128 + number)
+
+    def _exit(self, code: int) -> None:
+        if self._options.exit_now is not None:
+            self._options.exit_now(code)
+        else:
+            for task in asyncio.all_tasks():
+                task.cancel()
+
+
+def leave_at_once(code: int) -> None:
+    """End this process now: no cleanup, no waiting for threads. For ``RunOptions.exit_now``."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
