@@ -11,6 +11,7 @@ from typing import Any
 
 from core_messaging.broker import Broker, Publisher, Subscription
 from core_messaging.config import WorkerConfig
+from core_messaging.engine.batching import BatchRunners
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.handler import Handler
 from core_messaging.engine.parts import Parts
@@ -22,6 +23,7 @@ from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
 from core_messaging.errors import BrokenWorker, BrokerError, ShutdownTimeout
 from core_messaging.observers import NOBODY, Observers, Tell, tell
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.rules.schedule import Schedule
@@ -63,14 +65,15 @@ class Engine:
         self.counts, self.schedule = parts.counts, parts.schedule
         self.slots, self.roster = parts.slots, parts.roster
         self._committer = Committer(config.name, self.counts)
-        self._runners = Runners(parts, Settler(parts))
+        runners = Runners if config.batch_size is None else BatchRunners
+        self._runners = runners(parts, Settler(parts))
         self._session: Session | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
         self._failure: Exception | None = None
 
     def _make_parts(self, surroundings: Surroundings) -> Parts:
-        schedule = Schedule(self.config.ordering)
+        schedule = _schedule_for(self.config)
         return Parts(
             config=self.config,
             handler=Handler(self._worker, self.config, surroundings.threads),
@@ -82,6 +85,7 @@ class Engine:
             settings=surroundings.settings,
             loop=self._loop,
             park=self._park,
+            rearm=self._rearm,
             fail=self._fail,
         )
 
@@ -215,22 +219,27 @@ class Engine:
     def _park(self, job: Job, due: float) -> None:
         """Put *job* aside until *due*, and see to it that somebody wakes up then."""
         self.schedule.retry(job, due)
-        if self._alarm is None or due < self._alarm.when():
-            self._set_alarm()
+        self._rearm()
 
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
+    def _rearm(self) -> None:
+        """See to it that the loop calls when the next retry or batch is due."""
         due = self.schedule.next_due
-        self._alarm = None if due is None else self._loop.call_at(due, self._retries_due)
+        if self._alarm is not None:
+            if self._alarm.when() == due:
+                return
+            self._alarm.cancel()
+        self._alarm = None if due is None else self._loop.call_at(due, self._something_due, due)
 
-    def _retries_due(self) -> None:
-        # The loop may call a little early (clock resolution); asking for what is due at the alarm's own time
-        # keeps the alarm from ringing twice for one retry.
-        due = self._alarm.when() if self._alarm is not None else 0.0
-        self.slots.wake(self.schedule.release(max(due, self._loop.time())))
+    def _something_due(self, due: float) -> None:
+        # The loop may call a little early (clock resolution); what is due at the alarm's own time is due.
+        now = max(due, self._loop.time())
         self._alarm = None
-        self._set_alarm()
+        self.slots.wake(self.schedule.release(now))
+        # A batch that is due but finds no free runner stays due: an alarm for the past would spin the loop.
+        # The runner that becomes free looks by itself.
+        following = self.schedule.next_due
+        if following is not None and following > now:
+            self._rearm()
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error
@@ -249,6 +258,12 @@ class Engine:
 
     def _tag(self, action: str) -> dict[str, Any]:
         return {"worker": self.config.name, "action": action}
+
+
+def _schedule_for(config: WorkerConfig) -> Schedule | BatchSchedule:
+    if config.batch_size is None:
+        return Schedule(config.ordering)
+    return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout)
 
 
 async def _maybe_await(outcome: object) -> None:

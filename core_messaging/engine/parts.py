@@ -13,6 +13,7 @@ from core_messaging.engine.handler import Handler
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.slots import Slots
 from core_messaging.observers import Observers
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
@@ -22,12 +23,13 @@ from core_messaging.settings import Settings
 class Parts:
     """Made once by the engine and handed to its collaborators.
 
-    ``park(job, due)`` puts a job aside until the loop's time is *due*; ``fail(error)`` ends the worker.
+    ``park(job, due)`` puts a job aside until the loop's time is *due*; ``rearm()`` looks at what is due next;
+    ``fail(error)`` ends the worker.
     """
 
     config: WorkerConfig
     handler: Handler
-    schedule: Schedule
+    schedule: Schedule | BatchSchedule
     slots: Slots
     roster: Roster
     publisher: Publisher
@@ -35,5 +37,6 @@ class Parts:
     settings: Settings
     loop: AbstractEventLoop
     park: Callable[[Job, float], None]
+    rearm: Callable[[], None]
     fail: Callable[[Exception], None]
     counts: Counts = field(default_factory=Counts)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.schedule import Schedule
 
 
 class Roster:
     """Assignments by partition. Epochs only grow, over all sessions of this worker."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule | BatchSchedule) -> None:
         self._schedule = schedule
         self._held: dict[TopicPartition, Assignment] = {}
         self._epoch = 0

@@ -12,6 +12,7 @@ from core_messaging.engine.settling import Settler
 from core_messaging.engine.stopping import stopping_us
 from core_messaging.errors import HandlerExit, Undecodable
 from core_messaging.rules.job import Job
+from core_messaging.rules.schedule import Schedule
 
 # Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
 # itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.
@@ -27,7 +28,7 @@ class Runners:
         self._process = process if wrap is None else partial(wrap, process, parts.config)
         self._wants_context = handler.wants_context or wrap is not None
         self._decode = handler.decode
-        self._schedule = parts.schedule
+        self._schedule = cast("Schedule", parts.schedule)
         self._slots = parts.slots
         self._counts = parts.counts
         self._clock = parts.loop.time

@@ -32,6 +32,8 @@ class Session:
         self._roster = parts.roster
         self._slots = parts.slots
         self._committer = committer
+        self._clock = parts.loop.time
+        self._rearm = parts.rearm
         self._counts = parts.counts
         self._limits = _limits(parts.settings)
         self._observers = parts.observers
@@ -60,15 +62,16 @@ class Session:
 
     async def _fetch(self, room: int) -> None:
         fetched = await self.consumer.fetch(room, POLL)
-        count = 0
+        count, now = 0, self._clock()
         for source, records in fetched.items():
             # None: revoked while these were on their way. They are somebody else's now.
             assignment = self._roster.get(source)
             if assignment is not None:
-                self._schedule.deliver(assignment, records)
+                self._schedule.deliver(assignment, records, now)
                 count += len(records)
         self._counts.fetched += count
         self._slots.wake(count)
+        self._rearm()
 
     def _balance(self) -> int:
         """Pause what is full, resume what has room; how many messages may come."""

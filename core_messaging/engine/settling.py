@@ -26,7 +26,7 @@ from core_messaging.records import Outgoing
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.dead_letter import dead_letter, trace_headers
 from core_messaging.rules.job import Job, Sending
-from core_messaging.rules.retry import GiveUp, RetryPolicy, TryAgain, decide
+from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
 from core_messaging.rules.throttle import Throttle
 
 logger = logging.getLogger("core_messaging.worker")
@@ -80,24 +80,28 @@ class Settler:
 
     async def failed(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
         """An attempt raised *error*: another one later, or never."""
-        self._counts.failed += 1
-        decision = decide(error, job.attempt, self._config.max_retries, self._policy, random.random())  # noqa: S311 - jitter, not secrets
-        match decision:
+        match self.decide(job.attempt, error):
             case TryAgain(delay):
-                await self._try_again(job, message, error, context, delay)
+                await self.will_retry(job, message, error, context, delay)
+                self._park(job, self._clock() + delay)
             case GiveUp(reason):
-                await self._give_up(job, message, error, context, reason)
+                await self.give_up(job, message, error, context, reason)
 
-    async def _try_again(
+    def decide(self, attempt: int, error: BaseException) -> Decision:
+        """What the worker's policy says about attempt number *attempt*, which raised *error*."""
+        self._counts.failed += 1
+        return decide(error, attempt, self._config.max_retries, self._policy, random.random())  # noqa: S311 - jitter, not secrets
+
+    async def will_retry(
         self, job: Job, message: Any, error: BaseException, context: Context | None, delay: float
     ) -> None:
+        """Say that another attempt follows in *delay* seconds, and count it."""
         self._counts.retried += 1
         if (told := self._observers.on_retry) is not None:
             facts = {"message": message, "error": error, "context": context or self.context(job)}
             await tell(told, worker=self._config, delay=delay, **facts)
         self._log_failure(job, error, delay)
         job.attempt += 1
-        self._park(job, self._clock() + delay)
 
     async def undecodable(self, job: Job, error: Undecodable) -> None:
         """The value is not what the handler takes; no attempt was made and none will be."""
@@ -107,9 +111,10 @@ class Settler:
             await self._call_own("on_undecodable", own, job, job.record.value, error, self.context(job))
         await self._bury(job, None, error, None)
 
-    async def _give_up(
+    async def give_up(
         self, job: Job, message: Any, error: BaseException, context: Context | None, reason: str
     ) -> None:
+        """No further attempt: ``on_error``, then the dead-letter queue."""
         logger.debug("%s gives up on %s: %s", self._config.name, job, reason)
         self._counts.exhausted += 1
         own = self._handler.on_error
@@ -159,7 +164,7 @@ class Settler:
         except Unencodable as error:
             # The handler would return the same again: trying again helps nobody.
             self._counts.failed += 1
-            await self._give_up(job, message, error, context, "its result cannot be encoded")
+            await self.give_up(job, message, error, context, "its result cannot be encoded")
             return
         record = job.record
         outgoing = Outgoing(
@@ -233,7 +238,7 @@ class Settler:
         if isinstance(error, RecordRefused) and sending.error is None:
             # A result the broker will never take. The work is done, but its result is lost: not a success.
             job.sending = None
-            await self._give_up(job, sending.message, error, None, "its result is refused")
+            await self.give_up(job, sending.message, error, None, "its result is refused")
             return
         delay = PUBLISH_AGAIN.delay(sending.tries, random.random())  # noqa: S311 - jitter, not secrets
         swallowed = self._throttle.pass_through((sending.outgoing.topic, type(error).__name__), self._clock())

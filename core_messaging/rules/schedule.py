@@ -49,7 +49,7 @@ class Schedule:
         self._sequence = 0  # breaks ties in the heap in the order of arrival
         self._closed = False
 
-    def deliver(self, assignment: Assignment, records: Sequence[Record]) -> None:
+    def deliver(self, assignment: Assignment, records: Sequence[Record], _now: float = 0.0) -> None:
         """Take in *records* of an open assignment, in delivered order."""
         if records and assignment.hold is Hold.OPEN and not self._closed:
             self._fresh.append(assignment.deliver(records))

@@ -1,0 +1,229 @@
+"""The loop of workers with a ``batch_size``: take a batch, decode, process it, settle each message."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+from core_messaging.context import Context
+from core_messaging.engine.handler import Call
+from core_messaging.engine.parts import Parts
+from core_messaging.engine.running import TURN, as_failure, as_undecodable
+from core_messaging.engine.settling import Settler
+from core_messaging.engine.stopping import stopping_us
+from core_messaging.errors import BatchLengthMismatch, PartialBatchError
+from core_messaging.rules.batches import Batch, BatchSchedule
+from core_messaging.rules.job import Job
+from core_messaging.rules.retry import GiveUp, TryAgain
+
+
+@dataclass(slots=True)
+class Opened:
+    """A batch with its messages decoded; ``jobs`` are those that could be."""
+
+    batch: Batch
+    jobs: list[Job] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
+    contexts: list[Context] = field(default_factory=list)  # empty unless somebody wants them
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of each message, by its index. ``untried`` did not get their turn and lose no attempt."""
+
+    results: dict[int, Any] = field(default_factory=dict)
+    errors: dict[int, BaseException] = field(default_factory=dict)
+    untried: list[int] = field(default_factory=list)
+
+
+class BatchRunners:
+    """``concurrency`` long-lived coroutines, each with one batch at a time."""
+
+    def __init__(self, parts: Parts, settler: Settler) -> None:
+        handler, wrap = parts.handler, parts.observers.wrap_process
+        whole = handler.process_batch
+        call = partial(whole_batch, whole) if whole is not None else partial(one_by_one, parts)
+        self._call: Call = (
+            call
+            if wrap is None or whole is None
+            else partial(whole_batch, partial(wrap, whole, parts.config))
+        )
+        self._wants_context = handler.wants_context or wrap is not None
+        self._decode = handler.decode
+        self._schedule = cast("BatchSchedule", parts.schedule)
+        self._parts = parts
+        self._settler = settler
+        self._turn_ends = 0.0
+
+    async def run(self, slot: int) -> None:
+        """One runner, for as long as the worker lives."""
+        slots, clock = self._parts.slots, self._parts.loop.time
+        while True:
+            work = self._schedule.take(clock())
+            if work is None:
+                self._parts.rearm()
+                await slots.wait()
+                continue
+            slots.current[slot], slots.since[slot] = work, clock()
+            if isinstance(work, Batch):
+                await self._attempt(work)
+            elif work.sending is not None:
+                await self._settler.go_on(work, work.sending)
+            slots.current[slot] = None
+            slots.noticed()
+            if clock() >= self._turn_ends:
+                await asyncio.sleep(0)
+                self._turn_ends = clock() + TURN
+
+    async def _attempt(self, batch: Batch) -> None:
+        opened = await self._open(batch)
+        if not opened.jobs:
+            return
+        counts, clock = self._parts.counts, self._parts.loop.time
+        counts.started += len(opened.jobs)
+        started = clock()
+        try:
+            outcome: Outcome = await self._call(opened.messages, opened.contexts, opened.jobs)
+        except BaseException as error:
+            if stopping_us(error):
+                raise
+            await self._whole_failed(opened, as_failure(error))
+        else:
+            counts.handled(clock() - started)
+            await self._settle(opened, outcome)
+
+    async def _open(self, batch: Batch) -> Opened:
+        """Decode each message; those that cannot be are settled here and take nobody with them."""
+        opened = Opened(batch)
+        for job in batch.jobs:
+            try:
+                message = self._decode(job.record.value)
+            except Exception as error:
+                await self._settler.undecodable(job, as_undecodable(error))
+            else:
+                opened.jobs.append(job)
+                opened.messages.append(message)
+                if self._wants_context:
+                    opened.contexts.append(self._settler.context(job))
+        return opened
+
+    async def _settle(self, opened: Opened, outcome: Outcome) -> None:
+        for index, result in outcome.results.items():
+            context = opened.contexts[index] if opened.contexts else None
+            await self._settler.succeeded(opened.jobs[index], opened.messages[index], result, context)
+        again = [opened.jobs[index] for index in outcome.untried]
+        delay = 0.0
+        for index, error in outcome.errors.items():
+            wait = await self._failed(opened, index, as_failure(error))
+            if wait is not None:
+                again.append(opened.jobs[index])
+                delay = max(delay, wait)
+        if again:
+            self._again(opened.batch, again, delay)
+
+    async def _failed(self, opened: Opened, index: int, error: BaseException) -> float | None:
+        """Seconds until this message's next attempt; None when it was its last."""
+        job, message = opened.jobs[index], opened.messages[index]
+        context = opened.contexts[index] if opened.contexts else None
+        decision = self._settler.decide(job.attempt, error)
+        match decision:
+            case TryAgain(delay):
+                await self._settler.will_retry(job, message, error, context, delay)
+                return delay
+            case GiveUp(reason):
+                await self._settler.give_up(job, message, error, context, reason)
+                return None
+
+    async def _whole_failed(self, opened: Opened, error: BaseException) -> None:
+        """Retry all by the policy; then halve, so that one bad message never takes the good ones with it."""
+        batch, jobs = opened.batch, opened.jobs
+        if len(jobs) == 1:
+            # Alone at last: its failure is its own. While isolating, it has had its retries already.
+            if batch.isolating:
+                await self._settle_alone(opened, error)
+            else:
+                await self._settle(opened, Outcome(errors={0: error}))
+            return
+        decision = self._settler.decide(batch.attempt, error)
+        if isinstance(decision, TryAgain) and not batch.isolating:
+            for job, message in zip(jobs, opened.messages, strict=True):
+                await self._settler.will_retry(job, message, error, None, decision.delay)
+            self._again(batch, jobs, decision.delay)
+        else:
+            self._schedule.split(batch, jobs)
+            self._parts.slots.wake(1)
+
+    async def _settle_alone(self, opened: Opened, error: BaseException) -> None:
+        self._settler.decide(opened.batch.attempt, error)
+        await self._settler.give_up(
+            opened.jobs[0],
+            opened.messages[0],
+            error,
+            opened.contexts[0] if opened.contexts else None,
+            "alone",
+        )
+
+    def _again(self, batch: Batch, jobs: list[Job], delay: float) -> None:
+        self._schedule.again(batch, jobs, self._parts.loop.time() + delay)
+        self._parts.rearm()
+
+
+async def whole_batch(
+    process_batch: Call, messages: list[Any], contexts: list[Context], jobs: list[Job]
+) -> Outcome:
+    """Call *process_batch*; one result a message, None for no results, or PartialBatchError."""
+    try:
+        results = await process_batch(messages, contexts)
+    except PartialBatchError as error:
+        inside = {index: cause for index, cause in error.errors.items() if 0 <= index < len(jobs)}
+        if not inside:
+            # Indices of no message: which ones failed is unknown, so none may count as done.
+            raise
+        return Outcome({i: None for i in range(len(jobs)) if i not in inside}, inside)
+    if results is None:
+        return Outcome(dict.fromkeys(range(len(jobs))))
+    if len(results) != len(jobs):
+        raise BatchLengthMismatch(len(jobs), len(results))
+    return Outcome(dict(enumerate(results)))
+
+
+async def one_by_one(parts: Parts, messages: list[Any], contexts: list[Context], jobs: list[Job]) -> Outcome:
+    """A worker with a ``batch_size`` and only ``process``: its messages together, in order where order is asked."""
+    outcome = Outcome()
+    lanes: dict[object, list[int]] = {}
+    for index, job in enumerate(jobs):
+        lanes.setdefault(_lane(parts, job, index), []).append(index)
+    wrap = parts.observers.wrap_process
+    process = cast("Call", parts.handler.process)
+    call = process if wrap is None else partial(wrap, process, parts.config)
+    async with asyncio.TaskGroup() as group:
+        for indices in lanes.values():
+            group.create_task(_in_order(call, indices, messages, contexts, outcome))
+    return outcome
+
+
+def _lane(parts: Parts, job: Job, index: int) -> object:
+    match parts.config.ordering:
+        case "partition":
+            return None
+        case "key" if job.record.key is not None:
+            return job.record.key
+        case _:
+            return index
+
+
+async def _in_order(
+    call: Call, indices: list[int], messages: list[Any], contexts: list[Context], outcome: Outcome
+) -> None:
+    """One lane: what comes after a failure has to wait for its retry."""
+    for position, index in enumerate(indices):
+        try:
+            outcome.results[index] = await call(messages[index], contexts[index] if contexts else None)
+        except BaseException as error:
+            if stopping_us(error):
+                raise
+            outcome.errors[index] = error
+            outcome.untried.extend(indices[position + 1 :])
+            return

@@ -1,0 +1,253 @@
+"""Which batch may start next: the same rules as ``schedule``, for workers with a ``batch_size``."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from core_messaging.config import Ordering
+from core_messaging.records import Record
+from core_messaging.rules.assignment import Assignment, Chunk, Hold
+from core_messaging.rules.job import Job
+
+
+class Group:
+    """The messages gathered into one batch, until the last of them is settled.
+
+    The batch may fall apart on the way (retries of a part, halves that look for the bad message); ``queue``
+    holds what of it has to wait for its elder sibling. The partition's order waits for the whole group.
+    """
+
+    __slots__ = ("active", "left", "queue")
+
+    def __init__(self, size: int) -> None:
+        self.left = size  # messages that are not settled
+        self.active = 1  # batches that are neither over nor in the queue
+        self.queue: deque[Batch] = deque()
+
+
+class Batch:
+    """Messages handed to ``process_batch`` together. ``isolating``: retries are over, the bad one is looked for."""
+
+    __slots__ = ("attempt", "group", "isolating", "jobs", "left")
+
+    def __init__(self, jobs: Sequence[Job], group: Group, attempt: int = 1) -> None:
+        self.jobs = jobs
+        self.group = group
+        self.attempt = attempt
+        self.left = len(jobs)
+        self.isolating = False
+        for job in jobs:
+            job.lane = self
+
+    @property
+    def assignment(self) -> Assignment:
+        return self.jobs[0].assignment
+
+
+Work = Job | Batch
+
+
+class _Gathering:
+    """What came of one partition and is in no batch yet."""
+
+    __slots__ = ("assignment", "chunks", "groups")
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self.chunks: deque[tuple[float, Chunk]] = deque()  # (arrived at, chunk)
+        self.groups = 0  # under way
+
+    @property
+    def fresh(self) -> int:
+        return sum(chunk.untaken for _, chunk in self.chunks)
+
+    def gather(self, size: int) -> list[Job]:
+        jobs: list[Job] = []
+        while self.chunks and len(jobs) < size:
+            chunk = self.chunks[0][1]
+            stop = min(len(chunk.done), chunk.cursor + size - len(jobs))
+            for index in range(chunk.cursor, stop):
+                record = chunk.records[index]
+                if record is not None:  # None: finished before this assignment
+                    jobs.append(Job(chunk, index, record, None))
+            chunk.cursor = stop
+            if not chunk.untaken:
+                self.chunks.popleft()
+        return jobs
+
+
+class BatchSchedule:
+    """Batches of one worker. ``size`` messages of one partition, or what came within ``wait`` seconds.
+
+    Under ``ordering`` "key" and "partition" one group of a partition is under way at a time; under "none" any
+    number.
+    """
+
+    def __init__(self, ordering: Ordering, size: int, wait: float) -> None:
+        self._one_at_a_time = ordering != "none"
+        self._size = size
+        self._wait = wait
+        self._gatherings: dict[Assignment, _Gathering] = {}
+        self._ready: deque[Work] = deque()
+        self._retries: list[tuple[float, int, Work]] = []
+        self._sequence = 0
+        self._closed = False
+
+    def deliver(self, assignment: Assignment, records: Sequence[Record], now: float = 0.0) -> None:
+        """Take in *records* of an open assignment, in delivered order."""
+        if not records or assignment.hold is not Hold.OPEN or self._closed:
+            return
+        gathering = self._gatherings.setdefault(assignment, _Gathering(assignment))
+        gathering.chunks.append((now, assignment.deliver(records)))
+
+    def take(self, now: float = 0.0) -> Work | None:
+        """The next batch that may run now, or a message whose record is to be published again."""
+        if self._ready:
+            return self._ready.popleft()
+        for gathering in self._gatherings.values():
+            if self._may_start(gathering, now):
+                jobs = gathering.gather(self._size)
+                if jobs:
+                    gathering.groups += 1
+                    return Batch(jobs, Group(len(jobs)))
+        return None
+
+    def _may_start(self, gathering: _Gathering, now: float) -> bool:
+        if not gathering.chunks or (self._one_at_a_time and gathering.groups):
+            return False
+        return gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait
+
+    def finish(self, job: Job) -> bool:
+        """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
+        assignment = job.assignment
+        if assignment.hold is Hold.FENCED:
+            return False
+        job.chunk.finish(job.index)
+        batch = job.lane
+        assert isinstance(batch, Batch)  # noqa: S101 - for the type checker; gather() sets nothing else
+        batch.left -= 1
+        batch.group.left -= 1
+        if batch.left == 0:
+            self._batch_over(batch.group, assignment)
+        if batch.group.left == 0 and assignment in self._gatherings:
+            self._gatherings[assignment].groups -= 1
+        return True
+
+    def _batch_over(self, group: Group, assignment: Assignment) -> None:
+        group.active -= 1
+        if group.active == 0 and group.queue and self._open(assignment):
+            group.active += 1
+            self._ready.append(group.queue.popleft())
+
+    def retry(self, work: Work, due: float) -> None:
+        """*work* waits until *due*; it holds no slot, only its partition's order."""
+        if not self._open(work.assignment):
+            return
+        self._sequence += 1
+        work.assignment.held += len(work.jobs) if isinstance(work, Batch) else 1
+        heapq.heappush(self._retries, (due, self._sequence, work))
+
+    def again(self, batch: Batch, jobs: Sequence[Job], due: float) -> None:
+        """*jobs* of *batch* failed and are tried again together; the others are settled on their own."""
+        rest = Batch(jobs, batch.group, batch.attempt + 1)
+        rest.isolating = batch.isolating
+        batch.group.active += 1
+        batch.left -= len(jobs)
+        if batch.left == 0:
+            self._batch_over(batch.group, batch.assignment)
+        self.retry(rest, due)
+
+    def split(self, batch: Batch, jobs: Sequence[Job]) -> None:
+        """Look for the bad one among *jobs*, the unsettled ones of *batch*: the halves run one after the other,
+        each once, until it is alone."""
+        middle = len(jobs) // 2
+        second = self._isolating(batch, jobs[middle:])
+        first = self._isolating(batch, jobs[:middle])
+        batch.group.queue.appendleft(second)
+        # The first half takes the place of the batch, which has nothing left of its own.
+        if self._open(batch.assignment):
+            self._ready.append(first)
+
+    def _isolating(self, batch: Batch, jobs: Sequence[Job]) -> Batch:
+        half = Batch(jobs, batch.group, batch.attempt)
+        half.isolating = True
+        return half
+
+    def resume(self, job: Job) -> None:
+        """The job goes on as soon as a slot is free."""
+        if job.assignment.hold is not Hold.FENCED:
+            self._ready.append(job)
+
+    def release(self, now: float) -> int:
+        """Make the retries due at *now* ready; how many runners may find something to do."""
+        released = 0
+        while self._retries and self._retries[0][0] <= now:
+            work = heapq.heappop(self._retries)[2]
+            self._unhold(work)
+            self._ready.append(work)
+            released += 1
+        full = sum(1 for gathering in self._gatherings.values() if self._may_start(gathering, now))
+        return released + full
+
+    @property
+    def next_due(self) -> float | None:
+        """When ``release`` has something to do next: a retry, or a batch that has waited long enough."""
+        times = [self._retries[0][0]] if self._retries else []
+        times += [
+            gathering.chunks[0][0] + self._wait
+            for gathering in self._gatherings.values()
+            if gathering.chunks and not (self._one_at_a_time and gathering.groups)
+        ]
+        return min(times, default=None)
+
+    def drain(self, assignment: Assignment) -> None:
+        """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
+        assignment.hold = Hold.DRAINING
+        self._drop(lambda work: work.assignment is assignment)
+        self._gatherings.pop(assignment, None)
+
+    def fence(self, assignment: Assignment) -> None:
+        """Revoke, second half: results of *assignment* count for nothing from here on."""
+        if assignment.hold is Hold.OPEN:
+            self.drain(assignment)
+        assignment.hold = Hold.FENCED
+        self._ready = deque(work for work in self._ready if work.assignment is not assignment)
+
+    def close(self) -> None:
+        """Shutdown: nothing new starts in any assignment."""
+        self._closed = True
+        self._gatherings.clear()
+        self._drop(lambda _work: True)
+
+    def _drop(self, doomed: Callable[[Work], bool]) -> None:
+        # A job whose record is being sent is work that is done: it stays, so that it can be settled.
+        self._ready = deque(work for work in self._ready if _is_sending(work) or not doomed(work))
+        kept = []
+        for entry in self._retries:
+            if doomed(entry[2]):
+                self._unhold(entry[2])
+            else:
+                kept.append(entry)
+        heapq.heapify(kept)
+        self._retries = kept
+
+    def _unhold(self, work: Work) -> None:
+        work.assignment.held -= len(work.jobs) if isinstance(work, Batch) else 1
+
+    def _open(self, assignment: Assignment) -> bool:
+        return assignment.hold is Hold.OPEN and not self._closed
+
+    @property
+    def fresh(self) -> int:
+        """Messages that came and are in no batch yet."""
+        return sum(gathering.fresh for gathering in self._gatherings.values())
+
+    @property
+    def waiting_retries(self) -> int:
+        return sum(len(work.jobs) for _, _, work in self._retries)
+
+
+def _is_sending(work: Work) -> bool:
+    return isinstance(work, Job) and work.sending is not None
