@@ -26,6 +26,12 @@
     │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
     │   └── BatchLengthMismatch
     ├── RetriesExhausted           a worker with on_exhausted = "stop" met its end
+    ├── LocalBrokerError           a broker to try things on cannot be had
+    │   ├── ToolMissing            Java, Maven or an extra is not installed
+    │   ├── DownloadFailed
+    │   ├── PortInUse
+    │   ├── ForeignFolder          a folder somebody else made
+    │   └── BrokerStartFailed
     └── ShutdownTimeout            something blocked the exit
 
 Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
@@ -241,6 +247,57 @@ class RetriesExhausted(CoreMessagingError):
             "mend the handler, or give the worker a dlq_topic"
         )
         self.coordinates = coordinates
+
+
+class LocalBrokerError(CoreMessagingError):
+    """The broker that this project starts itself, for a try or for tests, cannot be had."""
+
+
+class ToolMissing(LocalBrokerError):
+    """A program or package that the broker needs is not installed."""
+
+    def __init__(self, what: str, missing: str, remedy: str) -> None:
+        super().__init__(f"{what} needs {missing}, which is not there; {remedy}")
+        self.missing = missing
+
+
+class DownloadFailed(LocalBrokerError):
+    """The broker's own files could not be fetched."""
+
+    def __init__(self, what: str, cause: str, variable: str) -> None:
+        super().__init__(
+            f"{what} could not be fetched by Maven: {cause}; "
+            f"check the connection and Maven's settings, or let {variable} name a folder that has its jar files"
+        )
+
+
+class PortInUse(LocalBrokerError):
+    """Somebody else listens on the port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"port {port} of 127.0.0.1 is in use; stop what listens there, choose another one with --port, "
+            "or take any free one with --port 0"
+        )
+        self.port = port
+
+
+class ForeignFolder(LocalBrokerError):
+    """A folder that was not made by this project is neither used nor wiped by it."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"{folder} is not empty and was not made by `core kafka up`, so it is left as it is; "
+            "name another folder with --data"
+        )
+
+
+class BrokerStartFailed(LocalBrokerError):
+    """The broker process was started and did not become ready."""
+
+    def __init__(self, what: str, cause: str, log: str) -> None:
+        super().__init__(f"{what} did not start: {cause}; its log is {log}")
+        self.log = log
 
 
 class ShutdownTimeout(CoreMessagingError):

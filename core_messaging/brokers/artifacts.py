@@ -1,0 +1,144 @@
+"""Apache Kafka's jar files and the Java that runs them.
+
+The files come from Maven's repositories through Maven itself, so that a company's mirror and its credentials
+in ``settings.xml`` count here too. They are fetched once and kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from core_messaging.errors import DownloadFailed, ToolMissing
+
+KAFKA_VERSION = "4.3.1"
+FOLDER_VARIABLE = "CORE_KAFKA_FOLDER"
+
+_WHAT = f"Apache Kafka {KAFKA_VERSION}"
+_FETCH_TIMEOUT = 600.0
+
+# log4j's binding is Kafka's choice at run time, not a dependency of its jar: without it there is no log.
+_POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>core-messaging</groupId>
+  <artifactId>apache-kafka</artifactId>
+  <version>{KAFKA_VERSION}</version>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId>
+      <version>{KAFKA_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId>
+      <artifactId>log4j-slf4j-impl</artifactId>
+      <version>2.25.4</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+
+def java() -> str:
+    """The path of ``java``: that of JAVA_HOME, else the one in PATH. Raises ToolMissing."""
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
+    found = found or shutil.which("java")
+    if found is None:
+        raise ToolMissing(_WHAT, "Java 17 or newer", "install a JDK or JRE and have `java` in PATH")
+    return found
+
+
+def kafka_folder() -> Path:
+    """Where the jar files are or will be: CORE_KAFKA_FOLDER, else ``~/.cache/core-messaging/kafka-VERSION``."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "core-messaging" / f"kafka-{KAFKA_VERSION}"
+
+
+def kafka_jars() -> Path:
+    """The folder with Apache Kafka's jar files, fetched (about 44 MB) if they are not there yet.
+
+    Raises ToolMissing without Maven, DownloadFailed where Maven fails.
+    """
+    folder = kafka_folder()
+    if not folder.is_dir():
+        _fetch_into(folder)
+    return folder
+
+
+def absent() -> str | None:
+    """What is missing for running Apache Kafka here, in one line; None where nothing is.
+
+    Fetches nothing: a failing download shows itself later.
+    """
+    try:
+        java()
+        if not kafka_folder().is_dir():
+            _maven()
+    except ToolMissing as error:
+        return str(error)
+    return None
+
+
+def _maven() -> str:
+    found = shutil.which("mvn")
+    if found is None:
+        raise ToolMissing(
+            _WHAT,
+            "Maven",
+            f"install it (`mvn` in PATH), or let {FOLDER_VARIABLE} name a folder with Kafka's jar files",
+        )
+    return found
+
+
+def _fetch_into(folder: Path) -> None:
+    """All or nothing, also with two processes at it: each fetches beside the folder, the first rename wins."""
+    maven = _maven()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as temporary:
+        _run_maven(maven, Path(temporary))
+        try:
+            (Path(temporary) / "jars").rename(folder)
+        except OSError:
+            # A folder with files in it is not replaced. The other process has fetched the same files.
+            if not folder.is_dir():
+                raise
+
+
+def _run_maven(maven: str, work: Path) -> None:
+    (work / "pom.xml").write_text(_POM)
+    command = [
+        maven,
+        "-q",
+        "-B",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+        "-DoutputDirectory=jars",
+    ]
+    try:
+        # No shell, and every argument is from this module.
+        done = subprocess.run(  # noqa: S603
+            command,
+            cwd=work,
+            capture_output=True,
+            text=True,
+            timeout=_FETCH_TIMEOUT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DownloadFailed(_WHAT, f"nothing came of it in {_FETCH_TIMEOUT:g} s", FOLDER_VARIABLE) from error
+    if done.returncode != 0:
+        raise DownloadFailed(_WHAT, _first_error(done.stdout + done.stderr), FOLDER_VARIABLE)
+
+
+def _first_error(output: str) -> str:
+    errors = [line.removeprefix("[ERROR]").strip() for line in output.splitlines() if "[ERROR]" in line]
+    return errors[0] if errors else "it gave no reason"
