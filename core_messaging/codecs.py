@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
-from typing import Any, is_typeddict
+from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 from core_messaging.errors import Undecodable, Unencodable
 
@@ -120,11 +120,14 @@ def _pydantic(model: Any) -> Decoder:
 
 
 def describes_a_message(annotation: Any) -> bool:
-    """Whether *annotation* can be decoded to at all; used when a worker is defined."""
-    if dataclasses.is_dataclass(annotation) or is_typeddict(annotation):
+    """Whether *annotation* can be decoded to at all; used when a worker is defined.
+
+    msgspec takes any class and then fails on every message: for a class it does not know, that is now.
+    """
+    if _is_pydantic(annotation) or annotation in _PLAIN_JSON:
         return True
     try:
         decoder_for(annotation)
+        return not isinstance(msgspec.inspect.type_info(annotation), msgspec.inspect.CustomType)
     except TypeError:
         return False
-    return True

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     kafka_compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
     kafka_linger: float = Field(default=0.0, ge=0)
     kafka_request_timeout: float = Field(default=40.0, gt=0)
+    kafka_commit_timeout: float = Field(default=10.0, gt=0)
     kafka_start_timeout: float = Field(default=30.0, gt=0)  # how long a start waits for a broker
 
     # The engine.

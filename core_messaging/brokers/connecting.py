@@ -1,0 +1,100 @@
+"""Patience at the start: a broker may come up after us, but one that refuses us will not change its mind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+
+from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_refusal
+from core_messaging.errors import BrokerRefused, BrokerUnreachable
+from core_messaging.settings import Settings
+
+_AGAIN = 0.5  # seconds between two tries
+
+logger = logging.getLogger("core_messaging.kafka")
+
+
+async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
+    """A client of *make* that is started; a new one for every try, because one that failed cannot start again.
+
+    Raises BrokerRefused at once, BrokerUnreachable after ``kafka_start_timeout`` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.kafka_start_timeout
+    announced = False
+    while True:
+        client = make()
+        with _causes() as causes:
+            error = await _try(client)
+        if error is None:
+            return client
+        cause = next(filter(is_refusal, causes), causes[-1] if causes else error)
+        if is_refusal(cause):
+            raise BrokerRefused(settings.kafka_bootstrap_servers, describe(cause)) from error
+        if not isinstance(error, kafka_errors.KafkaConnectionError | OSError):
+            raise as_broker_error(error, settings) from error
+        if loop.time() + _AGAIN >= deadline:
+            raise BrokerUnreachable(settings.kafka_bootstrap_servers, describe(cause)) from error
+        if not announced:
+            announced = True
+            logger.warning(
+                "no Kafka broker answers at %s yet (%s); waiting up to %g s",
+                settings.kafka_bootstrap_servers,
+                describe(cause),
+                settings.kafka_start_timeout,
+                extra={"action": "waiting for broker"},
+            )
+        await asyncio.sleep(_AGAIN)
+
+
+async def _try(client: Any) -> Exception | None:
+    stop = client.close if hasattr(client, "close") else client.stop
+    try:
+        await client.start()
+    except (kafka_errors.KafkaError, OSError, ValueError) as error:
+        with contextlib.suppress(kafka_errors.KafkaError):
+            await stop()
+        return error
+    except BaseException:
+        with contextlib.suppress(kafka_errors.KafkaError):
+            await stop()
+        raise
+    return None
+
+
+class _Causes(logging.Filter):
+    """Keeps the exceptions that the client only logs, and the lines themselves from the user's screen.
+
+    The client's bootstrap tries one address after the other, logs why each failed and raises a general error;
+    the reason (wrong password, foreign certificate) is nowhere else to be had.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[BaseException] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        self.found += [argument for argument in arguments if isinstance(argument, BaseException)]
+        return record.levelno < logging.WARNING
+
+
+@contextmanager
+def _causes() -> Iterator[list[BaseException]]:
+    causes = _Causes()
+    # The loggers of the modules, not their parent: a filter sees only what is logged on its own logger.
+    names = ("aiokafka", "aiokafka.client", "aiokafka.conn", "aiokafka.cluster")
+    loggers = [logging.getLogger(name) for name in names]
+    for each in loggers:
+        each.addFilter(causes)
+    try:
+        yield causes.found
+    finally:
+        for each in loggers:
+            each.removeFilter(causes)

@@ -1,0 +1,345 @@
+"""Real Kafka behind the seam, by aiokafka. The only module that imports it for messages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiokafka
+from aiokafka import errors as kafka_errors
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import TopicPartition as ClientPartition
+
+from core_messaging.broker import Assigned, Revoked, Subscription
+from core_messaging.brokers.connecting import connect
+from core_messaging.brokers.kafka_errors import as_broker_error, as_publish_error, is_rebalance
+from core_messaging.brokers.kafka_options import client_options
+from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
+from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
+from core_messaging.settings import Settings
+
+logger = logging.getLogger("core_messaging.kafka")
+
+# Where one fetch may block beyond its own wait: the client waits for an assignment without a limit.
+_FETCH_SLACK = 5.0  # seconds
+
+
+class KafkaBroker:
+    """Consumers, publishers and topics of the cluster that *settings* name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def address(self) -> str:
+        return self._settings.kafka_bootstrap_servers
+
+    def consumer(self, subscription: Subscription) -> KafkaConsumer:
+        return KafkaConsumer(self._settings, subscription)
+
+    def publisher(self) -> KafkaPublisher:
+        return KafkaPublisher(self._settings)
+
+    def topics(self) -> KafkaTopics:
+        return KafkaTopics(self._settings)
+
+    def __repr__(self) -> str:
+        return f"<KafkaBroker {self.address}>"
+
+
+class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """One member of a consumer group; belongs to the event loop it was started on."""
+
+    def __init__(self, settings: Settings, subscription: Subscription) -> None:
+        self._settings = settings
+        self._subscription = subscription
+        self._client: Any = None
+        self._assigned: Assigned | None = None
+        self._revoked: Revoked | None = None
+        self._broken: BrokerError | None = None
+
+    async def start(self, assigned: Assigned, revoked: Revoked) -> None:
+        """Connect and ask to join; ``assigned`` follows when the group has decided."""
+        self._assigned, self._revoked = assigned, revoked
+        self._client = await connect(self._settings, self._make_client)
+        # Subscribed only now: start() of the client would wait for the assignment, however long the group takes.
+        self._client.subscribe(topics=list(self._subscription.topics), listener=self)
+
+    def _make_client(self) -> Any:
+        settings = self._settings
+        # The assignor keeps its state on the class, so every member needs a class of its own: two workers in
+        # one process would claim each other's partitions as theirs.
+        assignor = type("StickyOfOneMember", (StickyPartitionAssignor,), {})
+        return aiokafka.AIOKafkaConsumer(
+            group_id=self._subscription.group_id,
+            group_instance_id=self._instance_id(),
+            enable_auto_commit=False,
+            auto_offset_reset=settings.kafka_auto_offset_reset,
+            isolation_level=settings.kafka_isolation_level,
+            session_timeout_ms=_ms(settings.kafka_session_timeout),
+            heartbeat_interval_ms=_ms(settings.kafka_heartbeat_interval),
+            rebalance_timeout_ms=_ms(settings.kafka_rebalance_timeout),
+            partition_assignment_strategy=(assignor,),
+            **client_options(settings, self._subscription.client_id),
+        )
+
+    def _instance_id(self) -> str | None:
+        # Static membership is per group: two workers of one process must not claim one identity.
+        instance = self._settings.kafka_group_instance_id
+        return None if instance is None else f"{instance}-{self._subscription.group_id}"
+
+    async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
+        """The client's own records as they are, a copy of each would cost more than a no-op handler.
+
+        The keys are the client's named tuples; they equal and hash like ours.
+        """
+        if self._broken is not None:
+            raise self._broken
+        try:
+            async with asyncio.timeout(wait + _FETCH_SLACK):
+                fetched = await self._client.getmany(timeout_ms=_ms(wait), max_records=limit)
+        except TimeoutError:
+            return {}
+        except kafka_errors.CorruptRecordException as error:
+            raise UnreadableRecords(str(error)) from error
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+        except (ValueError, TypeError, IndexError, EOFError) as error:
+            # Bytes the client's parser fails on (a header key that is not UTF-8, a codec's error). It has
+            # dropped what it parsed before them and moved on, so going on with this member would lose records.
+            raise UnreadableRecords(f"{type(error).__name__}: {error}") from error
+        return fetched  # type: ignore[no-any-return] # aiokafka is untyped
+
+    async def keep_alive(self) -> None:
+        """Reset the client's own poll clock: a fetch in which every partition is paused returns nothing."""
+        mine = self._client.assignment()
+        unpaused = mine - self._client.paused()
+        self._client.pause(*unpaused)
+        try:
+            await self.fetch(1, 0.0)
+        finally:
+            self._client.resume(*(unpaused & self._client.assignment()))
+
+    def pause(self, sources: Sequence[TopicPartition]) -> None:
+        self._client.pause(*self._still_mine(sources))
+
+    def resume(self, sources: Sequence[TopicPartition]) -> None:
+        self._client.resume(*self._still_mine(sources))
+
+    def _still_mine(self, sources: Iterable[TopicPartition]) -> list[Any]:
+        mine = self._client.assignment()
+        return [ClientPartition(*source) for source in sources if source in mine]
+
+    async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Bounded: inside, the client repeats a commit for as long as no coordinator can be found."""
+        todo = {
+            ClientPartition(*source): OffsetAndMetadata(commit.offset, commit.metadata)
+            for source, commit in offsets.items()
+        }
+        seconds = self._settings.kafka_commit_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await self._client.commit(todo)
+        except TimeoutError as error:
+            raise BrokerError(
+                f"the group coordinator did not take the commit within {seconds:g} s; it is tried again"
+            ) from error
+        except (kafka_errors.CommitFailedError, kafka_errors.IllegalStateError) as error:
+            # IllegalStateError: the partition is not assigned (any more).
+            raise CommitRefused(_first_line(error)) from error
+        except kafka_errors.KafkaError as error:
+            if is_rebalance(error):
+                raise CommitRefused(_first_line(error)) from error
+            raise as_broker_error(error, self._settings) from error
+
+    async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        try:
+            found = await self._client.end_offsets([ClientPartition(*source) for source in sources])
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+        return {TopicPartition(*source): offset for source, offset in found.items()}
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(kafka_errors.KafkaError):
+                await client.stop()
+
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        """Called by the client. It swallows what is raised here, so the next fetch raises it instead."""
+        if not revoked or self._revoked is None:
+            return
+        try:
+            await self._revoked(frozenset(TopicPartition(*source) for source in revoked))
+        except Exception as error:
+            self._break(error)
+
+    async def on_partitions_assigned(self, assigned: set[Any]) -> None:
+        """Called by the client, before it can return records of the new assignment.
+
+        The client starts fetching while this runs. Pausing comes first and without an await, so no record can
+        be returned before the commits (and what travels in their metadata) are known.
+        """
+        client = self._client
+        if client is None:
+            return
+        client.pause(*assigned)
+        try:
+            commits = await self._commits_of(assigned)
+            if self._assigned is not None:
+                self._assigned(commits)
+            client.resume(*assigned)
+        except Exception as error:
+            self._break(error)
+
+    async def _commits_of(self, assigned: set[Any]) -> dict[TopicPartition, Committed | None]:
+        # The public committed() hides the metadata.
+        found = await self._client._coordinator.fetch_committed_offsets(list(assigned))  # noqa: SLF001
+        commits: dict[TopicPartition, Committed | None] = dict.fromkeys(TopicPartition(*s) for s in assigned)
+        for source, commit in found.items():
+            if commit.offset >= 0:
+                commits[TopicPartition(*source)] = Committed(commit.offset, commit.metadata or "")
+        return commits
+
+    def _break(self, error: Exception) -> None:
+        self._broken = (
+            error
+            if isinstance(error, BrokerError)
+            else BrokerError(f"a rebalance failed: {error!r}; rejoining")
+        )
+        self._broken.__cause__ = error
+
+
+class KafkaPublisher:
+    """One idempotent producer, acknowledged by all in-sync replicas."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    async def start(self) -> None:
+        self._client = await connect(self._settings, self._make_client)
+
+    def _make_client(self) -> Any:
+        settings = self._settings
+        return aiokafka.AIOKafkaProducer(
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=settings.kafka_max_request_size,
+            compression_type=settings.kafka_compression,
+            linger_ms=_ms(settings.kafka_linger),
+            **client_options(settings, settings.kafka_client_id),
+        )
+
+    async def publish(self, record: Outgoing) -> Awaitable[Receipt]:
+        """Records of one partition are stored in the order of these calls."""
+        try:
+            if record.value is None and record.key is None:
+                sent = await self._send_empty(record)
+            else:
+                sent = await self._client.send(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    record.partition,
+                    record.timestamp,
+                    list(record.headers),
+                )
+        except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
+            raise as_publish_error(record.topic, error) from error
+        return _receipt(record.topic, sent)
+
+    async def _send_empty(self, record: Outgoing) -> Any:
+        """A record without key and value: the client's send() refuses it, a batch takes it. It has to be
+        possible, because whatever is in a topic may have to be dead-lettered."""
+        partition = record.partition
+        if partition is None:
+            partition = min(await self._client.partitions_for(record.topic))
+        batch = self._client.create_batch()
+        batch.append(key=None, value=None, timestamp=record.timestamp, headers=list(record.headers))
+        return await self._client.send_batch(batch, record.topic, partition=partition)
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(kafka_errors.KafkaError):
+                await client.stop()
+
+
+def _receipt(topic: str, sent: asyncio.Future[Any]) -> Awaitable[Receipt]:
+    """*sent* in our words. A future and a callback, not a task: this is made for every record."""
+    ours: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+    def answered(answer: asyncio.Future[Any]) -> None:
+        if ours.done():
+            if not answer.cancelled():
+                answer.exception()  # looked at, or the loop warns that nobody did
+            return
+        if answer.cancelled():
+            ours.set_exception(as_publish_error(topic, kafka_errors.ProducerClosed()))
+        elif (error := answer.exception()) is not None:
+            ours.set_exception(as_publish_error(topic, error))
+        else:
+            stored = answer.result()
+            ours.set_result(Receipt(stored.topic, stored.partition, stored.offset))
+
+    sent.add_done_callback(answered)
+    return ours
+
+
+class KafkaTopics:
+    """Looking at topics and making them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def missing(self, topics: Sequence[str]) -> Sequence[str]:
+        """A cluster that makes topics by itself may do so when asked about them; then none is missing."""
+        async with self._admin() as admin:
+            try:
+                found = await admin.describe_topics(list(topics))
+            except kafka_errors.KafkaError as error:
+                raise as_broker_error(error, self._settings) from error
+        unknown = kafka_errors.UnknownTopicOrPartitionError.errno
+        invalid = kafka_errors.InvalidTopicError.errno
+        absent = {item["topic"] for item in found if item["error_code"] in (unknown, invalid)}
+        return [topic for topic in topics if topic in absent]
+
+    async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
+        """Raises BrokerError where the cluster refuses."""
+        new = [NewTopic(topic, partitions, replication) for topic in topics]
+        async with self._admin() as admin:
+            try:
+                answer = await admin.create_topics(new)
+            except kafka_errors.KafkaError as error:
+                raise as_broker_error(error, self._settings) from error
+        for topic, code, *message in answer.topic_errors:
+            kind = kafka_errors.for_code(code)
+            if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
+                reason = next((text for text in message if text), kind.__name__)
+                raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[Any]:
+        options = client_options(self._settings, self._settings.kafka_client_id)
+        admin = await connect(self._settings, lambda: AIOKafkaAdminClient(**options))
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0]

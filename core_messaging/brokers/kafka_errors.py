@@ -1,0 +1,86 @@
+"""aiokafka's errors in our words."""
+
+from __future__ import annotations
+
+import ssl
+
+from aiokafka import errors as kafka_errors
+
+from core_messaging.errors import (
+    BrokerError,
+    BrokerRefused,
+    BrokerUnreachable,
+    PublishFailed,
+    RecordRefused,
+)
+from core_messaging.settings import Settings
+
+_REFUSALS = (
+    kafka_errors.AuthenticationFailedError,
+    kafka_errors.AuthenticationMethodNotSupported,
+    kafka_errors.SaslAuthenticationFailed,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.GroupAuthorizationFailedError,
+    kafka_errors.ClusterAuthorizationFailedError,
+    ssl.SSLError,
+)
+
+_UNREACHABLE = (
+    kafka_errors.KafkaConnectionError,
+    kafka_errors.NoBrokersAvailable,
+    kafka_errors.NodeNotReadyError,
+    kafka_errors.GroupCoordinatorNotAvailableError,
+    OSError,
+)
+
+# What sending again can never change.
+_HOPELESS = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.PolicyViolationError,
+    AssertionError,
+    ValueError,
+)
+
+_REBALANCE = (
+    kafka_errors.UnknownMemberIdError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.RebalanceInProgressError,
+)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the broker is there and will not have this client, however often it asks."""
+    return isinstance(error, _REFUSALS)
+
+
+def is_rebalance(error: BaseException) -> bool:
+    return isinstance(error, _REBALANCE)
+
+
+def as_broker_error(error: BaseException, settings: Settings) -> BrokerError:
+    """*error* of the client as one of ours; never with a secret in it."""
+    servers = settings.kafka_bootstrap_servers
+    if is_refusal(error):
+        return BrokerRefused(servers, describe(error))
+    if isinstance(error, _UNREACHABLE):
+        return BrokerUnreachable(servers, describe(error))
+    return BrokerError(f"the Kafka client gave up: {describe(error)}; connecting anew")
+
+
+def as_publish_error(topic: str, error: BaseException) -> PublishFailed | RecordRefused:
+    """*error* of a send: worth another try, or hopeless."""
+    kind = RecordRefused if isinstance(error, _HOPELESS) else PublishFailed
+    return kind(topic, describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """One line: the kind of error and what it says."""
+    name = type(error).__name__
+    text = " ".join(str(error).split())
+    return text if text.startswith(name) else f"{name}: {text}" if text else name

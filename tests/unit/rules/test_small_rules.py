@@ -1,0 +1,161 @@
+"""Assignments, intake, dead letters and the log throttle."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
+from core_messaging.rules.intake import IntakeLimits, plan
+from core_messaging.rules.throttle import Throttle
+from tests.unit.rules.records import PlainRecord
+
+SOURCE = TopicPartition("t", 0)
+
+
+def test_nothing_is_committed_before_anything_was_delivered() -> None:
+    assert Assignment(SOURCE, 1).progress() is None
+
+
+def test_the_same_offset_is_not_committed_twice() -> None:
+    assert Assignment(SOURCE, 1, Committed(7)).progress() is None
+    assignment = Assignment(SOURCE, 1, Committed(7))
+    chunk = assignment.deliver([PlainRecord(9)])
+    assert assignment.progress() == Committed(9)
+    chunk.finish(0)
+    assert assignment.progress() == Committed(10)
+
+
+def test_a_gap_of_compaction_is_never_waited_for() -> None:
+    # Consecutive numbers were expected elsewhere, and commits stood still until a restart.
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    chunk = assignment.deliver([PlainRecord(5), PlainRecord(90), PlainRecord(1_000)])
+    for index in range(3):
+        chunk.finish(index)
+    assert assignment.committable() == 1_001
+
+
+def test_a_finished_record_is_not_kept_alive_by_a_slow_neighbour() -> None:
+    chunk = Assignment(SOURCE, 1).deliver(
+        [PlainRecord(0, value=b"x" * 100), PlainRecord(1, value=b"y" * 100)]
+    )
+    chunk.finish(1)
+    assert chunk.records[1] is None
+    assert chunk.held_bytes == 100
+
+
+@given(st.lists(st.integers(0, 12), max_size=6), st.integers(1, 20))
+def test_there_is_never_room_beyond_the_limit(unfinished: list[int], limit: int) -> None:
+    assignments = []
+    for number, count in enumerate(unfinished):
+        assignment = Assignment(TopicPartition("t", number), 1)
+        if count:
+            assignment.deliver([PlainRecord(i) for i in range(count)])
+        assignments.append(assignment)
+    todo = plan(assignments, frozenset(), IntakeLimits(records=limit, partition_records=5))
+    assert todo.room == max(0, limit - sum(unfinished))
+    assert set(todo.pause) == {a.source for a in assignments if a.unfinished >= 5}
+
+
+def test_a_full_partition_resumes_at_half_so_that_it_does_not_flap() -> None:
+    assignment = Assignment(SOURCE, 1)
+    chunk = assignment.deliver([PlainRecord(i) for i in range(10)])
+    limits = IntakeLimits(partition_records=10)
+    assert plan([assignment], frozenset(), limits).pause == (SOURCE,)
+    for done in range(4):
+        chunk.finish(done)
+        assert plan([assignment], frozenset({SOURCE}), limits).resume == ()
+    chunk.finish(4)
+    assert plan([assignment], frozenset({SOURCE}), limits).resume == (SOURCE,)
+
+
+def test_messages_waiting_for_a_retry_do_not_close_the_intake_for_the_others() -> None:
+    # Keys that fail for ever filled the gate elsewhere, and the throughput of good ones went to zero.
+    assignment = Assignment(SOURCE, 1)
+    assignment.deliver([PlainRecord(i) for i in range(10)])
+    assignment.held = 9
+    assert plan([assignment], frozenset(), IntakeLimits(records=10)).room == 9
+    assert plan([assignment], frozenset(), IntakeLimits(records=10, held=9)).room == 0
+
+
+def test_bytes_bound_the_intake_too() -> None:
+    assignment = Assignment(SOURCE, 1)
+    assignment.deliver([PlainRecord(0, value=b"x" * 1000)])
+    assert plan([assignment], frozenset(), IntakeLimits(size=1000)).room == 0
+
+
+def make_letter(record: PlainRecord, error: Exception) -> dict[str, bytes]:
+    letter = dead_letter(
+        record, topic="t-dlq", worker="W", group_id="g", attempts=4, error=error, failed_at=12.5
+    )
+    assert (letter.key, letter.value, letter.topic) == (record.key, record.value, "t-dlq")
+    return dict(letter.headers)
+
+
+def test_a_dead_letter_tells_where_it_comes_from_and_why() -> None:
+    record = PlainRecord(17, b"k", b"\xff\x00", partition=2, timestamp=99, headers=(("trace", b"1"),))
+    assert make_letter(record, ValueError("no address")) == {
+        "trace": b"1",
+        "core-original-topic": b"t",
+        "core-original-partition": b"2",
+        "core-original-offset": b"17",
+        "core-original-timestamp": b"99",
+        "core-worker": b"W",
+        "core-group": b"g",
+        "core-attempts": b"4",
+        "core-error-type": b"ValueError",
+        "core-error-message": b"no address",
+        "core-failed-at": b"12.500",
+    }
+
+
+def test_headers_do_not_grow_with_every_round_trip_through_the_dlq() -> None:
+    # They accumulated elsewhere until no broker took the record any more.
+    record = PlainRecord(0, headers=(("a", b"1"),))
+    once = dead_letter(
+        record, topic="d", worker="W", group_id="g", attempts=1, error=OSError("x" * 9999), failed_at=0
+    )
+    again = dead_letter(
+        dataclasses.replace(record, headers=once.headers),
+        topic="d",
+        worker="W",
+        group_id="g",
+        attempts=1,
+        error=OSError("x" * 9999),
+        failed_at=0,
+    )
+    assert again.headers == once.headers
+    assert sum(len(value) for _, value in once.headers) < 1300
+    assert without_core_headers(again.headers) == (("a", b"1"),)
+
+
+def test_an_error_message_that_is_no_unicode_does_not_stop_the_dead_letter() -> None:
+    assert (
+        make_letter(PlainRecord(0), ValueError("lone \udc80 surrogate"))["core-error-message"]
+        == b"lone ? surrogate"
+    )
+
+
+def test_a_result_carries_the_trace_and_nothing_else() -> None:
+    headers = (("traceparent", b"00-1"), ("secret", b"x"), ("baggage", b"b"))
+    assert trace_headers(headers) == (("traceparent", b"00-1"), ("baggage", b"b"))
+
+
+def test_one_line_a_kind_and_the_others_are_counted() -> None:
+    throttle = Throttle(10.0)
+    assert throttle.pass_through("a", 0.0) == 0
+    assert throttle.pass_through("a", 5.0) is None
+    assert throttle.pass_through("b", 5.0) == 0
+    assert throttle.pass_through("a", 9.9) is None
+    assert throttle.pass_through("a", 10.0) == 2
+
+
+def test_kinds_that_never_repeat_do_not_grow_memory() -> None:
+    throttle = Throttle(10.0, kinds=8)
+    for number in range(1000):
+        assert throttle.pass_through(number, 0.0) == 0
+    assert len(throttle._last) <= 8
