@@ -102,6 +102,16 @@ def apache_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningB
         cluster.kill()
 
 
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> RunningBroker:
+    """One engine is enough for this test: Apache Kafka where it can be had, because it is the faster one (the
+    embedded broker lets every new group wait for three seconds)."""
+    engine = "embedded" if artifacts.absent() and not os.environ.get(_SERVERS) else "apache"
+    chosen = request.getfixturevalue(f"{engine}_broker")
+    assert isinstance(chosen, RunningBroker)
+    return chosen
+
+
 @pytest.fixture(scope="session", params=["embedded", "apache"])
 def kafka_broker(request: pytest.FixtureRequest) -> RunningBroker:
     """One test, both engines."""

@@ -113,15 +113,14 @@ class BatchRunners:
         for index, result in outcome.results.items():
             context = opened.contexts[index] if opened.contexts else None
             await self._settler.succeeded(opened.jobs[index], opened.messages[index], result, context)
-        again = [opened.jobs[index] for index in outcome.untried]
-        delay = 0.0
+        again, delay = list(outcome.untried), 0.0
         for index, error in outcome.errors.items():
             wait = await self._failed(opened, index, as_failure(error))
             if wait is not None:
-                again.append(opened.jobs[index])
+                again.append(index)
                 delay = max(delay, wait)
         if again:
-            self._again(opened.batch, again, delay)
+            self._again(opened.batch, [opened.jobs[index] for index in sorted(again)], delay)
 
     async def _failed(self, opened: Opened, index: int, error: BaseException) -> float | None:
         """Seconds until this message's next attempt; None when it was its last."""
