@@ -1,1 +1,86 @@
-"""core-messaging."""
+"""Worker runtime over Kafka: what programs import. Most names are loaded when they are first used.
+
+Lazy, because a module that only defines workers should cost neither a Kafka client nor pydantic, and because
+the command line must answer ``--help`` at once (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Not lazy: ``worker`` is also the name of the submodule. The import system binds a submodule to its package
+# when it is first loaded; loading it here, before the function takes the name, makes the function win for good.
+from core_messaging.worker import Worker, worker
+
+if TYPE_CHECKING:
+    from core_messaging.context import Context
+    from core_messaging.errors import (
+        AttemptTimeout,
+        BrokerError,
+        BrokerRefused,
+        BrokerUnreachable,
+        ConfigurationError,
+        CoreMessagingError,
+        DiscoveryError,
+        KafkaDisabled,
+        OptionError,
+        PartialBatchError,
+        PublishFailed,
+        RecordRefused,
+        Reject,
+        RetriesExhausted,
+        RetryAfter,
+        TopicMissing,
+        Undecodable,
+        Unencodable,
+        UnknownWorker,
+    )
+    from core_messaging.rules.retry import RetryPolicy
+    from core_messaging.settings import Settings
+
+__all__ = [
+    "AttemptTimeout",
+    "BrokerError",
+    "BrokerRefused",
+    "BrokerUnreachable",
+    "ConfigurationError",
+    "Context",
+    "CoreMessagingError",
+    "DiscoveryError",
+    "KafkaDisabled",
+    "OptionError",
+    "PartialBatchError",
+    "PublishFailed",
+    "RecordRefused",
+    "Reject",
+    "RetriesExhausted",
+    "RetryAfter",
+    "RetryPolicy",
+    "Settings",
+    "TopicMissing",
+    "Undecodable",
+    "Unencodable",
+    "UnknownWorker",
+    "Worker",
+    "worker",
+]
+
+_HOMES = {
+    "Context": "core_messaging.context",
+    "RetryPolicy": "core_messaging.rules.retry",
+    "Settings": "core_messaging.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # What has no home of its own in the table is an error; the tree has one module.
+    value = getattr(import_module(_HOMES.get(name, "core_messaging.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

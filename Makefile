@@ -1,0 +1,52 @@
+# make help tells what there is. Needs Python >= 3.11, make and git; everything else goes into a private .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The Python that makes the environments: the first one from 3.11 up that really runs. Or say: make test PYTHON=...
+PYTHON ?= $(shell tools/pythons | head -n 1)
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help test check pytest test-all demo clean
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+test: check pytest ## linters, types, import contracts, then all tests
+
+check: $(VENV)/installed ## linters, types and import contracts only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest: $(VENV)/installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: check ## all tests on every Python from 3.11 up that is found
+	@for python in $$(tools/pythons); do \
+	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "== Python $$version ($$python)"; \
+	  $(MAKE) --no-print-directory pytest PYTHON=$$python VENV=.venv-$$version; \
+	done
+
+demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,000 e-mail tasks and the worker package that sends them
+	@.venv-demo/bin/python -m demo
+
+clean: ## remove the environments, caches and what was built
+	rm -rf .venv .venv-* .core dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than pyproject.toml exactly when what that asks for is installed.
+%/installed: pyproject.toml
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+	  echo "no Python from 3.11 up was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	echo "installing into $* with $$python"; \
+	"$$python" -m venv $*; \
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(if $(findstring demo,$*),demo,dev)]'
+	@touch $@
