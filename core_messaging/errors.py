@@ -24,7 +24,8 @@
     │   ├── Unencodable
     │   ├── AttemptTimeout
     │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
-    │   └── BatchLengthMismatch
+    │   ├── BatchLengthMismatch
+    │   └── KilledTheProcess
     ├── RetriesExhausted           a worker with on_exhausted = "stop" met its end
     ├── LocalBrokerError           a broker to try things on cannot be had
     │   ├── ToolMissing            Java, Maven or an extra is not installed
@@ -234,6 +235,16 @@ class BatchLengthMismatch(MessageError):
         super().__init__(
             f"process_batch got {messages} messages and returned {results} results; "
             "return a list with one result a message, or None for no results"
+        )
+
+
+class KilledTheProcess(MessageError):
+    """A message was running alone when its process died, again."""
+
+    def __init__(self, crashes: int, coordinates: str) -> None:
+        super().__init__(
+            f"{coordinates} was running each time a process died ({crashes} in a row); it is not tried again. "
+            "Look for out-of-memory kills, segmentation faults and os._exit in what it makes the handler do"
         )
 
 

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
     max_partition_in_flight: int = Field(default=5_000, ge=1)
     max_waiting_retries: int = Field(default=10_000, ge=1)
+    max_crashes: int = Field(
+        default=3, ge=2
+    )  # processes a message may take with it before it is dead-lettered
     metrics_interval: float = Field(default=10.0, gt=0)
     handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, per worker process
 

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from core_messaging.broker import Consumer
 from core_messaging.engine.counts import Counts
 from core_messaging.errors import BrokerError
+from core_messaging.records import Committed
 from core_messaging.rules.assignment import Assignment, Hold
 
 logger = logging.getLogger("core_messaging.worker")
 
 
 class Committer:
-    """Commits explicit offsets, never "wherever the client is". Holds no lock: the rebalance callback commits too,
-    and a lock shared by both is how others deadlocked. An older commit cannot overtake a newer one, because both
-    go through one connection in the order they were asked for."""
+    """Commits explicit offsets, never "wherever the client is".
+
+    The rebalance callback commits too. There is no lock between the two (that is how others deadlocked): it
+    only waits, for at most ``kafka_commit_timeout``, until a commit that is under way has ended.
+    """
 
     def __init__(self, worker: str, counts: Counts) -> None:
         self._worker = worker
         self._counts = counts
         self._failing = False
+        self._settled = asyncio.Event()  # no commit is under way
+        self._settled.set()
 
     async def commit(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
         """Commit what has changed. False: it was not taken, and the next call tries again."""
-        progress = {a: commit for a in assignments if a.hold is not Hold.FENCED and (commit := a.progress())}
+        mine = (a for a in assignments if a.hold is Hold.OPEN)
+        return await self._send(consumer, {a: commit for a in mine if (commit := a.progress())})
+
+    async def give_back(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
+        """The last commit of assignments that end in order. Waits out a commit that is under way: were it
+        repeated after this one, it would turn the clock back."""
+        await self._settled.wait()
+        mine = (a for a in assignments if a.hold is not Hold.FENCED)
+        return await self._send(consumer, {a: commit for a in mine if (commit := a.progress(held=False))})
+
+    async def _send(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> bool:
         if not progress:
             return True
+        self._settled.clear()
+        try:
+            return await self._try(consumer, progress)
+        finally:
+            self._settled.set()
+
+    async def _try(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> bool:
         try:
             await consumer.commit({assignment.source: commit for assignment, commit in progress.items()})
         except BrokerError as error:

@@ -12,6 +12,7 @@ from typing import Any
 from core_messaging.broker import Broker, Publisher, Subscription
 from core_messaging.config import WorkerConfig
 from core_messaging.engine.batching import BatchRunners
+from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.handler import Handler
 from core_messaging.engine.parts import Parts
@@ -66,7 +67,9 @@ class Engine:
         self.slots, self.roster = parts.slots, parts.roster
         self._committer = Committer(config.name, self.counts)
         runners = Runners if config.batch_size is None else BatchRunners
-        self._runners = runners(parts, Settler(parts))
+        settler = Settler(parts)
+        self._runners = runners(parts, settler)
+        self._careful = Careful(parts, settler, self._committer)
         self._session: Session | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
@@ -162,14 +165,14 @@ class Engine:
         session = self._session
         if session is None:
             return
-        await self._committer.commit(session.consumer, self.roster.assignments)
+        await self._committer.give_back(session.consumer, self.roster.assignments)
         await session.consumer.close()
         self.roster.fence(self.roster.sources)
 
     async def _open(self) -> Session:
         config = self.config
         subscription = Subscription(config.group_id, config.input_topics, self._settings.kafka_client_id)
-        session = Session(self._parts, self._broker.consumer(subscription), self._committer)
+        session = Session(self._parts, self._broker.consumer(subscription), self._committer, self._careful)
         try:
             await session.start()
         except BaseException:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.batches import BatchSchedule
+from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 
 
@@ -16,6 +17,7 @@ class Roster:
     def __init__(self, schedule: Schedule | BatchSchedule) -> None:
         self._schedule = schedule
         self._held: dict[TopicPartition, Assignment] = {}
+        self._limbo: dict[TopicPartition, tuple[Assignment, list[Job]]] = {}
         self._epoch = 0
 
     def assign(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
@@ -25,7 +27,28 @@ class Roster:
         for source, committed in commits.items():
             # The client's own named tuple equals ours; ours prints as people read it.
             ours = TopicPartition(*source)
-            self._held[ours] = Assignment(ours, self._epoch, committed)
+            self._held[ours] = assignment = Assignment(ours, self._epoch, committed)
+            self._take_out_of_limbo(assignment)
+        for old, _ in self._limbo.values():
+            self._schedule.fence(old)
+        self._limbo.clear()
+
+    def leave_in_limbo(self, leaving: Iterable[Assignment], running: Iterable[Job]) -> None:
+        """*leaving* were given back while *running* were not done; the next ``assign`` decides about them."""
+        for assignment in leaving:
+            self._held.pop(assignment.source, None)
+            self._limbo[assignment.source] = (assignment, [j for j in running if j.assignment is assignment])
+
+    def _take_out_of_limbo(self, assignment: Assignment) -> None:
+        """The partition came back to the member that gave it away, with the very commit that it left behind:
+        nobody has worked on it in between. What still runs belongs to the new assignment, and is not started
+        a second time when its record is delivered again."""
+        old, running = self._limbo.get(assignment.source, (None, []))
+        if old is None or not running:
+            return
+        if old.acknowledged is not None and old.acknowledged == assignment.acknowledged:
+            del self._limbo[assignment.source]
+            assignment.limbo = {job.record.offset: job for job in running}
 
     def drain(self, sources: Iterable[TopicPartition]) -> list[Assignment]:
         """Start nothing more in *sources*; what runs there may finish. The assignments concerned."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core_messaging.broker import Consumer
+from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
 from core_messaging.observers import tell
-from core_messaging.records import Committed, TopicPartition
+from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.intake import IntakeLimits, plan
+from core_messaging.rules.job import Job
 from core_messaging.settings import Settings
 
 logger = logging.getLogger("core_messaging.worker")
@@ -25,7 +27,7 @@ KEEP_ALIVE = 30.0  # seconds without a fetch after which the group must hear tha
 class Session:
     """Fetches into the schedule and answers the group's assignments."""
 
-    def __init__(self, parts: Parts, consumer: Consumer, committer: Committer) -> None:
+    def __init__(self, parts: Parts, consumer: Consumer, committer: Committer, careful: Careful) -> None:
         self._config = parts.config
         self.consumer = consumer
         self._schedule = parts.schedule
@@ -34,6 +36,7 @@ class Session:
         self._committer = committer
         self._clock = parts.loop.time
         self._rearm = parts.rearm
+        self._careful = careful
         self._counts = parts.counts
         self._limits = _limits(parts.settings)
         self._observers = parts.observers
@@ -47,31 +50,53 @@ class Session:
 
     async def fetch_forever(self) -> None:
         """Fetch while there is room. Raises BrokerError when the member is beyond repair."""
-        loop = asyncio.get_running_loop()
-        last = loop.time()
+        last = self._clock()
         while True:
-            room = self._balance()
-            if room:
-                last = loop.time()
+            if self._careful.waiting:
+                await self._careful.step(self.consumer)
+            elif room := self._balance():
+                last = self._clock()
                 await self._fetch(room)
-            elif loop.time() - last > KEEP_ALIVE:
-                last = loop.time()
+            elif self._clock() - last > KEEP_ALIVE:
+                last = self._clock()
                 await self.consumer.keep_alive()
             else:
                 await asyncio.sleep(FULL)
 
     async def _fetch(self, room: int) -> None:
         fetched = await self.consumer.fetch(room, POLL)
-        count, now = 0, self._clock()
-        for source, records in fetched.items():
-            # None: revoked while these were on their way. They are somebody else's now.
-            assignment = self._roster.get(source)
-            if assignment is not None:
+        if not fetched:
+            for assignment in self._roster.assignments:
+                assignment.caught_up()
+            return
+        # None: revoked while these were on their way. They are somebody else's now.
+        arrived = [(found, r) for source, r in fetched.items() if r and (found := self._roster.get(source))]
+        await self._announce(arrived)
+        now, count = self._clock(), 0
+        for assignment, records in arrived:
+            # Looked up before the announcement: what was revoked meanwhile is not open any more, and a new
+            # assignment of the same partition gets these records again from the broker.
+            if self._careful.wants(assignment):
+                self._careful.take_over(assignment, records)
+            else:
                 self._schedule.deliver(assignment, records, now)
-                count += len(records)
+            count += len(records)
         self._counts.fetched += count
         self._slots.wake(count)
         self._rearm()
+
+    async def _announce(self, arrived: Sequence[tuple[Assignment, Sequence[Record]]]) -> None:
+        """Before the first message of an assignment starts, its commit says that a member works on it.
+
+        A message that kills the process at once would otherwise leave no trace, and kill the next one for ever.
+        A refused commit does not hold anything up: these records are here and must be worked on or revoked.
+        """
+        new = [(assignment, records) for assignment, records in arrived if not assignment.announced]
+        for assignment, records in new:
+            assignment.begin_at(records[0].offset)
+            assignment.announced = True
+        if new:
+            await self._committer.commit(self.consumer, [assignment for assignment, _ in new])
 
     def _balance(self) -> int:
         """Pause what is full, resume what has room; how many messages may come."""
@@ -99,7 +124,8 @@ class Session:
     async def _revoked(self, sources: frozenset[TopicPartition]) -> None:
         """Start nothing more there, let what runs finish, commit, and only then let go.
 
-        Everything that came late is repeated by the next owner: a duplicate beats a loss.
+        What still runs after that stays in limbo until the group has decided: if the partition comes straight
+        back, it goes on; if not, its result is dropped and the next owner repeats it.
         """
         self.rebalancing = True
         leaving = set(self._roster.drain(sources))
@@ -110,16 +136,22 @@ class Session:
                 await self._slots.quiet(lambda job: job.assignment in leaving)
         except TimeoutError:
             self._say_unfinished(leaving)
-        await self._committer.commit(self.consumer, leaving)
-        self._roster.fence(sources)
+        await self._committer.give_back(self.consumer, leaving)
+        self._roster.leave_in_limbo(leaving, self._survivors(leaving))
         if (told := self._observers.on_revoked) is not None:
             await tell(told, worker=self._config, partitions=tuple(sorted(sources)))
+
+    def _survivors(self, leaving: set[Assignment]) -> list[Job]:
+        """What may go on if its partition comes straight back. Not batches: half of one cannot move."""
+        if self._config.batch_size is not None:
+            return []
+        return self._slots.busy(lambda job: job.assignment in leaving)
 
     def _say_unfinished(self, leaving: set[Assignment]) -> None:
         blockers = self._slots.busy(lambda job: job.assignment in leaving)
         logger.warning(
-            "%s gives up partitions while %d messages still run after revoke_timeout = %g s (%s); "
-            "their results are dropped and the next owner repeats them",
+            "%s gives up partitions while %d messages still run after revoke_timeout = %g s (%s); unless the "
+            "partitions come straight back, their results are dropped and the next owner repeats them",
             self._config.name,
             len(blockers),
             self._revoke_timeout,

@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from enum import Enum
+from typing import Any
 
 from core_messaging.records import Committed, Record, TopicPartition
+from core_messaging.rules.note import CommitNote, Ownership, Run, merged
 
 _UNDONE = b"\x00"
+
+# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched,
+# and about this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
+PROVEN_AFTER = 1_000  # offsets
 
 
 class Hold(Enum):
@@ -74,26 +80,90 @@ class Assignment:
     offset is whatever is delivered next, never "plus one".
     """
 
-    __slots__ = ("_chunks", "_position", "acknowledged", "busy", "epoch", "held", "hold", "source")
+    __slots__ = (
+        "_chunks",
+        "_finished_before",
+        "_position",
+        "_proven_at",
+        "acknowledged",
+        "announced",
+        "attempts",
+        "busy",
+        "crashes",
+        "epoch",
+        "held",
+        "hold",
+        "limbo",
+        "source",
+        "suspect",
+    )
 
     def __init__(self, source: TopicPartition, epoch: int, committed: Committed | None = None) -> None:
         self.source = source
         self.epoch = epoch
         self.hold = Hold.OPEN
         self.acknowledged = committed  # the commit the broker is known to have
+        self.announced = False  # the commit says that this member works on the partition
+        # Jobs of this member's previous assignment of the partition that still run: offset -> job.
+        self.limbo: dict[int, Any] = {}
         self._chunks: deque[Chunk] = deque()
         self._position = committed.offset if committed else None  # after the last delivered record
+        self._finished_before: deque[Run] = (
+            deque()
+        )  # finished by an earlier owner, beyond the committed offset
+        self.attempts: dict[int, int] = {}  # offset -> its next attempt, where an earlier owner has tried
+        self.crashes = 0  # earlier owners in a row that vanished without giving the partition back
+        self.suspect: int | None = None  # the offset that runs alone, to find out what kills the process
+        self._proven_at = 0  # the offset from which on earlier crashes are forgiven
+        if committed is not None:
+            self._read(CommitNote.decode(committed.metadata), committed.offset)
         # Lane -> what waits behind the job that runs (or waits for a retry) there; owned by the schedule.
         self.busy: dict[Hashable, deque[object] | None] = {}
         self.held = 0  # jobs that wait for a retry, or behind one in their lane
+
+    def _read(self, note: CommitNote, committed: int) -> None:
+        self._finished_before.extend(note.finished(committed))
+        self.attempts = note.attempt_of(committed)
+        last = note.ownership.shifted(committed)
+        if last.held:
+            # Held and not given back: its owner vanished. After an orderly end the count starts anew.
+            self.crashes, self.suspect = last.crashes + 1, last.suspect
+        self._proven_at = last.delivered + PROVEN_AFTER
+
+    def begin_at(self, offset: int) -> None:
+        """Where there is no commit yet, the first record is the beginning."""
+        if self._position is None:
+            self._position = offset
+
+    def caught_up(self) -> None:
+        """The broker has no more records for now. If all are finished, none of them kills the process."""
+        if self.crashes and not self.unfinished:
+            self.crashes = 0
 
     def deliver(self, records: Sequence[Record]) -> Chunk:
         """Note that *records* (at least one, in order) came from the broker."""
         self._forget_finished()
         chunk = Chunk(self, records)
         self._chunks.append(chunk)
+        if self._finished_before:
+            self._mark_finished(chunk)
         self._position = records[-1].offset + 1
         return chunk
+
+    def _mark_finished(self, chunk: Chunk) -> None:
+        """Do not repeat what the commit's note says is done. Both sides ascend, so each is walked once."""
+        runs = self._finished_before
+        for index, offset in enumerate(chunk.offsets):
+            while runs and runs[0][1] < offset:
+                runs.popleft()
+            if not runs:
+                return
+            if runs[0][0] <= offset:
+                chunk.finish(index)
+
+    def is_finished(self, offset: int) -> bool:
+        """Whether an earlier owner has finished the record at *offset*, which was not delivered yet."""
+        return any(first <= offset <= last for first, last in self._finished_before)
 
     def committable(self) -> int | None:
         """The offset of the first unfinished record; None while nothing is known to commit."""
@@ -103,13 +173,29 @@ class Assignment:
         head = self._chunks[0]
         return head.offsets[head.done.find(_UNDONE)]
 
-    def progress(self) -> Committed | None:
-        """What to commit now; None when the broker knows it already, or nothing was delivered yet."""
+    def progress(self, *, held: bool = True) -> Committed | None:
+        """What to commit now; None when the broker knows it already, or nothing was delivered yet.
+
+        ``held`` False: this member gives the partition back in order.
+        """
         offset = self.committable()
         if offset is None:
             return None
-        commit = Committed(offset)
+        if offset >= self._proven_at:
+            self.crashes = 0
+        commit = Committed(offset, self._note(offset, held=held).encode())
         return None if commit == self.acknowledged else commit
+
+    def _note(self, offset: int, *, held: bool) -> CommitNote:
+        runs = merged([*self.finished_beyond(), *self._finished_before])
+        attempts = {at: number for at, number in self.attempts.items() if at >= offset}
+        delivered = offset if self._position is None else self._position
+        ownership = (
+            Ownership(held=True, crashes=self.crashes, suspect=self.suspect, delivered=delivered)
+            if held
+            else Ownership()
+        )
+        return CommitNote.of(offset, runs, attempts, ownership)
 
     def _forget_finished(self) -> None:
         while self._chunks and self._chunks[0].done.find(_UNDONE) < 0:

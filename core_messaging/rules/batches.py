@@ -70,8 +70,11 @@ class _Gathering:
             stop = min(len(chunk.done), chunk.cursor + size - len(jobs))
             for index in range(chunk.cursor, stop):
                 record = chunk.records[index]
-                if record is not None:  # None: finished before this assignment
-                    jobs.append(Job(chunk, index, record, None))
+                if record is None:  # finished before this assignment
+                    continue
+                job = Job(chunk, index, record, None)
+                job.attempt = self.assignment.attempts.get(record.offset, 1)
+                jobs.append(job)
             chunk.cursor = stop
             if not chunk.untaken:
                 self.chunks.popleft()
@@ -119,12 +122,21 @@ class BatchSchedule:
             return False
         return gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait
 
+    def alone(self, assignment: Assignment, record: Record) -> Job:
+        """Take in *record* and take it at once; for what must not meet the handler (again)."""
+        chunk = assignment.deliver([record])
+        chunk.cursor = 1
+        gathering = self._gatherings.setdefault(assignment, _Gathering(assignment))
+        gathering.groups += 1
+        return Batch([Job(chunk, 0, record, None)], Group(1)).jobs[0]
+
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
         assignment = job.assignment
         if assignment.hold is Hold.FENCED:
             return False
         job.chunk.finish(job.index)
+        assignment.attempts.pop(job.record.offset, None)
         batch = job.lane
         assert isinstance(batch, Batch)  # noqa: S101 - for the type checker; gather() sets nothing else
         batch.left -= 1
@@ -146,6 +158,9 @@ class BatchSchedule:
         if not self._open(work.assignment):
             return
         self._sequence += 1
+        for job in work.jobs:
+            if job.attempt > 1:
+                work.assignment.attempts[job.record.offset] = job.attempt
         work.assignment.held += len(work.jobs) if isinstance(work, Batch) else 1
         heapq.heappush(self._retries, (due, self._sequence, work))
 

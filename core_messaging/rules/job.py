@@ -31,7 +31,7 @@ class Sending:
 class Job:
     """A record in its turn. ``lane`` is what later records must wait for; None where nothing waits."""
 
-    __slots__ = ("attempt", "chunk", "index", "lane", "record", "sending")
+    __slots__ = ("attempt", "chunk", "given_up", "index", "lane", "record", "sending")
 
     def __init__(self, chunk: Chunk, index: int, record: Record, lane: Hashable) -> None:
         self.chunk = chunk
@@ -40,6 +40,7 @@ class Job:
         self.lane = lane
         self.attempt = 1
         self.sending: Sending | None = None
+        self.given_up = False  # it ended without being finished: its partition was being taken away
 
     @property
     def assignment(self) -> Assignment:

@@ -34,6 +34,21 @@ LANES: dict[Ordering, Callable[[Record], Hashable]] = {
 }
 
 
+def adopt(chunk: Chunk, occupy: Callable[[Job], None]) -> None:
+    """Records that come again while their jobs of the last assignment still run: the jobs move to this one."""
+    limbo = chunk.assignment.limbo
+    for index, offset in enumerate(chunk.offsets):
+        job: Job | None = limbo.pop(offset, None)
+        if job is None or job.given_up:
+            continue
+        if job.chunk.done[job.index]:
+            chunk.finish(index)
+        else:
+            job.chunk, job.index = chunk, index
+            chunk.records[index] = None  # taken; the job itself holds the record
+            occupy(job)
+
+
 class Schedule:
     """Jobs of all assignments of one worker: fresh, ready, running, waiting behind another, waiting for a retry.
 
@@ -52,7 +67,14 @@ class Schedule:
     def deliver(self, assignment: Assignment, records: Sequence[Record], _now: float = 0.0) -> None:
         """Take in *records* of an open assignment, in delivered order."""
         if records and assignment.hold is Hold.OPEN and not self._closed:
-            self._fresh.append(assignment.deliver(records))
+            chunk = assignment.deliver(records)
+            if assignment.limbo:
+                adopt(chunk, self._occupy)
+            self._fresh.append(chunk)
+
+    def _occupy(self, job: Job) -> None:
+        if job.lane is not None:
+            job.assignment.busy[job.lane] = None
 
     def take(self) -> Job | None:
         """The next job that may run now; its lane is busy until ``finish``. None: nothing may."""
@@ -70,6 +92,9 @@ class Schedule:
             if record is None:  # finished before this assignment, known from the commit's offset map
                 continue
             job = Job(chunk, index, record, self._lane_of(record))
+            attempts = chunk.assignment.attempts
+            if attempts:  # rarely: an earlier owner of the partition has tried some of its messages
+                job.attempt = attempts.get(record.offset, 1)
             if job.lane is None or self._enters(job):
                 return job
         return None
@@ -88,6 +113,15 @@ class Schedule:
         assignment.held += 1
         return False
 
+    def alone(self, assignment: Assignment, record: Record) -> Job:
+        """Take in *record* and take it at once; for what must not meet the handler (again)."""
+        chunk = assignment.deliver([record])
+        chunk.cursor = 1
+        job = Job(chunk, 0, record, self._lane_of(record))
+        if job.lane is not None:
+            assignment.busy.setdefault(job.lane, None)
+        return job
+
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
         chunk = job.chunk
@@ -96,6 +130,8 @@ class Schedule:
             return False
         chunk.done[job.index] = 1
         chunk.records[job.index] = None
+        if assignment.attempts:
+            assignment.attempts.pop(job.record.offset, None)
         lane = job.lane
         if lane is not None:
             queue = assignment.busy[lane]
@@ -114,9 +150,12 @@ class Schedule:
     def retry(self, job: Job, due: float) -> None:
         """The job waits until *due*; it holds no slot, only its lane."""
         if job.assignment.hold is not Hold.OPEN or self._closed:
+            job.given_up = True
             return
         self._sequence += 1
         job.assignment.held += 1
+        if job.attempt > 1:
+            job.assignment.attempts[job.record.offset] = job.attempt
         heapq.heappush(self._retries, (due, self._sequence, job))
 
     def resume(self, job: Job) -> None:

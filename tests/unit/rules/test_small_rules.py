@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.assignment import PROVEN_AFTER, Assignment
 from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
 from core_messaging.rules.intake import IntakeLimits, plan
 from core_messaging.rules.throttle import Throttle
@@ -21,13 +21,54 @@ def test_nothing_is_committed_before_anything_was_delivered() -> None:
     assert Assignment(SOURCE, 1).progress() is None
 
 
-def test_the_same_offset_is_not_committed_twice() -> None:
-    assert Assignment(SOURCE, 1, Committed(7)).progress() is None
+def test_the_same_progress_is_not_committed_twice() -> None:
     assignment = Assignment(SOURCE, 1, Committed(7))
     chunk = assignment.deliver([PlainRecord(9)])
-    assert assignment.progress() == Committed(9)
+    for offset in (9, 10):
+        commit = assignment.progress()
+        assert commit is not None
+        assert commit.offset == offset
+        assignment.acknowledged = commit
+        assert assignment.progress() is None
+        chunk.finish(0)
+
+
+def test_a_partition_that_is_given_back_says_so_and_one_whose_owner_vanished_does_not() -> None:
+    first = Assignment(SOURCE, 1, Committed(0))
+    first.deliver([PlainRecord(0)])
+    for held, crashes in ((True, 1), (False, 0)):
+        commit = first.progress(held=held)
+        assert Assignment(SOURCE, 2, commit).crashes == crashes
+
+
+def test_owners_that_vanish_in_a_row_are_counted_until_the_danger_is_passed() -> None:
+    commit: Committed | None = None
+    for crashes in range(4):
+        assignment = Assignment(SOURCE, crashes, commit)
+        assert assignment.crashes == crashes
+        chunk = assignment.deliver([PlainRecord(i) for i in range(10)])
+        commit = assignment.progress()
+    more = assignment.deliver([PlainRecord(i) for i in range(10, 10 + PROVEN_AFTER)])
+    for index in range(10):
+        chunk.finish(index)
+    assert assignment.progress() is not None
+    assert assignment.crashes == 3
+    for index in range(PROVEN_AFTER):
+        more.finish(index)
+    assert assignment.progress() is not None
+    assert assignment.crashes == 0
+
+
+def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:
+    vanished = Assignment(SOURCE, 1, Committed(0))
+    vanished.deliver([PlainRecord(0)])
+    assignment = Assignment(SOURCE, 2, vanished.progress())
+    chunk = assignment.deliver([PlainRecord(0)])
+    assignment.caught_up()
+    assert assignment.crashes == 1
     chunk.finish(0)
-    assert assignment.progress() == Committed(10)
+    assignment.caught_up()
+    assert assignment.crashes == 0
 
 
 def test_a_gap_of_compaction_is_never_waited_for() -> None:

@@ -1,0 +1,94 @@
+"""After crashes in a row: one message at a time, written down before it starts, to find the one that kills."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from core_messaging.broker import Consumer
+from core_messaging.engine.committing import Committer
+from core_messaging.engine.parts import Parts
+from core_messaging.engine.settling import Settler
+from core_messaging.errors import KilledTheProcess
+from core_messaging.records import Record
+from core_messaging.rules.assignment import Assignment, Hold
+
+logger = logging.getLogger("core_messaging.worker")
+
+KEEP_ALIVE = 30.0  # seconds; a message may take longer than the group waits for a sign of life
+
+
+class Careful:
+    """Feeds the schedule by hand while a partition's recent owners have vanished one after the other.
+
+    ``max_crashes - 1`` vanished owners may have had all kinds of reasons. From then on each message is named in
+    the commit before it starts, and runs alone in this worker, so that the next crash has a culprit: it goes
+    to the dead-letter queue instead of killing the fleet for ever. When what the vanished owners can have had
+    in their hands is through, the partition is worked on as usual.
+    """
+
+    def __init__(self, parts: Parts, settler: Settler, committer: Committer) -> None:
+        self._parts = parts
+        self._settler = settler
+        self._committer = committer
+        self._limit = parts.settings.max_crashes
+        self._queue: deque[tuple[Assignment, Record]] = deque()
+        self._running: Assignment | None = None
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._queue)
+
+    def wants(self, assignment: Assignment) -> bool:
+        """Whether records of *assignment* must come here."""
+        return assignment.crashes >= self._limit - 1
+
+    def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
+        logger.warning(
+            "%s: %d owners of %s vanished in a row; its messages run one at a time until the culprit is found",
+            self._parts.config.name,
+            assignment.crashes,
+            assignment.source,
+            extra={"worker": self._parts.config.name, "action": "careful"},
+        )
+        self._queue.extend((assignment, record) for record in records)
+
+    async def step(self, consumer: Consumer) -> None:
+        """Let the next message run and wait until it does not run any more."""
+        assignment, record = self._queue.popleft()
+        if assignment.hold is not Hold.OPEN or assignment.is_finished(record.offset):
+            return
+        if assignment.suspect == record.offset and assignment.crashes >= self._limit:
+            assignment.suspect = None
+            await self._convict(assignment, record)
+            return
+        assignment.suspect = record.offset
+        await self._committer.commit(consumer, [assignment])
+        self._parts.schedule.deliver(assignment, [record], self._parts.loop.time())
+        self._parts.slots.wake(1)
+        await self._until_quiet(assignment, consumer)
+        assignment.suspect = None
+
+    async def _until_quiet(self, assignment: Assignment, consumer: Consumer) -> None:
+        while assignment.hold is Hold.OPEN:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE):
+                    # Once round the loop first, so that a woken runner has taken the job.
+                    await asyncio.sleep(0)
+                    await self._parts.slots.quiet(lambda job: job.assignment is assignment)
+                return
+            except TimeoutError:
+                await consumer.keep_alive()
+
+    async def _convict(self, assignment: Assignment, record: Record) -> None:
+        job = self._parts.schedule.alone(assignment, record)
+        error = KilledTheProcess(assignment.crashes, str(job))
+        logger.error(
+            "%s: %s",
+            self._parts.config.name,
+            error,
+            extra={"worker": self._parts.config.name, "action": "convicted"},
+        )
+        await self._settler.give_up(job, None, error, None, "it kills its process")
