@@ -15,5 +15,7 @@ if TYPE_CHECKING:
 __all__ = core_messaging.__all__
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(core_messaging, name)
+if not TYPE_CHECKING:  # see core_messaging
+
+    def __getattr__(name: str) -> Any:
+        return getattr(core_messaging, name)

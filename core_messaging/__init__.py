@@ -73,13 +73,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # What has no home of its own in the table is an error; the tree has one module.
-    value = getattr(import_module(_HOMES.get(name, "core_messaging.errors")), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker that sees it takes any name for granted, misspelled ones too
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # What has no home of its own in the table is an error; the tree has one module.
+        value = getattr(import_module(_HOMES.get(name, "core_messaging.errors")), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,5 @@
+"""E-mail from a Kafka topic."""
+
+from email_worker.worker import Email, EmailWorker
+
+__all__ = ["Email", "EmailWorker"]

@@ -1,0 +1,1 @@
+"""Order totals, worked out from a Kafka topic."""
