@@ -36,7 +36,9 @@ if TYPE_CHECKING:
         Unencodable,
         UnknownWorker,
     )
+    from core_messaging.registry import get_all_workers, get_worker, list_workers
     from core_messaging.rules.retry import RetryPolicy
+    from core_messaging.run import run_all_workers, run_worker
     from core_messaging.settings import Settings
 
 __all__ = [
@@ -63,6 +65,11 @@ __all__ = [
     "Unencodable",
     "UnknownWorker",
     "Worker",
+    "get_all_workers",
+    "get_worker",
+    "list_workers",
+    "run_all_workers",
+    "run_worker",
     "worker",
 ]
 
@@ -70,6 +77,11 @@ _HOMES = {
     "Context": "core_messaging.context",
     "RetryPolicy": "core_messaging.rules.retry",
     "Settings": "core_messaging.settings",
+    "get_all_workers": "core_messaging.registry",
+    "get_worker": "core_messaging.registry",
+    "list_workers": "core_messaging.registry",
+    "run_all_workers": "core_messaging.run",
+    "run_worker": "core_messaging.run",
 }
 
 

@@ -1,1 +1,1 @@
-"""core-messaging."""
+"""The ``core`` command."""

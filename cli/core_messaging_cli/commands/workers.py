@@ -1,0 +1,70 @@
+"""``core kafka workers``: what there is, where it comes from, and what is broken."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from core_messaging.discovery import Listed, discover
+from core_messaging.worker import config_of
+from core_messaging_cli.tables import show_table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
+@click.option("--check", is_flag=True, help="Exit with 1 if something is broken.")
+def workers(as_json: bool, check: bool) -> None:
+    """List the workers of installed packages and of the project in this folder.
+
+    Loads all of them; what cannot be loaded is listed with its cause.
+    """
+    rows = discover().listing()
+    if as_json:
+        click.echo(json.dumps([_facts(row) for row in rows], indent=2))
+    elif not rows:
+        click.echo(
+            "no workers: no installed package has an entry point in core.workers, "
+            "and there is nothing under src/workers"
+        )
+    else:
+        show_table(COLUMNS, [_cells(row) for row in rows])
+    if check and any(row.state != "ok" for row in rows):
+        sys.exit(1)
+
+
+COLUMNS = ("name", "source", "topics", "group", "concurrency", "retries", "dlq", "state")
+
+
+def _cells(row: Listed) -> list[str]:
+    state = f"{row.state}: {row.cause}" if row.cause else row.state
+    if row.worker is None:
+        return [row.name, row.label, "-", "-", "-", "-", "-", state]
+    config = config_of(row.worker)
+    topics = ", ".join(config.input_topics) + (f" -> {config.output_topic}" if config.output_topic else "")
+    numbers = [str(config.concurrency), str(config.max_retries)]
+    return [row.name, row.label, topics, config.group_id, *numbers, config.dlq_topic or "-", state]
+
+
+def _facts(row: Listed) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": row.name,
+        "source": row.label,
+        "state": row.state,
+        "cause": row.cause or None,
+    }
+    if row.worker is None:
+        return facts
+    config = config_of(row.worker)
+    return facts | {
+        "input_topics": list(config.input_topics),
+        "output_topic": config.output_topic,
+        "group_id": config.group_id,
+        "concurrency": config.concurrency,
+        "ordering": config.ordering,
+        "max_retries": config.max_retries,
+        "batch_size": config.batch_size,
+        "dlq_topic": config.dlq_topic,
+    }

@@ -1,0 +1,66 @@
+"""The ``core`` command: wires the commands, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from core_messaging.errors import CoreMessagingError
+from core_messaging_cli.lazy import LazyGroup
+
+_COMMANDS = "core_messaging_cli.commands"
+
+KAFKA = {
+    "worker": (f"{_COMMANDS}.worker:worker", "Run workers: NAME..., or --all."),
+    "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
+}
+
+TOP = {
+    "kafka": ("core_messaging_cli.main:kafka", "Workers, topics and brokers."),
+}
+
+
+@click.group(cls=LazyGroup, table=TOP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="core-messaging")
+def core() -> None:
+    """Run the Kafka workers that installed packages and this project advertise.
+
+    \b
+    core kafka workers                     what there is
+    core kafka worker EmailWorker          run one
+    core kafka worker --all                run them all
+    """
+
+
+@click.group(cls=LazyGroup, table=KAFKA)
+def kafka() -> None:
+    """Workers, topics and brokers."""
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C."""
+    try:
+        core(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except CoreMessagingError as error:
+        click.echo(f"core: {error}", err=True)
+        _leave(1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _leave(code: int) -> None:
+    """Leave without waiting for handlers that hang in threads; they have had their shutdown_timeout."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,30 @@
+"""Tables: boxes on a terminal, aligned columns in a pipe. Nothing is cut off where a program may read it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print *rows* under *columns*."""
+    if sys.stdout.isatty():
+        _rich(columns, rows)
+        return
+    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    for row in (columns, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only where a person looks
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*columns)
+    for row in rows:
+        # Text, not markup: a cause may hold [brackets].
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    Console().print(table)

@@ -1,0 +1,249 @@
+"""Which workers there are: installed packages' entry points, the project's modules, this process's own.
+
+One source at a time, each in a try of its own: a stranger's import may raise whatever it likes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from core_messaging.config import kebab
+from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
+from core_messaging.project import Project
+from core_messaging.worker import Worker, as_worker, config_of, defined
+
+GROUP = "core.workers"
+
+
+@dataclass(slots=True)
+class Source:
+    """One place that may provide workers: an entry point, or a module of the project.
+
+    ``package`` is what stands before the colon in ``package:Name``; ``label`` is what people know it by:
+    distribution and version, or a file. ``failure`` is the short cause, once loading has failed.
+    """
+
+    name: str
+    package: str
+    label: str
+    open: Callable[[], object]
+    may_be_empty: bool = False
+    failure: str | None = None
+    _found: list[type[Worker]] | None = field(default=None, repr=False)
+
+    def workers(self) -> list[type[Worker]]:
+        """The workers it provides; loaded at the first call. Empty where that failed."""
+        if self._found is None:
+            self._found = self._load()
+        return self._found
+
+    def _load(self) -> list[type[Worker]]:
+        before = dict(defined)
+        try:
+            found = workers_of(self.open())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # What the half of the module defined that ran before it broke is not offered either.
+            defined.clear()
+            defined.update(before)
+            self.failure = _short(error)
+            return []
+        if not found and not self.may_be_empty:
+            self.failure = "it defines no worker"
+        for worker in found:
+            worker.__core_config__ = replace(config_of(worker), source=self.label)
+        return found
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def workers_of(thing: object) -> list[type[Worker]]:
+    """A worker class, a decorated function, or a module (then all workers defined in it, not imported into it)."""
+    single = as_worker(thing)
+    if single is not None:
+        return [single]
+    if not isinstance(thing, ModuleType):
+        raise TypeError(f"{thing!r} is no worker class, no @worker function and no module")
+    found = (as_worker(value) for value in vars(thing).values())
+    home = thing.__name__
+    own = (
+        w for w in found if w is not None and (w.__module__ == home or w.__module__.startswith(home + "."))
+    )
+    return list(dict.fromkeys(own))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A row of a listing. ``state``: ok, broken or conflict; ``cause`` says why it is not ok."""
+
+    name: str
+    label: str
+    worker: type[Worker] | None
+    state: str = "ok"
+    cause: str = ""
+
+
+class Catalog:
+    """Everything that may provide workers. Nothing is loaded before somebody asks for it."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self.sources = list(sources)
+
+    def find(self, wanted: str) -> type[Worker]:
+        """The worker called *wanted* (``Name`` or ``package:Name``), importing as little as possible.
+
+        Raises UnknownWorker, DuplicateWorker, BrokenWorker.
+        """
+        package, _, name = wanted.rpartition(":")
+        sources = [s for s in self.sources if not package or package in (s.package, s.name)]
+        for tier in _tiers(sources, name):
+            offers = {w: s for s in tier for w in s.workers() if config_of(w).name == name}
+            if len(offers) > 1:
+                raise DuplicateWorker(name, sorted({s.package for s in offers.values()}))
+            if offers:
+                return checked(next(iter(offers)))
+        raise self._unknown(wanted, name, sources)
+
+    def _unknown(self, wanted: str, name: str, sources: Sequence[Source]) -> Exception:
+        for source in sources:
+            if source.failure and (_same(source.name, name) or len(sources) == 1):
+                return BrokenWorker(wanted, source.label, source.failure)
+        names = sorted({config_of(w).name for s in self.sources for w in s.workers()})
+        nearest = get_close_matches(name, names, n=3, cutoff=0.5)
+        lowered = [known for known in names if known.lower() == name.lower()]
+        searched = [f"{s.label} (broken: {s.failure})" if s.failure else s.label for s in sources]
+        return UnknownWorker(wanted, lowered or nearest, list(dict.fromkeys(searched)))
+
+    def listing(self) -> list[Listed]:
+        """Every worker there is, and everything that should be one. Loads all."""
+        rows: list[Listed] = []
+        owners: dict[str, dict[type[Worker], Source]] = {}
+        for source in self.sources:
+            for worker in source.workers():
+                owners.setdefault(config_of(worker).name, {}).setdefault(worker, source)
+            if source.failure:
+                rows.append(Listed(source.name, source.label, None, "broken", source.failure))
+        for name, offers in owners.items():
+            rows += [_row(name, worker, source, offers) for worker, source in offers.items()]
+        return sorted(rows, key=lambda row: (row.name, row.label))
+
+    def healthy(self) -> list[type[Worker]]:
+        """The workers that can run."""
+        return [row.worker for row in self.listing() if row.worker is not None and row.state == "ok"]
+
+    def culprits(self) -> dict[str, str]:
+        """``name (label)`` -> cause, of everything that cannot run."""
+        return {f"{row.name} ({row.label})": row.cause for row in self.listing() if row.state != "ok"}
+
+    def all(self) -> list[type[Worker]]:
+        """Every worker. Raises BrokenPackages while one of them cannot run: missing in silence is worse."""
+        culprits = self.culprits()
+        if culprits:
+            raise BrokenPackages(culprits)
+        return self.healthy()
+
+
+def _row(name: str, worker: type[Worker], source: Source, offers: dict[type[Worker], Source]) -> Listed:
+    if len(offers) > 1:
+        others = sorted({s.label for w, s in offers.items() if w is not worker})
+        return Listed(name, source.label, worker, "conflict", f"also offered by {', '.join(others)}")
+    problem = why_it_cannot_run(worker)
+    return Listed(name, source.label, worker, "broken" if problem else "ok", problem)
+
+
+def why_it_cannot_run(worker: type[Worker]) -> str:
+    """What a class lacks to run; empty for a worker that can."""
+    if not hasattr(worker, "process") and not hasattr(worker, "process_batch"):
+        return "it defines neither process nor process_batch"
+    if not hasattr(worker, "process") and config_of(worker).batch_size is None:
+        return "it defines process_batch without a batch_size"
+    return ""
+
+
+def checked(worker: type[Worker]) -> type[Worker]:
+    """*worker*, if it can run. Raises BrokenWorker."""
+    problem = why_it_cannot_run(worker)
+    if problem:
+        config = config_of(worker)
+        raise BrokenWorker(config.name, config.source, problem)
+    return worker
+
+
+def _same(source: str, name: str) -> bool:
+    return source == name or kebab(source) == kebab(name)
+
+
+def _tiers(sources: Sequence[Source], name: str) -> list[list[Source]]:
+    """Cheapest first: what is loaded anyway, what is called like the worker, the project's own, all others."""
+    loaded = [s for s in sources if s._found is not None]  # noqa: SLF001 - this module's own class
+    named = [s for s in sources if _same(s.name, name)]
+    mine = [s for s in sources if s.package.startswith("src.")]
+    return [[*loaded, *(s for s in named if s not in loaded)], mine, list(sources)]
+
+
+@cache
+def entry_points() -> tuple[Any, ...]:
+    """The entry points of the group, read once: it means looking into every installed distribution."""
+    import importlib_metadata  # noqa: PLC0415 - only where entry points are read
+
+    return tuple(importlib_metadata.entry_points(group=GROUP))
+
+
+def installed() -> list[Source]:
+    """A source for every entry point."""
+    sources = []
+    for point in entry_points():
+        dist = point.dist
+        package = dist.name if dist else point.value.partition(":")[0]
+        label = f"{dist.name} {dist.version}" if dist else point.value
+        sources.append(Source(point.name, package, label, point.load))
+    return sources
+
+
+def of_project(project: Project) -> list[Source]:
+    """A source for every module of the project that may define workers."""
+    modules = project.modules()
+    if modules:
+        project.importable()
+    return [
+        Source(
+            module.name.rpartition(".")[2],
+            module.name,
+            module.label,
+            partial(importlib.import_module, module.name),
+            may_be_empty=True,  # a package's __init__, or a module of shared base classes
+        )
+        for module in modules
+    ]
+
+
+def of_process() -> list[Source]:
+    """Workers defined in this process by modules that no other source knows, such as a script."""
+    sources = []
+    for worker in defined.values():
+        module = sys.modules.get(worker.__module__)
+        file = getattr(module, "__file__", None)
+        label = Path(file).name if file else worker.__module__
+        sources.append(Source(config_of(worker).name, worker.__module__, label, partial(_identity, worker)))
+    return sources
+
+
+def _identity(worker: type[Worker]) -> type[Worker]:
+    return worker
+
+
+def discover(root: Path | None = None) -> Catalog:
+    """Installed packages, the project in *root* (the current folder), and this process. Imports none of them."""
+    return Catalog([*of_process(), *of_project(Project(root or Path.cwd())), *installed()])

@@ -1,0 +1,81 @@
+"""Logging for the command line: lines for people, or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any, Literal, get_args
+
+LogFormat = Literal["text", "json"]
+LOG_FORMATS: tuple[str, ...] = get_args(LogFormat)
+
+# What an event may carry in ``extra``, in the order in which it is printed.
+FIELDS = ("action", "worker", "topic", "partition", "offset", "plugin")
+
+
+def set_up_logging(level: str, log_format: LogFormat) -> None:
+    """Log everything from *level* up to stderr. A repeated call replaces the first."""
+    handler = _handler(log_format)
+    handler.addFilter(ClientNoise())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # One line a fetch, a join, a heartbeat: ours say what of it matters.
+    logging.getLogger("aiokafka").setLevel(logging.WARNING if level != "debug" else logging.DEBUG)
+    logging.captureWarnings(capture=True)
+
+
+def _handler(log_format: LogFormat) -> logging.Handler:
+    if log_format == "json":
+        handler: logging.Handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonLines())
+        return handler
+    if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415 - only where a person looks
+        from rich.logging import RichHandler  # noqa: PLC0415
+
+        return RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    return handler
+
+
+class ClientNoise(logging.Filter):
+    """Kafka's client calls an outage an ERROR with every reconnect. We say it once, and when it is over.
+
+    What it logs is shown as a warning at most, and no line of it more than once in ten seconds.
+    """
+
+    INTERVAL = 10.0  # seconds
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
+            return True
+        now = time.monotonic()
+        # By the text before its arguments: node ids and addresses change with every line.
+        kind = str(record.msg)
+        if now - self._last.get(kind, -self.INTERVAL) < self.INTERVAL:
+            return False
+        self._last[kind] = now
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: time (seconds since the epoch), level, message, and where it happened."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
