@@ -32,7 +32,9 @@
     │   ├── DownloadFailed
     │   ├── PortInUse
     │   ├── ForeignFolder          a folder somebody else made
-    │   └── BrokerStartFailed
+    │   ├── FolderInUse            by another broker that runs
+    │   ├── BrokerStartFailed
+    │   └── BrokerEnded            by itself, while it was in use
     └── ShutdownTimeout            something blocked the exit
 
 Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
@@ -303,11 +305,29 @@ class ForeignFolder(LocalBrokerError):
         )
 
 
+class FolderInUse(LocalBrokerError):
+    """Another broker works on the data folder right now."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"{folder} is in use by another `core kafka up`; its data was not touched. "
+            "Stop that one, or name another folder with --data"
+        )
+
+
 class BrokerStartFailed(LocalBrokerError):
     """The broker process was started and did not become ready."""
 
     def __init__(self, what: str, cause: str, log: str) -> None:
-        super().__init__(f"{what} did not start: {cause}; its log is {log}")
+        super().__init__(f"{what} did not start: {cause}; mend that (its log is {log}) and start it again")
+        self.log = log
+
+
+class BrokerEnded(LocalBrokerError):
+    """The broker process ended although nobody had asked it to."""
+
+    def __init__(self, what: str, cause: str, log: str) -> None:
+        super().__init__(f"{what} ended by itself: {cause}; its data is kept, start it again. Its log is {log}")
         self.log = log
 
 

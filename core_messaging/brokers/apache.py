@@ -133,6 +133,12 @@ class ApacheNode:
         if self._process is not None:
             self._process.send(signal.SIGCONT)
 
+    def wait_until_ended(self) -> str:
+        """Until the process ends by itself; why, in the words of its log."""
+        if self._process is not None:
+            self._process.wait(None)
+        return self._last_words()
+
     def wait_until_ready(self, brokers: int = 1) -> None:
         """Until this node answers and sees *brokers* alive in its cluster. Raises BrokerStartFailed."""
         deadline = time.monotonic() + self._options.start_timeout
@@ -158,7 +164,7 @@ class ApacheNode:
             ]
             if complaints:
                 return complaints[-1].strip()
-        return "it ended at once and wrote nothing"
+        return "its process ended and gave no reason"
 
     def _format_storage(self, config: Path) -> None:
         command = self._java(

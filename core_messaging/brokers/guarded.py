@@ -43,6 +43,8 @@ class GuardedProcess:
             ["/bin/sh", "-c", _GUARD, "guard", str(log), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # The shell's own remark that its child was killed; the child's words are in the log.
+            stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
         )
@@ -60,8 +62,8 @@ class GuardedProcess:
         if self.exit_code is None:
             self._signal(number)
 
-    def wait(self, timeout: float) -> int | None:
-        """Its exit code, or None where it still runs after *timeout* seconds."""
+    def wait(self, timeout: float | None) -> int | None:
+        """Its exit code, or None where it still runs after *timeout* seconds (None: however long it takes)."""
         try:
             code = self._shell.wait(timeout)
         except subprocess.TimeoutExpired:

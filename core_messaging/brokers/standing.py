@@ -1,0 +1,89 @@
+"""A broker that stands until somebody stops it: what ``core kafka up`` runs, without its words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from core_messaging.brokers.apache import ApacheCluster, ApacheNode, ApacheOptions
+from core_messaging.brokers.data_folder import claim, wipe
+from core_messaging.brokers.doorway import Doorway
+from core_messaging.brokers.embedded import PARTITIONS, EmbeddedBroker
+from core_messaging.errors import BrokerEnded, ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class NewTopic:
+    """A topic to have from the start; ``partitions=None`` leaves the number to the engine."""
+
+    name: str
+    partitions: int | None = None
+
+
+class Standing(Protocol):
+    """A broker that runs."""
+
+    @property
+    def address(self) -> str: ...
+    def wait(self) -> None:
+        """Until it ends by itself (BrokerEnded), which may be never."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    address: str
+
+    def wait(self) -> None:
+        threading.Event().wait()
+
+
+@dataclass(frozen=True)
+class _Apache:
+    node: ApacheNode
+
+    @property
+    def address(self) -> str:
+        return self.node.address
+
+    def wait(self) -> None:
+        raise BrokerEnded("Apache Kafka", self.node.wait_until_ended(), str(self.node.folder))
+
+
+@contextmanager
+def embedded(port: int, topics: Sequence[NewTopic] = ()) -> Iterator[Standing]:
+    """The embedded broker at *port*; 0 takes any free one. Raises LocalBrokerError, ConfigurationError."""
+    _require_default_partitions(topics)
+    with ExitStack() as stack:
+        broker = stack.enter_context(EmbeddedBroker())
+        # It cannot be told a port, so a chosen one is a door to its own.
+        address = stack.enter_context(Doorway(port, broker.address)).address if port else broker.address
+        for topic in topics:
+            broker.create_topic(topic.name)
+        yield _Embedded(address)
+
+
+@contextmanager
+def apache(folder: Path, port: int) -> Iterator[Standing]:
+    """Apache Kafka at *port* (0: any free one) with its data in *folder*. Raises LocalBrokerError."""
+    with claim(folder), ApacheCluster(ApacheOptions(folder=folder, port=port or None)) as cluster:
+        yield _Apache(cluster.nodes[0])
+
+
+def forget(folder: Path) -> None:
+    """Delete what earlier runs have left in *folder*. Raises ForeignFolder, FolderInUse."""
+    with claim(folder):
+        wipe(folder)
+
+
+def _require_default_partitions(topics: Sequence[NewTopic]) -> None:
+    for topic in topics:
+        if topic.partitions not in (None, PARTITIONS):
+            raise ConfigurationError(
+                f"the embedded broker gives every topic {PARTITIONS} partitions, not {topic.partitions}; "
+                f"write --topic {topic.name}, or use --engine apache"
+            )
