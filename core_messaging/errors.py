@@ -327,7 +327,9 @@ class BrokerEnded(LocalBrokerError):
     """The broker process ended although nobody had asked it to."""
 
     def __init__(self, what: str, cause: str, log: str) -> None:
-        super().__init__(f"{what} ended by itself: {cause}; its data is kept, start it again. Its log is {log}")
+        super().__init__(
+            f"{what} ended by itself: {cause}; its data is kept, start it again. Its log is {log}"
+        )
         self.log = log
 
 

@@ -25,6 +25,8 @@ PLAINTEXT = "PLAINTEXT"
 _CONTROLLER = "CONTROLLER"
 # Any 16 bytes in base64 do; the same everywhere, so that a data folder fits the next run.
 _CLUSTER_ID = "Y29yZS1tZXNzYWdpbmctMQ"
+# A free port may be taken by somebody's outgoing connection in the seconds until the broker binds it.
+_PORT_LOST, _PLACES = "Address already in use", 3
 _JVM = ("-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true")
 
 _LOG4J = """\
@@ -157,14 +159,9 @@ class ApacheNode:
             return False
 
     def _last_words(self) -> str:
-        for log in (self.log, self.folder / "output.log"):
-            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            complaints = [
-                line for line in lines if "Exception" in line or "ERROR" in line or "Error:" in line
-            ]
-            if complaints:
-                return complaints[-1].strip()
-        return "its process ended and gave no reason"
+        logs = (self.log, self.folder / "output.log")
+        written = (log.read_text(errors="replace") for log in logs if log.exists())
+        return next(filter(None, map(_complaint, written)), "its process ended without a word")
 
     def _format_storage(self, config: Path) -> None:
         command = self._java(
@@ -174,8 +171,8 @@ class ApacheNode:
             command, capture_output=True, text=True, check=False, timeout=self._options.start_timeout
         )
         if done.returncode != 0:
-            words = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-            raise BrokerStartFailed("Apache Kafka", words[-1], str(self.folder))
+            said = done.stderr + done.stdout
+            raise BrokerStartFailed("Apache Kafka", _complaint(said) or said.strip()[-300:], str(self.folder))
 
     def _java(self, heap: str, *arguments: str) -> list[str]:
         log4j = f"-Dlog4j2.configurationFile={(self.folder / 'log4j2.properties').as_uri()}"
@@ -206,12 +203,13 @@ class ApacheCluster:
         artifacts.kafka_jars()
         if self._options.port:
             require_free(self._options.port)
-        self.nodes = _place(self._options)
-        try:
-            self._start()
-        except BaseException:
-            self.kill()
-            raise
+        for others in reversed(range(_PLACES)):
+            try:
+                self._start_at_free_ports()
+                break
+            except BrokerStartFailed as error:
+                if not others or _PORT_LOST not in str(error):
+                    raise
         return self
 
     def __exit__(
@@ -232,6 +230,14 @@ class ApacheCluster:
         for node in self.nodes:
             node.kill()
 
+    def _start_at_free_ports(self) -> None:
+        self.nodes = _place(self._options)
+        try:
+            self._start()
+        except BaseException:
+            self.kill()
+            raise
+
     def _start(self) -> None:
         voters = ",".join(f"{node.number}@{node.address_of(_CONTROLLER)}" for node in self.nodes)
         with ThreadPoolExecutor(len(self.nodes)) as pool:
@@ -249,6 +255,18 @@ def _place(options: ApacheOptions) -> list[ApacheNode]:
     if options.port:
         placed[0][PLAINTEXT] = options.port
     return [ApacheNode(number, own, options) for number, own in enumerate(placed, start=1)]
+
+
+def _complaint(log: str) -> str:
+    """The last line of a Java program's output that says what is wrong; "" where none does."""
+    lines = [
+        line.strip()
+        for line in log.splitlines()
+        if any(word in line for word in ("Exception", "ERROR", "Error:"))
+    ]
+    # The frames of a stack trace name exceptions too, and say nothing to a person.
+    said = [line for line in lines if not line.startswith("at ")]
+    return said[-1] if said else ""
 
 
 def server_properties(node: ApacheNode, voters: str, options: ApacheOptions) -> dict[str, str]:

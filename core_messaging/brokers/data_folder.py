@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core_messaging.errors import ForeignFolder, FolderInUse
+from core_messaging.errors import FolderInUse, ForeignFolder
 
 MARKER = ".made-by-core-kafka-up"
 _WORDS = "`core kafka up --engine apache` keeps its data here; `--reset` deletes the node-* folders beside this file.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,9 @@ from core_messaging.brokers.apache import ApacheCluster, ApacheNode, ApacheOptio
 from core_messaging.brokers.data_folder import claim, wipe
 from core_messaging.brokers.doorway import Doorway
 from core_messaging.brokers.embedded import PARTITIONS, EmbeddedBroker
+from core_messaging.brokers.kafka import KafkaBroker
 from core_messaging.errors import BrokerEnded, ConfigurationError
+from core_messaging.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,13 @@ def embedded(port: int, topics: Sequence[NewTopic] = ()) -> Iterator[Standing]:
 
 
 @contextmanager
-def apache(folder: Path, port: int) -> Iterator[Standing]:
-    """Apache Kafka at *port* (0: any free one) with its data in *folder*. Raises LocalBrokerError."""
+def apache(folder: Path, port: int, topics: Sequence[NewTopic] = ()) -> Iterator[Standing]:
+    """Apache Kafka at *port* (0: any free one) with its data in *folder*.
+
+    Raises LocalBrokerError, or BrokerError where a topic cannot be made.
+    """
     with claim(folder), ApacheCluster(ApacheOptions(folder=folder, port=port or None)) as cluster:
+        asyncio.run(_create(cluster.address, topics))
         yield _Apache(cluster.nodes[0])
 
 
@@ -78,6 +85,14 @@ def forget(folder: Path) -> None:
     """Delete what earlier runs have left in *folder*. Raises ForeignFolder, FolderInUse."""
     with claim(folder):
         wipe(folder)
+
+
+async def _create(address: str, topics: Sequence[NewTopic]) -> None:
+    # The environment may describe another broker; ours has no security to speak of.
+    settings = Settings(kafka_bootstrap_servers=address, kafka_security_protocol="PLAINTEXT")
+    making = KafkaBroker(settings).topics()
+    for topic in topics:
+        await making.create([topic.name], topic.partitions or PARTITIONS, 1)
 
 
 def _require_default_partitions(topics: Sequence[NewTopic]) -> None:

@@ -1,0 +1,121 @@
+"""``core kafka up``: a broker to try things on, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from core_messaging.brokers.standing import NewTopic, Standing
+
+Engine = Literal["embedded", "apache"]
+
+# Where every Kafka client looks first, our own default setting included.
+KAFKA_PORT = 9092
+_DEFAULT_DATA = Path(".core") / "kafka"
+
+
+@click.command(short_help="Start a broker to try things on.")
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "apache"]),
+    default="embedded",
+    show_default=True,
+    help="embedded: in memory, there at once. apache: Apache Kafka itself; needs Java and Maven.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=KAFKA_PORT,
+    show_default=True,
+    help="0 takes any free port.",
+)
+@click.option(
+    "--topic", "topics", multiple=True, metavar="NAME[:PARTITIONS]", help="Have this topic. Repeatable."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"Folder of --engine apache for data and logs.  [default: {_DEFAULT_DATA}]",
+)
+@click.option(
+    "--reset", is_flag=True, help="Delete what earlier runs of --engine apache left in the folder first."
+)
+def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, reset: bool) -> None:  # noqa: FBT001 - a flag
+    """Start a Kafka broker to try things on; Ctrl-C stops it.
+
+    \b
+    core kafka up
+    core kafka up --engine apache --topic emails:8 --topic emails-dlq
+    core kafka up --port 0
+    """
+    wanted = [_parse(topic) for topic in topics]
+    if engine == "embedded" and (data is not None or reset):
+        raise click.UsageError(
+            "the embedded broker keeps no data; --data and --reset go with --engine apache"
+        )
+    _stop_on_signals()
+    try:
+        with (
+            _embedded(port, wanted)
+            if engine == "embedded"
+            else _apache(data, port, wanted, reset=reset) as broker
+        ):
+            _announce(engine, broker.address)
+            broker.wait()
+    except KeyboardInterrupt:
+        click.echo("stopped")
+
+
+def _parse(text: str) -> NewTopic:
+    from core_messaging.brokers.standing import NewTopic  # noqa: PLC0415 - `core --help` stays light
+
+    name, colon, number = text.partition(":")
+    if not name or (colon and not (number.isdecimal() and int(number) > 0)):
+        raise click.BadParameter(
+            f"{text!r} is not NAME or NAME:PARTITIONS, as in emails:8", param_hint="--topic"
+        )
+    return NewTopic(name, int(number) if colon else None)
+
+
+def _stop_on_signals() -> None:
+    """SIGTERM does what Ctrl-C does; both also where a shell started us with SIGINT ignored (`... &`)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def _embedded(port: int, topics: list[NewTopic]) -> AbstractContextManager[Standing]:
+    from core_messaging.brokers import standing  # noqa: PLC0415 - as above
+
+    return standing.embedded(port, topics)
+
+
+def _apache(
+    data: Path | None, port: int, topics: list[NewTopic], *, reset: bool
+) -> AbstractContextManager[Standing]:
+    from core_messaging.brokers import artifacts, standing  # noqa: PLC0415 - as above
+
+    folder = data or _DEFAULT_DATA
+    if reset:
+        standing.forget(folder)
+    if not artifacts.kafka_folder().is_dir():
+        click.echo(f"fetching Apache Kafka {artifacts.KAFKA_VERSION} by Maven, once (44 MB)")
+    click.echo(f"starting Apache Kafka {artifacts.KAFKA_VERSION}, data and log in {folder}")
+    return standing.apache(folder, port, topics)
+
+
+def _announce(engine: Engine, address: str) -> None:
+    from core_messaging.brokers.embedded import LIMITS  # noqa: PLC0415 - as above
+
+    title = "embedded Kafka broker" if engine == "embedded" else "Apache Kafka"
+    click.echo(f"{title} at {address}; Ctrl-C stops it\n")
+    click.echo(f"  export KAFKA_BOOTSTRAP_SERVERS={address}\n")
+    if engine == "embedded":
+        click.echo("its limits:")
+        for limit in LIMITS:
+            click.echo(f"  - {limit}")
+        click.echo("without them: core kafka up --engine apache (needs Java and Maven)")
