@@ -13,6 +13,7 @@ from core_messaging_cli.lazy import LazyGroup
 _COMMANDS = "core_messaging_cli.commands"
 
 KAFKA = {
+    "up": (f"{_COMMANDS}.up:up", "Start a broker to try things on."),
     "worker": (f"{_COMMANDS}.worker:worker", "Run workers: NAME..., or --all."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }

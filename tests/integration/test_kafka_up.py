@@ -19,17 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.conftest import require_apache
 
-# One line on stderr and exit code 1 for what a person can mend, as the `core` command does for every command.
-_CORE = """
-import sys
-from core_messaging.errors import CoreMessagingError
-from core_messaging_cli.commands.up import up
-try:
-    up(prog_name="core kafka up")
-except CoreMessagingError as error:
-    sys.exit(f"core: {error}")
-"""
-_UP = [sys.executable, "-c", _CORE]
+_UP = [sys.executable, "-c", "from core_messaging_cli.main import main; main()", "kafka", "up"]
 _PATIENCE = 50.0
 
 

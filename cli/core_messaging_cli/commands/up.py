@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
-if TYPE_CHECKING:
-    from core_messaging.brokers.standing import NewTopic, Standing
+from core_messaging.brokers import artifacts, standing
+from core_messaging.brokers.embedded import LIMITS
+from core_messaging.brokers.standing import NewTopic, Standing
 
 Engine = Literal["embedded", "apache"]
 
@@ -19,7 +20,7 @@ KAFKA_PORT = 9092
 _DEFAULT_DATA = Path(".core") / "kafka"
 
 
-@click.command(short_help="Start a broker to try things on.")
+@click.command()
 @click.option(
     "--engine",
     type=click.Choice(["embedded", "apache"]),
@@ -45,7 +46,7 @@ _DEFAULT_DATA = Path(".core") / "kafka"
 @click.option(
     "--reset", is_flag=True, help="Delete what earlier runs of --engine apache left in the folder first."
 )
-def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, reset: bool) -> None:  # noqa: FBT001 - a flag
+def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, reset: bool) -> None:
     """Start a Kafka broker to try things on; Ctrl-C stops it.
 
     \b
@@ -60,11 +61,9 @@ def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, re
         )
     _stop_on_signals()
     try:
-        with (
-            _embedded(port, wanted)
-            if engine == "embedded"
-            else _apache(data, port, wanted, reset=reset) as broker
-        ):
+        if reset:
+            standing.forget(data or _DEFAULT_DATA)
+        with _standing(engine, port, wanted, data or _DEFAULT_DATA) as broker:
             _announce(engine, broker.address)
             broker.wait()
     except KeyboardInterrupt:
@@ -72,8 +71,6 @@ def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, re
 
 
 def _parse(text: str) -> NewTopic:
-    from core_messaging.brokers.standing import NewTopic  # noqa: PLC0415 - `core --help` stays light
-
     name, colon, number = text.partition(":")
     if not name or (colon and not (number.isdecimal() and int(number) > 0)):
         raise click.BadParameter(
@@ -88,20 +85,11 @@ def _stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def _embedded(port: int, topics: list[NewTopic]) -> AbstractContextManager[Standing]:
-    from core_messaging.brokers import standing  # noqa: PLC0415 - as above
-
-    return standing.embedded(port, topics)
-
-
-def _apache(
-    data: Path | None, port: int, topics: list[NewTopic], *, reset: bool
+def _standing(
+    engine: Engine, port: int, topics: list[NewTopic], folder: Path
 ) -> AbstractContextManager[Standing]:
-    from core_messaging.brokers import artifacts, standing  # noqa: PLC0415 - as above
-
-    folder = data or _DEFAULT_DATA
-    if reset:
-        standing.forget(folder)
+    if engine == "embedded":
+        return standing.embedded(port, topics)
     if not artifacts.kafka_folder().is_dir():
         click.echo(f"fetching Apache Kafka {artifacts.KAFKA_VERSION} by Maven, once (44 MB)")
     click.echo(f"starting Apache Kafka {artifacts.KAFKA_VERSION}, data and log in {folder}")
@@ -109,8 +97,6 @@ def _apache(
 
 
 def _announce(engine: Engine, address: str) -> None:
-    from core_messaging.brokers.embedded import LIMITS  # noqa: PLC0415 - as above
-
     title = "embedded Kafka broker" if engine == "embedded" else "Apache Kafka"
     click.echo(f"{title} at {address}; Ctrl-C stops it\n")
     click.echo(f"  export KAFKA_BOOTSTRAP_SERVERS={address}\n")
