@@ -233,6 +233,8 @@ def of_process() -> list[Source]:
     """Workers defined in this process by modules that no other source knows, such as a script."""
     sources = []
     for worker in defined.values():
+        if config_of(worker).source != worker.__module__:
+            continue  # an entry point or the project has provided it before, under a better label
         module = sys.modules.get(worker.__module__)
         file = getattr(module, "__file__", None)
         label = Path(file).name if file else worker.__module__

@@ -1,0 +1,96 @@
+"""Runs the ``core`` command as a user does: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+CORE = str(Path(sys.executable).with_name("core"))
+PATIENCE = 30.0  # seconds
+
+
+def environment(**others: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "CORE_"))}
+    return clean | {"PYTHONWARNINGS": "error::ResourceWarning", "COMMIT_INTERVAL": "0.1", **others}
+
+
+def core(
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``core ...`` to its end."""
+    return subprocess.run(
+        [CORE, *arguments],
+        cwd=folder,
+        env=environment(**(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Running:
+    """A ``core`` process and what it has said so far (stdout and stderr together)."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self._reader.join(5)
+                if condition():
+                    return
+                raise AssertionError(f"exit code {self.process.returncode}; it said:\n{self.output}")
+            time.sleep(0.02)
+
+    def until_said(self, text: str) -> None:
+        self.until(lambda: text in self.output)
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        code = self.process.wait(PATIENCE)
+        self._reader.join(5)
+        return code
+
+
+@contextmanager
+def running_core(*arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """``core ...`` in the background; killed at the end if it has not ended by then."""
+    process = subprocess.Popen(
+        [CORE, *arguments],
+        cwd=folder,
+        env=environment(**(env or {})),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield Running(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,216 @@
+"""Workers are found in installed packages and in the project; what is broken is named, never missing in silence.
+
+Distributions are written into a folder on sys.path (that is what "installed" means to importlib), not by pip.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core_messaging import discovery
+from core_messaging.discovery import discover, workers_of
+from core_messaging.errors import (
+    BrokenPackages,
+    BrokenWorker,
+    ConfigurationError,
+    DuplicateWorker,
+    UnknownWorker,
+)
+from core_messaging.registry import get_all_workers, get_worker, list_workers, resolve
+from core_messaging.worker import config_of, defined, worker
+
+Install = Callable[..., None]
+
+GOOD = """
+from core_messaging import Worker, worker
+from core_messaging.worker import Worker as Imported
+
+class {name}(Worker):
+    input_topic = "t-{name}"
+    async def process(self, message: dict) -> None: ...
+"""
+
+
+@pytest.fixture(autouse=True)
+def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of one test is known to the next: defined workers, imported modules, the entry points read once."""
+    before, modules = dict(defined), set(sys.modules)
+    defined.clear()
+    discovery.entry_points.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    defined.clear()
+    defined.update(before)
+    discovery.entry_points.cache_clear()
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def add(dist: str, source: str, entry: str, version: str = "1.0") -> None:
+        module = dist.replace("-", "_")
+        meta = site / f"{module}-{version}.dist-info"
+        meta.mkdir()
+        (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+        (meta / "entry_points.txt").write_text(f"[core.workers]\n{entry}\n")
+        (site / f"{module}.py").write_text(source)
+
+    return add
+
+
+def test_an_entry_point_may_be_a_class_a_function_or_a_module(install: Install) -> None:
+    install("a-class", GOOD.format(name="Alpha"), "Alpha = a_class:Alpha")
+    install(
+        "a-function",
+        "from core_messaging import worker\n@worker(topic='t')\nasync def beta(message: dict): ...\n",
+        "beta = a_function:beta",
+    )
+    install("a-module", GOOD.format(name="Gamma") + GOOD.format(name="Delta"), "greek = a_module")
+    assert {"Alpha", "beta", "Gamma", "Delta"} <= set(list_workers())
+    assert get_worker("Delta").source == "a-module 1.0"
+    assert get_all_workers()["Alpha"].input_topics == ("t-Alpha",)
+
+
+def test_a_module_offers_what_it_defines_not_what_it_imports(install: Install) -> None:
+    install("owner", GOOD.format(name="Owned"), "owner = owner")
+    install("borrower", "from owner import Owned\n" + GOOD.format(name="Mine"), "borrower = borrower")
+    assert get_worker("Owned").source == "owner 1.0"
+    rows = [row for row in discover().listing() if row.name == "Owned"]
+    assert [(row.label, row.state) for row in rows] == [("owner 1.0", "ok")]
+
+
+def test_a_worker_by_name_imports_only_what_may_provide_it(install: Install) -> None:
+    install("wanted", GOOD.format(name="Wanted"), "Wanted = wanted:Wanted")
+    install("other", GOOD.format(name="Other"), "Other = other:Other")
+    assert config_of(discover().find("Wanted")).name == "Wanted"
+    assert "other" not in sys.modules
+
+
+def test_discovering_imports_nothing(install: Install) -> None:
+    install("lazy", GOOD.format(name="Lazy"), "Lazy = lazy:Lazy")
+    discover()
+    assert "lazy" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("import acme_db", "ModuleNotFoundError: No module named 'acme_db'"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("raise BaseException('odd')", "BaseException: odd"),
+        ("x = = 1", "SyntaxError"),
+        (GOOD.format(name="Half") + "\nraise RuntimeError('later')", "RuntimeError: later"),
+        ("class Broken: ...", "is no worker class"),
+    ],
+)
+def test_a_broken_package_is_named_with_its_cause_and_healthy_ones_still_run(
+    install: Install, source: str, cause: str
+) -> None:
+    install("healthy", GOOD.format(name="Healthy"), "Healthy = healthy:Healthy")
+    install("acme-shipping", source, "Broken = acme_shipping:Broken", version="2.3.1")
+    assert config_of(discover().find("Healthy")).name == "Healthy"
+    with pytest.raises(BrokenWorker) as by_name:
+        discover().find("Broken")
+    assert "acme-shipping 2.3.1" in str(by_name.value)
+    assert cause in str(by_name.value)
+    with pytest.raises(BrokenPackages) as everything:
+        discover().all()
+    assert "Broken (acme-shipping 2.3.1)" in str(everything.value)
+    assert "--skip-broken" in str(everything.value)
+    assert [config_of(w).name for w in discover().healthy()] == ["Healthy"]
+    assert "Half" not in list_workers()
+
+
+def test_one_name_in_two_packages_is_an_error_that_names_both_and_a_qualified_name_works(
+    install: Install,
+) -> None:
+    install("first", GOOD.format(name="Same"), "Same = first:Same")
+    install("second", GOOD.format(name="Same"), "Same = second:Same")
+    with pytest.raises(DuplicateWorker) as caught:
+        discover().find("Same")
+    assert "offered by first and by second" in str(caught.value)
+    assert "first:Same or second:Same" in str(caught.value)
+    assert discover().find("second:Same").__module__ == "second"
+    assert {row.state for row in discover().listing()} == {"conflict"}
+    with pytest.raises(BrokenPackages, match="also offered by"):
+        discover().all()
+
+
+def test_two_entry_points_for_the_very_same_class_are_no_conflict(install: Install) -> None:
+    install("once", GOOD.format(name="Once"), "Once = once:Once\nonce = once")
+    assert config_of(discover().find("Once")).name == "Once"
+    assert [row.state for row in discover().listing()] == ["ok"]
+
+
+def test_an_unknown_name_tells_the_nearest_ones_and_what_was_searched(install: Install) -> None:
+    install("mail", GOOD.format(name="EmailWorker"), "mail = mail")
+    for wrong in ("EmailWorkr", "emailworker"):
+        with pytest.raises(UnknownWorker, match="did you mean EmailWorker") as caught:
+            get_worker(wrong)
+        assert "searched: mail 1.0" in str(caught.value)
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_the_projects_modules_below_src_workers_are_found_however_deep(tmp_path: Path) -> None:
+    write(tmp_path / "src/services/names.py", "TOPIC = 'from-service'")
+    write(
+        tmp_path / "src/workers/shop/orders.py",
+        "from src.services.names import TOPIC\n" + GOOD.format(name="Orders").replace('"t-Orders"', "TOPIC"),
+    )
+    write(tmp_path / "src/workers/__init__.py", "")
+    write(tmp_path / "src/workers/_private.py", "raise RuntimeError('not a worker module')")
+    assert get_worker("Orders").input_topics == ("from-service",)
+    assert get_worker("Orders").source == "src/workers/shop/orders.py"
+    assert [row.state for row in discover().listing()] == ["ok"]
+
+
+def test_modules_named_in_pyproject_are_found(tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", '[tool.core]\nworkers = ["shop.jobs"]\n')
+    write(tmp_path / "shop/jobs.py", GOOD.format(name="Job"))
+    assert get_worker("Job").source == "shop.jobs"
+
+
+def test_a_wrong_table_in_pyproject_says_what_to_write(tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", '[tool.core]\nworkers = "shop.jobs"\n')
+    with pytest.raises(ConfigurationError, match="write a list of module names"):
+        discover()
+
+
+def test_a_worker_without_a_handler_is_listed_as_broken(tmp_path: Path) -> None:
+    write(
+        tmp_path / "src/workers/idle.py",
+        "from core_messaging import Worker\nclass Idle(Worker):\n    input_topic = 't'\n",
+    )
+    with pytest.raises(BrokenWorker, match="neither process nor process_batch"):
+        discover().find("Idle")
+    assert [(row.name, row.state) for row in discover().listing()] == [("Idle", "broken")]
+
+
+def test_resolve_takes_a_class_a_function_or_a_name() -> None:
+    @worker(topic="t")
+    async def handle(message: dict[str, int]) -> None: ...
+
+    found = resolve(handle)
+    assert resolve(found) is found
+    assert resolve("handle") is found
+    with pytest.raises(ConfigurationError, match="is no worker"):
+        resolve(print)
+
+
+def test_workers_of_something_else_says_what_it_may_be() -> None:
+    with pytest.raises(TypeError, match="no worker class, no @worker function and no module"):
+        workers_of(42)
