@@ -98,10 +98,11 @@ def _standing(
 
 def _announce(engine: Engine, address: str) -> None:
     title = "embedded Kafka broker" if engine == "embedded" else "Apache Kafka"
-    click.echo(f"{title} at {address}; Ctrl-C stops it\n")
-    click.echo(f"  export KAFKA_BOOTSTRAP_SERVERS={address}\n")
+    click.echo(f"{title} at {address}; Ctrl-C stops it")
     if engine == "embedded":
         click.echo("its limits:")
         for limit in LIMITS:
             click.echo(f"  - {limit}")
         click.echo("without them: core kafka up --engine apache (needs Java and Maven)")
+    # Last: a program that waits for this line has seen everything.
+    click.echo(f"\n  export KAFKA_BOOTSTRAP_SERVERS={address}\n")
