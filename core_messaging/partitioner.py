@@ -1,0 +1,26 @@
+"""Which partition a key belongs to, as Kafka's own clients decide it: murmur2 of the key."""
+
+from __future__ import annotations
+
+_SEED = 0x9747B28C
+_FACTOR = 0x5BD1E995
+_WORD = 0xFFFFFFFF
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of *key* in a topic of *partitions* (at least one) partitions."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """The 32-bit hash of *data*, unsigned (Kafka's Java client shows the same bits as a signed int)."""
+    value = _SEED ^ len(data)
+    whole = len(data) & ~3
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * _FACTOR & _WORD
+        word = (word ^ word >> 24) * _FACTOR & _WORD
+        value = (value * _FACTOR & _WORD) ^ word
+    if rest := data[whole:]:
+        value = (value ^ int.from_bytes(rest, "little")) * _FACTOR & _WORD
+    value = (value ^ value >> 13) * _FACTOR & _WORD
+    return value ^ value >> 15
