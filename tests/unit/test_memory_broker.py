@@ -1,0 +1,629 @@
+"""The in-memory broker keeps the promises of the seam, the awkward ones of a consumer group above all."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import pytest
+
+from core_messaging.broker import Broker, Subscription
+from core_messaging.brokers.memory import MemoryBroker, MemoryConsumer
+from core_messaging.errors import (
+    BrokerError,
+    BrokerUnreachable,
+    CommitRefused,
+    PublishFailed,
+    RecordRefused,
+    TopicMissing,
+)
+from core_messaging.partitioner import murmur2, partition_of
+from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
+
+FIRST, SECOND = TopicPartition("orders", 0), TopicPartition("orders", 1)
+TURNS = 100  # of the loop; nothing in these tests needs more than a few
+
+
+class Member:
+    """A consumer and what the group told it."""
+
+    def __init__(
+        self, broker: MemoryBroker, group: str = "billing", topics: tuple[str, ...] = ("orders",)
+    ) -> None:
+        self.consumer: MemoryConsumer = broker.consumer(Subscription(group, topics))
+        self.told: list[str] = []
+        self.has: dict[TopicPartition, Committed | None] = {}
+        self.may_let_go = asyncio.Event()
+        self.may_let_go.set()
+        self.last_words: dict[TopicPartition, Committed] = {}
+
+    async def join(self) -> Member:
+        await self.consumer.start(self.assigned, self.revoked)
+        return self
+
+    def assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
+        self.told.append("assigned")
+        self.has = dict(commits)
+
+    async def revoked(self, sources: frozenset[TopicPartition]) -> None:
+        self.told.append("revoked")
+        await self.may_let_go.wait()
+        if self.last_words:
+            await self.consumer.commit(self.last_words)
+        self.has = {}
+
+    async def values(self, limit: int = 100, wait: float = 0.0) -> list[bytes | None]:
+        return [
+            record.value
+            for records in (await self.consumer.fetch(limit, wait)).values()
+            for record in records
+        ]
+
+
+class VirtualSelector(selectors.SelectSelector):
+    """Instead of waiting, it moves the clock on."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "everybody waits for somebody else"
+            self.now += timeout
+        return ready
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """On a loop with a virtual clock: a wait of an hour takes no time, and one without an end fails."""
+
+    def make() -> asyncio.SelectorEventLoop:
+        selector = VirtualSelector()
+        loop = asyncio.SelectorEventLoop(selector)
+        loop.time = lambda: selector.now  # type: ignore[method-assign] # that is how the clock becomes virtual
+        return loop
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(test)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(TURNS):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail(f"not so after {TURNS} turns of the loop")
+
+
+async def settled() -> None:
+    """Let everything happen that can happen without time passing."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+async def alone(broker: MemoryBroker) -> Member:
+    member = await Member(broker).join()
+    await until(lambda: bool(member.has))
+    return member
+
+
+def test_it_is_a_broker() -> None:
+    broker: Broker = MemoryBroker()  # mypy compares it with the seam
+    assert broker.address == "memory"
+
+
+# The expected hashes are those that Kafka's Java client tests itself with.
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (b"21", -973932308),
+        (b"foobar", -790332482),
+        (b"a-little-bit-long-string", -985981536),
+        (b"a-little-bit-longer-string", -1486304829),
+        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        (b"abc", 479470107),
+    ],
+)
+def test_a_key_goes_where_kafka_would_put_it(key: bytes, expected: int) -> None:
+    assert murmur2(key) == expected & 0xFFFFFFFF
+    assert partition_of(key, 7) == (expected & 0x7FFFFFFF) % 7
+    assert MemoryBroker({"orders": 7}).put("orders", b"", key).partition == partition_of(key, 7)
+
+
+def test_what_is_put_is_read_with_everything_it_had() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2}, clock=lambda: 1.5)
+        receipt = broker.put("orders", None, b"k", [("h", b"1"), ("h", b"2")], partition=1)
+        member = await alone(broker)
+        fetched = await member.consumer.fetch(10, 0)
+        assert receipt == Receipt("orders", 1, 0)
+        [record] = fetched[SECOND]
+        assert (record.value, record.key, record.headers) == (None, b"k", (("h", b"1"), ("h", b"2")))
+        assert (record.topic, record.partition, record.offset, record.timestamp) == ("orders", 1, 0, 1500)
+        assert broker.records("orders") == [record]
+
+    run(test())
+
+
+def test_records_without_a_key_go_to_the_partitions_in_turn() -> None:
+    broker = MemoryBroker({"orders": 2})
+    assert [broker.put("orders", b"").partition for _ in range(3)] == [0, 1, 0]
+
+
+def test_a_full_partition_does_not_starve_the_others() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        member = await alone(broker)
+        for number in range(4):
+            broker.put("orders", b"a%d" % number, partition=0)
+        broker.put("orders", b"b", partition=1)
+        assert [await member.values(2) for _ in range(3)] == [[b"a0", b"a1"], [b"b", b"a2"], [b"a3"]]
+
+    run(test())
+
+
+def test_a_fetch_waits_for_a_record_and_not_a_moment_longer() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        loop.call_later(7, broker.put, "orders", b"late")
+        assert await member.values(wait=3600) == [b"late"]
+        assert loop.time() - start == pytest.approx(7)
+
+    run(test())
+
+
+def test_a_fetch_that_finds_nothing_ends_when_its_wait_ends() -> None:
+    async def test() -> None:
+        member = await alone(MemoryBroker({"orders": 1}))
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        assert await member.values(wait=30) == []
+        assert loop.time() - start == pytest.approx(30)
+
+    run(test())
+
+
+# The accident: a shutdown cancels the fetch, and what it had taken is skipped by the next one.
+def test_a_cancelled_fetch_has_taken_nothing() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        fetching = asyncio.create_task(member.values(wait=10))
+        await settled()
+        broker.put("orders", b"x")
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert await member.values() == [b"x"]
+
+    run(test())
+
+
+def test_a_caller_who_always_finds_records_lets_others_run() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        for _ in range(5):
+            broker.put("orders", b"")
+        ran: list[int] = []
+        asyncio.get_running_loop().call_soon(ran.append, 1)
+        await member.values(1)
+        assert ran == [1]
+
+    run(test())
+
+
+def test_a_paused_partition_returns_nothing_until_it_is_resumed() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        member = await alone(broker)
+        member.consumer.pause([FIRST])
+        broker.put("orders", b"a", partition=0)
+        broker.put("orders", b"b", partition=1)
+        assert await member.values(wait=5) == [b"b"]
+        asyncio.get_running_loop().call_later(1, member.consumer.resume, [FIRST])
+        assert await member.values(wait=5) == [b"a"]
+
+    run(test())
+
+
+def test_pausing_what_belongs_to_others_is_harmless() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        member.consumer.pause([TopicPartition("orders", 9)])
+        member.consumer.resume([TopicPartition("orders", 9)])
+        broker.put("orders", b"x")
+        assert await member.values() == [b"x"]
+
+    run(test())
+
+
+def test_keep_alive_takes_no_records() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        broker.put("orders", b"x")
+        await member.consumer.keep_alive()
+        assert await member.values() == [b"x"]
+
+    run(test())
+
+
+def test_end_offsets_are_those_the_next_records_get() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        member = await alone(broker)
+        broker.put("orders", b"x", partition=1)
+        assert await member.consumer.end_offsets([FIRST, SECOND]) == {FIRST: 0, SECOND: 1}
+        with pytest.raises(TopicMissing):
+            await member.consumer.end_offsets([TopicPartition("orders", 9)])
+
+    run(test())
+
+
+def test_the_next_member_goes_on_at_the_commit_and_gets_its_metadata() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        for value in (b"a", b"b", b"c"):
+            broker.put("orders", value)
+        member = await alone(broker)
+        assert await member.values() == [b"a", b"b", b"c"]
+        await member.consumer.commit({FIRST: Committed(1, "done: 2")})
+        await member.consumer.close()
+        heir = await alone(broker)
+        assert heir.has == {FIRST: Committed(1, "done: 2")}
+        assert await heir.values() == [b"b", b"c"]
+        assert broker.committed("billing", "orders") == {0: Committed(1, "done: 2")}
+        assert broker.committed("shipping", "orders") == {}
+
+    run(test())
+
+
+def test_two_groups_read_the_same_records() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        one, two = await Member(broker).join(), await Member(broker, "shipping").join()
+        await until(lambda: bool(one.has and two.has))
+        broker.put("orders", b"x")
+        assert (await one.values(), await two.values()) == ([b"x"], [b"x"])
+
+    run(test())
+
+
+def test_members_share_the_partitions_and_one_too_many_has_none() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        members = [await Member(broker).join() for _ in range(3)]
+        await until(lambda: all(member.told for member in members))
+        assert [list(member.has) for member in members] == [[FIRST], [SECOND], []]
+
+    run(test())
+
+
+# The accident: the new owner reads what the old one still works on.
+def test_nobody_is_assigned_anything_before_everybody_has_let_go() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        slow, quick = await Member(broker).join(), await Member(broker).join()
+        await until(lambda: bool(slow.has and quick.has))
+        slow.may_let_go.clear()
+        late = await Member(broker).join()
+        await settled()
+        assert (slow.told[-1], quick.told[-1], late.told) == ("revoked", "revoked", [])
+        slow.may_let_go.set()
+        await until(lambda: bool(late.told))
+        assert (slow.told[-1], quick.told[-1], late.told) == ("assigned", "assigned", ["assigned"])
+
+    run(test())
+
+
+def test_a_member_that_takes_long_returns_no_records_meanwhile() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        slow = await alone(broker)
+        slow.may_let_go.clear()
+        await Member(broker).join()
+        await until(lambda: slow.told[-1] == "revoked")
+        broker.put("orders", b"x")
+        assert await slow.values(wait=60) == []
+        slow.may_let_go.set()
+        assert await slow.values(wait=60) == [b"x"]
+
+    run(test())
+
+
+def test_a_commit_made_while_letting_go_counts() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        broker.put("orders", b"x")
+        leaving = await alone(broker)
+        leaving.last_words = {FIRST: Committed(1)}
+        newcomer = await Member(broker).join()
+        await until(lambda: bool(newcomer.told))
+        assert broker.committed("billing", "orders") == {0: Committed(1)}
+        assert (leaving.has or newcomer.has) == {FIRST: Committed(1)}
+
+    run(test())
+
+
+def test_one_who_joins_during_a_rebalance_is_in_its_outcome() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 3})
+        slow = await alone(broker)
+        slow.may_let_go.clear()
+        second = await Member(broker).join()
+        await settled()
+        third = await Member(broker).join()
+        await settled()
+        slow.may_let_go.set()
+        await until(lambda: bool(third.told))
+        assert [len(member.has) for member in (slow, second, third)] == [1, 1, 1]
+        assert second.told == ["assigned"]
+
+    run(test())
+
+
+def test_what_a_member_leaves_goes_to_the_others() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        stays, goes = await Member(broker).join(), await Member(broker).join()
+        await until(lambda: bool(stays.has and goes.has))
+        await goes.consumer.close()
+        await goes.consumer.close()
+        await until(lambda: len(stays.has) == 2)
+        assert goes.told == ["assigned"]  # leaving is no rebalance to the one who leaves
+
+    run(test())
+
+
+def test_a_commit_is_refused_where_the_partition_is_not_the_members_any_more() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        one, two = await Member(broker).join(), await Member(broker).join()
+        await until(lambda: bool(one.has and two.has))
+        with pytest.raises(CommitRefused):
+            await one.consumer.commit({FIRST: Committed(1), SECOND: Committed(1)})
+        await one.consumer.close()
+        with pytest.raises(CommitRefused):
+            await one.consumer.commit({FIRST: Committed(1)})
+        assert broker.committed("billing", "orders") == {}
+
+    run(test())
+
+
+# The accident: one member has let go and waits for the others; a late result of it must not be committed.
+def test_a_commit_between_letting_go_and_the_next_assignment_is_refused() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        slow, quick = await Member(broker).join(), await Member(broker).join()
+        await until(lambda: bool(slow.has and quick.has))
+        slow.may_let_go.clear()
+        await Member(broker).join()
+        await settled()
+        with pytest.raises(CommitRefused):
+            await quick.consumer.commit({SECOND: Committed(1)})
+        await slow.consumer.commit({FIRST: Committed(1)})
+        assert broker.committed("billing", "orders") == {0: Committed(1)}
+        slow.may_let_go.set()
+
+    run(test())
+
+
+def test_closing_while_letting_go_waits_and_its_commit_counts() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        leaving = await alone(broker)
+        leaving.may_let_go.clear()
+        leaving.last_words = {FIRST: Committed(5)}
+        heir = await Member(broker).join()
+        await until(lambda: leaving.told[-1] == "revoked")
+        closing = asyncio.create_task(leaving.consumer.close())
+        await settled()
+        assert not closing.done()
+        assert heir.told == []
+        leaving.may_let_go.set()
+        await closing
+        await until(lambda: bool(heir.has))
+        assert heir.has == {FIRST: Committed(5)}
+        assert leaving.told == ["assigned", "revoked"]
+
+    run(test())
+
+
+def test_a_member_may_close_itself_while_letting_go() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        leaving = broker.consumer(Subscription("billing", ("orders",)))
+        had: list[TopicPartition] = []
+
+        async def close(_: frozenset[TopicPartition]) -> None:
+            await leaving.close()
+
+        await leaving.start(had.extend, close)
+        await until(lambda: bool(had))
+        heir = await Member(broker).join()
+        await until(lambda: bool(heir.has))
+
+    run(test())
+
+
+def test_a_callback_that_fails_breaks_its_member_and_not_the_group() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        broken = broker.consumer(Subscription("billing", ("orders",)))
+
+        async def fail(_: frozenset[TopicPartition]) -> None:
+            raise ZeroDivisionError
+
+        had: list[TopicPartition] = []
+        await broken.start(had.extend, fail)
+        await until(lambda: bool(had))
+        other = await Member(broker).join()
+        await until(lambda: bool(other.has))
+        with pytest.raises(BrokerError, match="ZeroDivisionError") as caught:
+            await broken.fetch(1, 60)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+    run(test())
+
+
+def test_a_member_waiting_for_records_hears_that_it_was_closed() -> None:
+    async def test() -> None:
+        member = await alone(MemoryBroker({"orders": 1}))
+        asyncio.get_running_loop().call_later(1, asyncio.ensure_future, member.consumer.close())
+        with pytest.raises(BrokerError, match="not in its group"):
+            await member.consumer.fetch(1, 3600)
+
+    run(test())
+
+
+def test_a_process_that_died_without_leaving_does_not_hold_its_partitions() -> None:
+    broker = MemoryBroker({"orders": 1})
+
+    async def first() -> None:
+        await alone(broker)
+
+    async def second() -> None:
+        heir = await alone(broker)
+        broker.put("orders", b"x")
+        assert await heir.values() == [b"x"]
+
+    run(first())
+    run(second())
+
+
+def test_a_topic_made_later_is_shared_out_then() -> None:
+    async def test() -> None:
+        broker = MemoryBroker(auto_create_partitions=None)
+        member = await Member(broker).join()
+        await until(lambda: bool(member.told))
+        assert member.has == {}
+        await broker.topics().create(["orders"], 1, 1)
+        await until(lambda: list(member.has) == [FIRST])
+
+    run(test())
+
+
+def test_topics_are_missing_only_where_they_are_not_made_by_themselves() -> None:
+    async def test() -> None:
+        strict = MemoryBroker({"orders": 1}, auto_create_partitions=None)
+        assert await strict.topics().missing(["orders", "invoices"]) == ["invoices"]
+        with pytest.raises(TopicMissing):
+            strict.put("invoices", b"")
+        assert await MemoryBroker().topics().missing(["invoices"]) == []
+        await strict.topics().create(["orders"], 9, 1)  # exists: stays as it is
+        with pytest.raises(RecordRefused, match="no partition 1"):
+            strict.put("orders", b"", partition=1)
+
+    run(test())
+
+
+def test_published_records_are_stored_in_order_and_acknowledged() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1}, clock=lambda: 2)
+        publisher = broker.publisher()
+        await publisher.start()
+        answers = [
+            await publisher.publish(Outgoing("orders", b"%d" % n, timestamp=n or None)) for n in range(3)
+        ]
+        assert [await answer for answer in answers] == [Receipt("orders", 0, n) for n in range(3)]
+        stored: list[Record] = broker.records("orders")
+        assert [(record.value, record.timestamp) for record in stored] == [(b"0", 2000), (b"1", 1), (b"2", 2)]
+        await publisher.close()
+        with pytest.raises(PublishFailed):
+            await (await publisher.publish(Outgoing("orders", b"late")))
+
+    run(test())
+
+
+def test_publishing_to_a_missing_topic_may_work_later() -> None:
+    async def test() -> None:
+        publisher = MemoryBroker(auto_create_partitions=None).publisher()
+        await publisher.start()
+        with pytest.raises(PublishFailed, match="orders"):
+            await (await publisher.publish(Outgoing("orders", b"")))
+
+    run(test())
+
+
+def test_publishes_fail_as_often_as_asked_and_for_that_topic_only() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1, "invoices": 1})
+        publisher = broker.publisher()
+        await publisher.start()
+        broker.fail_publishes("orders", 1)
+        await (await publisher.publish(Outgoing("invoices", b"")))
+        with pytest.raises(PublishFailed):
+            await (await publisher.publish(Outgoing("orders", b"lost")))
+        await (await publisher.publish(Outgoing("orders", b"kept")))
+        assert [record.value for record in broker.records("orders")] == [b"kept"]
+
+    run(test())
+
+
+def test_a_record_that_is_too_large_is_refused_for_good() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        publisher = broker.publisher()
+        await publisher.start()
+        broker.refuse_larger_than(4)
+        await (await publisher.publish(Outgoing("orders", b"1", b"2", (("3", b"4"),))))
+        with pytest.raises(RecordRefused, match="5 bytes"):
+            await publisher.publish(Outgoing("orders", b"12345"))
+        broker.refuse_larger_than(None)
+        await (await publisher.publish(Outgoing("orders", b"12345")))
+        assert len(broker.records("orders")) == 2
+
+    run(test())
+
+
+def test_commits_fail_as_often_as_asked_and_leave_the_member_alive() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        broker.fail_commits(1)
+        with pytest.raises(BrokerError, match="fail_commits") as caught:
+            await member.consumer.commit({FIRST: Committed(1)})
+        assert not isinstance(caught.value, CommitRefused)
+        assert broker.committed("billing", "orders") == {}
+        await member.consumer.commit({FIRST: Committed(1)})
+        assert broker.committed("billing", "orders") == {0: Committed(1)}
+
+    run(test())
+
+
+def test_a_member_whose_fetch_failed_stays_broken_and_the_next_one_works() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        broker.put("orders", b"x")
+        broker.fail_fetches(1)
+        for _ in range(2):
+            with pytest.raises(BrokerError, match="fail_fetches"):
+                await member.consumer.fetch(1, 0)
+        await member.consumer.close()
+        assert await (await alone(broker)).values() == [b"x"]
+
+    run(test())
+
+
+def test_nothing_starts_while_the_broker_is_unreachable() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        broker.unreachable = True
+        for start in (
+            Member(broker).join,
+            broker.publisher().start,
+            lambda: broker.topics().missing(["orders"]),
+        ):
+            with pytest.raises(BrokerUnreachable):
+                await start()
+        broker.unreachable = False
+        assert list((await alone(broker)).has) == [FIRST]
+
+    run(test())
