@@ -164,7 +164,7 @@ class MemoryConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
         """All of *offsets* or, where one of them is refused, none."""
         self._faults.check_commit()
-        if self._generation is None or self._generation != self._group.generation:
+        if self._generation != self._group.generation:
             raise CommitRefused("this member is not in the current generation of its group")
         strangers = [str(source) for source in offsets if source not in self._positions]
         if strangers:

@@ -361,9 +361,9 @@ def test_one_who_joins_during_a_rebalance_is_in_its_outcome() -> None:
         third = await Member(broker).join()
         await settled()
         slow.may_let_go.set()
-        await until(lambda: bool(third.told))
+        await settled()
         assert [len(member.has) for member in (slow, second, third)] == [1, 1, 1]
-        assert second.told == ["assigned"]
+        assert (second.told, third.told) == (["assigned"], ["assigned"])
 
     run(test())
 
