@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Unencodable,
         UnknownWorker,
     )
+    from core_messaging.hookspecs import hookimpl
     from core_messaging.registry import get_all_workers, get_worker, list_workers
     from core_messaging.rules.retry import RetryPolicy
     from core_messaging.run import run_all_workers, run_worker
@@ -67,6 +68,7 @@ __all__ = [
     "Worker",
     "get_all_workers",
     "get_worker",
+    "hookimpl",
     "list_workers",
     "run_all_workers",
     "run_worker",
@@ -79,6 +81,7 @@ _HOMES = {
     "Settings": "core_messaging.settings",
     "get_all_workers": "core_messaging.registry",
     "get_worker": "core_messaging.registry",
+    "hookimpl": "core_messaging.hookspecs",
     "list_workers": "core_messaging.registry",
     "run_all_workers": "core_messaging.run",
     "run_worker": "core_messaging.run",

@@ -5,6 +5,7 @@
     CoreMessagingError
     ├── ConfigurationError         what the user wrote cannot work
     │   ├── OptionError            a worker option
+    │   ├── PluginError            a plugin's hooks
     │   └── KafkaDisabled          kafka_enabled is False
     ├── DiscoveryError             a worker or package cannot be had
     │   ├── UnknownWorker
@@ -62,6 +63,10 @@ class OptionError(ConfigurationError):
     def __init__(self, worker: str, problem: str, remedy: str) -> None:
         super().__init__(f"worker {worker}: {problem}; {remedy}")
         self.worker = worker
+
+
+class PluginError(ConfigurationError):
+    """A plugin implements hooks in a way that cannot work; its author has to mend it."""
 
 
 class KafkaDisabled(ConfigurationError):

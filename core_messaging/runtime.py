@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -16,9 +17,11 @@ from typing import Any
 from core_messaging.broker import Broker, Publisher
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import KafkaDisabled, TopicMissing
-from core_messaging.observers import NOBODY, Observers, ObserverSource
+from core_messaging.loop_guard import LoopGuard
+from core_messaging.observers import NOBODY, Observers, ObserverSource, tell
 from core_messaging.settings import Settings
 from core_messaging.signals import on_signals
+from core_messaging.snapshot import Snapshot
 from core_messaging.worker import Worker, config_of
 
 logger = logging.getLogger("core_messaging.worker")
@@ -95,23 +98,38 @@ class _Run:
         self._threads = ThreadPoolExecutor(
             options.settings.handler_threads, thread_name_prefix="core-handler"
         )
-        observers: Observers = options.plugins.observers() if options.plugins else NOBODY
+        self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         around = Surroundings(
             broker=broker,
             publisher=publisher,
             settings=options.settings,
             threads=self._threads,
-            observers=observers,
+            observers=self._observers,
         )
         self.engines = [Engine(worker(), config_of(worker), around) for worker in workers]
 
     async def run(self) -> None:
-        with self._signals():
+        with self._signals(), LoopGuard():
+            reporter = asyncio.create_task(self._report_forever(), name="metrics")
             try:
                 await self._run_all()
             finally:
+                reporter.cancel()
+                await self._report()
                 # Not waited for: a thread that hangs has had its shutdown_timeout already.
                 self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _report_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.settings.metrics_interval)
+            await self._report()
+
+    async def _report(self) -> None:
+        """Tell the plugins in numbers how it goes; what it costs does not depend on the message rate."""
+        told = self._observers.metrics
+        if told is not None:
+            workers = tuple(engine.snapshot() for engine in self.engines)
+            await tell(told, snapshot=Snapshot(time.time(), workers, self._options.degraded))
 
     async def _run_all(self) -> None:
         tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]

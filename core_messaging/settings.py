@@ -68,7 +68,11 @@ class Settings(BaseSettings):
         default=3, ge=2
     )  # processes a message may take with it before it is dead-lettered
     metrics_interval: float = Field(default=10.0, gt=0)
+    stuck_after: float = Field(
+        default=300.0, gt=0
+    )  # an attempt that runs longer counts as hanging (or ``timeout``)
     handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, per worker process
 
     # Plugins.
+    plugin_timeout: float = Field(default=5.0, gt=0)  # for one async hook call
     core_plugins_disable: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ KAFKA = {
 }
 
 TOP = {
+    "plugins": (f"{_COMMANDS}.plugins:plugins", "List the plugins that are installed, with their state."),
     "kafka": ("core_messaging_cli.main:kafka", "Workers, topics and brokers."),
 }
 

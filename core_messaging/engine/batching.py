@@ -12,11 +12,11 @@ from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.running import TURN, as_failure, as_undecodable
 from core_messaging.engine.settling import Settler
-from core_messaging.engine.stopping import stopping_us
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batches import Batch, BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import GiveUp, TryAgain
+from core_messaging.stopping import stopping_us
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from core_messaging.engine.session import Session
 from core_messaging.engine.settling import Settler
 from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
+from core_messaging.engine.watching import Watch
 from core_messaging.errors import BrokenWorker, BrokerError, ShutdownTimeout
 from core_messaging.observers import NOBODY, Observers, Tell, tell
 from core_messaging.rules.batches import BatchSchedule
@@ -29,6 +30,7 @@ from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
+from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.worker import Worker
 
 logger = logging.getLogger("core_messaging.worker")
@@ -70,6 +72,7 @@ class Engine:
         settler = Settler(parts)
         self._runners = runners(parts, settler)
         self._careful = Careful(parts, settler, self._committer)
+        self._watch = Watch(parts)
         self._session: Session | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
@@ -99,10 +102,16 @@ class Engine:
             await self._set_up()
             await self._consume()
         except BaseExceptionGroup as group:
-            raise _only_one(group) from None
+            cause = _only_one(group)
+            self._failure = self._failure or (cause if isinstance(cause, Exception) else None)
+            raise cause from None
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
         finally:
             self._go(RunState.STOPPED)
             await _maybe_await(self._worker.teardown())
+            await self._tell(self._observers.on_stop, error=self._failure)
         if self._failure is not None:
             raise self._failure
 
@@ -116,6 +125,10 @@ class Engine:
     def request_stop(self) -> None:
         """Finish what runs, commit, leave the group."""
         self._stop.set()
+
+    def snapshot(self) -> WorkerSnapshot:
+        """The worker now, without asking the broker."""
+        return self._watch.snapshot(self._session, draining=self.state is not RunState.RUNNING)
 
     def running(self) -> list[Job]:
         """What a shutdown waits for."""
@@ -143,7 +156,8 @@ class Engine:
             group.create_task(self._runners.run(slot), name=f"{name} runner {slot}")
             for slot in range(self.config.concurrency)
         ]
-        return [committer, *runners]
+        watcher = group.create_task(self._watch_forever(), name=f"{name} watcher")
+        return [committer, watcher, *runners]
 
     async def _drain(self) -> None:
         """Nothing new starts; what runs has shutdown_timeout seconds."""
@@ -218,6 +232,11 @@ class Engine:
             session = self._session
             if session is not None and not session.rebalancing:
                 await self._committer.commit(session.consumer, list(self.roster.assignments))
+
+    async def _watch_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.metrics_interval)
+            await self._watch.look(self._session, draining=self.state is RunState.DRAINING)
 
     def _park(self, job: Job, due: float) -> None:
         """Put *job* aside until *due*, and see to it that somebody wakes up then."""

@@ -9,10 +9,10 @@ from typing import cast
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.settling import Settler
-from core_messaging.engine.stopping import stopping_us
 from core_messaging.errors import HandlerExit, Undecodable
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
+from core_messaging.stopping import stopping_us
 
 # Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
 # itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.

@@ -10,7 +10,7 @@ from core_messaging.broker import Consumer
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
-from core_messaging.observers import tell
+from core_messaging.observers import Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.intake import IntakeLimits, plan
@@ -42,7 +42,16 @@ class Session:
         self._observers = parts.observers
         self._revoke_timeout = parts.settings.revoke_timeout
         self._paused: frozenset[TopicPartition] = frozenset()
-        self.rebalancing = True
+        self._telling: asyncio.Future[None] | None = None
+        self.joined = False
+        self.rebalancing_since: float | None = self._clock()
+        self.last_record = self._clock()
+        self.full = False
+
+    @property
+    def rebalancing(self) -> bool:
+        """The group is deciding; nothing is fetched and nothing can be committed."""
+        return self.rebalancing_since is not None
 
     async def start(self) -> None:
         """Join the group. Raises BrokerUnreachable, BrokerRefused."""
@@ -72,7 +81,8 @@ class Session:
         # None: revoked while these were on their way. They are somebody else's now.
         arrived = [(found, r) for source, r in fetched.items() if r and (found := self._roster.get(source))]
         await self._announce(arrived)
-        now, count = self._clock(), 0
+        self.last_record = now = self._clock()
+        count = 0
         for assignment, records in arrived:
             # Looked up before the announcement: what was revoked meanwhile is not open any more, and a new
             # assignment of the same partition gets these records again from the broker.
@@ -105,12 +115,15 @@ class Session:
             self.consumer.pause(todo.pause)
             self.consumer.resume(todo.resume)
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
+        self.full = not todo.room or bool(self._paused)
         return todo.room
 
     def _assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
         self._roster.assign(commits)
         self._paused = frozenset()  # a new assignment starts unpaused, whatever was before
-        self.rebalancing = False
+        self.rebalancing_since = None
+        self.joined = True
+        self.last_record = self._clock()
         sources = self._roster.sources
         logger.info(
             "%s has %s",
@@ -120,6 +133,14 @@ class Session:
             extra={"worker": self._config.name, "action": "assigned"},
         )
         self._slots.wake(1)
+        if (told := self._observers.on_assigned) is not None:
+            self._tell_assigned(told, sources)
+
+    def _tell_assigned(self, told: Tell, sources: tuple[TopicPartition, ...]) -> None:
+        """The client waits for this callback; what is async in it is told beside it."""
+        pending = told(worker=self._config, partitions=tuple(sorted(sources)))
+        if pending is not None:
+            self._telling = asyncio.ensure_future(pending)
 
     async def _revoked(self, sources: frozenset[TopicPartition]) -> None:
         """Start nothing more there, let what runs finish, commit, and only then let go.
@@ -127,7 +148,7 @@ class Session:
         What still runs after that stays in limbo until the group has decided: if the partition comes straight
         back, it goes on; if not, its result is dropped and the next owner repeats it.
         """
-        self.rebalancing = True
+        self.rebalancing_since = self._clock()
         leaving = set(self._roster.drain(sources))
         if not leaving:
             return

@@ -12,7 +12,6 @@ from core_messaging.codecs import encode
 from core_messaging.context import Context
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.stopping import stopping_us
 from core_messaging.errors import (
     BrokerError,
     PublishFailed,
@@ -28,6 +27,7 @@ from core_messaging.rules.dead_letter import dead_letter, trace_headers
 from core_messaging.rules.job import Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
 from core_messaging.rules.throttle import Throttle
+from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.worker")
 

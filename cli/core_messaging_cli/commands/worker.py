@@ -14,8 +14,10 @@ import click
 
 from core_messaging.discovery import Catalog, discover
 from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging
+from core_messaging.plugins import WRONG, Plugins, load
 from core_messaging.project import Project
 from core_messaging.runtime import RunOptions, leave_at_once, run_workers
+from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of
 
 logger = logging.getLogger("core_messaging.worker")
@@ -31,6 +33,8 @@ logger = logging.getLogger("core_messaging.worker")
     "--skip-broken", is_flag=True, help="With --all: run the healthy workers, and report the others."
 )
 @click.option("--create-topics", is_flag=True, help="Create topics that do not exist.")
+@click.option("--disable-plugin", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.")
+@click.option("--trace-plugins", is_flag=True, help="Log every hook call with its time.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -50,6 +54,8 @@ def worker(
     concurrency: int | None,
     skip_broken: bool,
     create_topics: bool,
+    disable_plugin: tuple[str, ...],
+    trace_plugins: bool,
     log_level: str,
     log_format: LogFormat,
 ) -> None:
@@ -69,9 +75,30 @@ def worker(
     if concurrency is not None:
         chosen = [with_concurrency(each, concurrency) for each in chosen]
     options = RunOptions(
-        settings=settings, create_topics=create_topics, degraded=degraded, exit_now=leave_at_once
+        settings=settings,
+        create_topics=create_topics,
+        plugins=_plugins(settings, disable_plugin, trace=trace_plugins),
+        degraded=degraded,
+        exit_now=leave_at_once,
     )
     _run(lambda: run_workers(chosen, options))
+
+
+def _plugins(settings: Settings, disable: Sequence[str], *, trace: bool) -> Plugins:
+    plugins = load(settings, disable=disable)
+    if trace:
+        plugins.trace()
+    for report in plugins.report():
+        if report.state in WRONG:
+            logger.error(
+                "plugin %s (%s) is %s: %s; it is not used",
+                report.name,
+                report.label,
+                report.state,
+                report.cause,
+                extra={"plugin": report.name, "action": "plugin broken"},
+            )
+    return plugins
 
 
 def _choose(

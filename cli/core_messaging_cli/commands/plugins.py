@@ -1,0 +1,55 @@
+"""``core plugins``: what is installed, what it hooks into, what it costs at start and what is broken."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from core_messaging.plugins import WRONG, PluginReport, find
+from core_messaging.project import Project
+from core_messaging_cli.tables import show_table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a plugin is broken, for CI.")
+@click.option("--disable-plugin", multiple=True, metavar="NAME", help="As `core kafka worker` would take it.")
+def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...]) -> None:
+    """List the plugins that are installed, with their state.
+
+    Disable one with --disable-plugin, the setting core_plugins_disable, or CORE_PLUGINS_DISABLE=name,name;
+    CORE_PLUGINS=name,name is the list of those that may load at all.
+    """
+    reports = sorted(find(Project(Path.cwd()).settings(), disable=disable_plugin), key=lambda r: r.name)
+    if as_json:
+        click.echo(json.dumps([_facts(report) for report in reports], indent=2))
+    elif not reports:
+        click.echo("no plugins: no installed package has an entry point in core.plugins")
+    else:
+        show_table(COLUMNS, [_cells(report) for report in reports])
+    if check and any(report.state in WRONG for report in reports):
+        sys.exit(1)
+
+
+COLUMNS = ("name", "from", "hooks", "import", "state", "file")
+
+
+def _cells(report: PluginReport) -> list[str]:
+    state = f"{report.state}: {report.cause}" if report.cause else report.state
+    hooks = ", ".join(report.hooks) or "-"
+    return [report.name, report.label, hooks, f"{1000 * report.seconds:.0f} ms", state, report.file or "-"]
+
+
+def _facts(report: PluginReport) -> dict[str, object]:
+    return {
+        "name": report.name,
+        "from": report.label,
+        "state": report.state,
+        "cause": report.cause or None,
+        "hooks": list(report.hooks),
+        "import_seconds": round(report.seconds, 4),
+        "file": report.file or None,
+    }

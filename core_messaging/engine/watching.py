@@ -1,0 +1,89 @@
+"""Looks at a worker from time to time: how far behind it is, and whether something has stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from core_messaging.engine.parts import Parts
+from core_messaging.engine.portrait import portrait
+from core_messaging.engine.session import Session
+from core_messaging.errors import BrokerError
+from core_messaging.records import TopicPartition
+from core_messaging.rules.condition import Facts
+from core_messaging.snapshot import Condition, WorkerSnapshot
+
+logger = logging.getLogger("core_messaging.worker")
+
+ASK = 5.0  # seconds the broker has to tell the end offsets
+WORRYING = (Condition.STUCK, Condition.BLOCKED)
+
+
+class Watch:
+    """Keeps the last known end offsets, so that a health probe needs no round trip to the broker."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._ends: Mapping[TopicPartition, int] = {}
+        self._worried: Condition | None = None
+
+    async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
+        """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
+        if session is not None and not session.rebalancing:
+            await self._ask(session)
+        snapshot = self.snapshot(session, draining=draining)
+        self._say(snapshot)
+        return snapshot
+
+    async def _ask(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(ASK):
+                self._ends = await session.consumer.end_offsets(self._parts.roster.sources)
+        except (BrokerError, TimeoutError) as error:
+            logger.debug("%s: end offsets are not known: %s", self._parts.config.name, error)
+
+    def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
+        """The worker now, with the end offsets last heard of. No round trip."""
+        return portrait(self._parts, self._ends, self._facts(session, draining=draining))
+
+    def _facts(self, session: Session | None, *, draining: bool) -> Facts:
+        parts = self._parts
+        now = parts.loop.time()
+        running = [
+            (since, held) for since, held in zip(parts.slots.since, parts.slots.current, strict=True) if held
+        ]
+        since, longest = min(running, default=(now, None), key=lambda pair: pair[0])
+        assignments = list(parts.roster.assignments)
+        return Facts(
+            draining=draining,
+            joined=session is not None and session.joined,
+            rebalancing_for=_rebalancing_for(session, now),
+            longest_running=now - since,
+            longest_job=str(longest.jobs[0]) if longest else "",
+            attempt_limit=parts.config.timeout or parts.settings.stuck_after,
+            unfinished=sum(assignment.unfinished for assignment in assignments),
+            blocked=sum(assignment.held for assignment in assignments),
+            running=len(parts.slots.busy(lambda _job: True)),
+            behind=sum(max(0, self._ends.get(a.source, 0) - (a.delivered or 0)) for a in assignments),
+            idle_for=0.0 if session is None else now - session.last_record,
+            full=session is not None and session.full,
+        )
+
+    def _say(self, snapshot: WorkerSnapshot) -> None:
+        worrying = snapshot.condition if snapshot.condition in WORRYING else None
+        if worrying is self._worried:
+            return
+        self._worried = worrying
+        extra = {"worker": snapshot.name, "action": snapshot.condition.value}
+        if worrying is None:
+            logger.info("%s is %s again", snapshot.name, snapshot.condition.value, extra=extra)
+        else:
+            logger.warning("%s is %s: %s", snapshot.name, worrying.value, snapshot.reason, extra=extra)
+
+
+def _rebalancing_for(session: Session | None, now: float) -> float | None:
+    if session is None:
+        return 0.0
+    since = session.rebalancing_since
+    return None if since is None else now - since

@@ -1,0 +1,276 @@
+"""Finds, checks, configures and registers plugins. One at a time: a broken one never takes the others with it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import pluggy
+
+from core_messaging import hookspecs
+from core_messaging.errors import ConfigurationError, PluginError
+from core_messaging.observers import Observers
+from core_messaging.project import Project
+from core_messaging.settings import Settings
+from core_messaging.telling import Implementation, tell_all, wrap_all
+
+logger = logging.getLogger("core_messaging.plugins")
+
+GROUP = "core.plugins"
+API = "1"
+
+# States that somebody has to look at. The others are "ok", "disabled" and "unavailable" (an extra is missing).
+WRONG = ("broken", "conflict", "incompatible", "switched off")
+
+
+@dataclass(slots=True)
+class PluginReport:
+    """What an operator wants to know of one plugin. ``seconds``: how long its import took."""
+
+    name: str
+    label: str  # distribution and version
+    state: str = "ok"
+    cause: str = ""
+    file: str = ""
+    hooks: tuple[str, ...] = ()
+    seconds: float = 0.0
+    plugin: Any = field(default=None, repr=False)
+
+
+@cache
+def entry_points() -> tuple[Any, ...]:
+    """The entry points of the group, read once: it means looking into every installed distribution."""
+    import importlib_metadata  # noqa: PLC0415 - only where entry points are read
+
+    return tuple(importlib_metadata.entry_points(group=GROUP))
+
+
+class Plugins:
+    """The plugins of this process. Made by ``load``; ``observers()`` is what the engine sees of them."""
+
+    def __init__(self, reports: list[PluginReport], settings: Settings) -> None:
+        self._reports = reports
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        for report in reports:
+            if report.state == "ok":
+                self._manager.register(report.plugin, name=report.name)
+        self._implementations = {
+            hook: [Implementation(hook, impl, settings.plugin_timeout) for impl in self._impls(hook)]
+            for hook in hookspecs.OBSERVERS
+        }
+
+    def _impls(self, hook: str) -> list[pluggy.HookImpl]:
+        # In the order of registration; pluggy itself would call the last one first.
+        found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+        return found
+
+    def observers(self) -> Observers:
+        """The slots of the engine, None wherever nobody listens."""
+        slots = {hook: tell_all(found) for hook, found in self._implementations.items()}
+        return Observers(**slots, wrap_process=wrap_all(self._impls("wrap_process")))
+
+    def trace(self) -> None:
+        """Log every hook call with its time from now on."""
+        for found in self._implementations.values():
+            for implementation in found:
+                implementation.trace()
+
+    def report(self) -> list[PluginReport]:
+        """One row a plugin, by name."""
+        for hook, found in self._implementations.items():
+            for implementation in found:
+                if implementation.breaker.is_open:
+                    self._switched_off(implementation.plugin, hook)
+        return sorted(self._reports, key=lambda report: report.name)
+
+    def _switched_off(self, plugin: str, hook: str) -> None:
+        for report in self._reports:
+            if report.name == plugin:
+                report.state, report.cause = "switched off", f"{hook} keeps failing"
+
+    async def close(self) -> None:
+        """Tell plugins that have a ``close`` method or coroutine that all is over."""
+        for report in self._reports:
+            closing = getattr(report.plugin, "close", None) if report.state == "ok" else None
+            if closing is None:
+                continue
+            try:
+                outcome = closing()
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception:
+                logger.exception("plugin %s: close() failed", report.name, extra={"plugin": report.name})
+
+
+def load(settings: Settings, *, disable: Iterable[str] = (), root: Path | None = None) -> Plugins:
+    """Load all plugins that are not disabled, and configure them.
+
+    Raises ConfigurationError where a plugin's section is wrong: half-configured is worse than not started.
+    """
+    reports = find(settings, disable=disable)
+    sections = _sections(root or Path.cwd())
+    for report in reports:
+        if report.state == "ok":
+            _configure(report, sections.get(report.name, {}), settings)
+    return Plugins(reports, settings)
+
+
+def find(settings: Settings, *, disable: Iterable[str] = ()) -> list[PluginReport]:
+    """Import and check every plugin that is not disabled; configure none."""
+    points = entry_points()
+    names = [point.name for point in points]
+    unwanted = _unwanted(names, settings, disable)
+    reports = []
+    for point in points:
+        report = PluginReport(point.name, _label(point))
+        reports.append(report)
+        if point.name in unwanted:
+            report.state, report.cause = "disabled", unwanted[point.name]
+        elif names.count(point.name) > 1:
+            others = [_label(p) for p in points if p.name == point.name and p is not point]
+            report.state, report.cause = "conflict", f"{', '.join(others)} uses the same name"
+        else:
+            _load(report, point.load)
+    return reports
+
+
+def _label(point: Any) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> dict[str, str]:
+    """name -> who disabled it. CORE_PLUGINS, where set, is the list of those that may load at all."""
+    asked = {
+        "by --disable-plugin": list(disable),
+        "by CORE_PLUGINS_DISABLE": _words(os.environ.get("CORE_PLUGINS_DISABLE", "")),
+        "by the setting core_plugins_disable": list(settings.core_plugins_disable),
+    }
+    unwanted: dict[str, str] = {}
+    for who, which in asked.items():
+        _warn_unknown(which, names, who)
+        unwanted |= dict.fromkeys(which, who)
+    allowed = os.environ.get("CORE_PLUGINS")
+    if allowed is not None:
+        _warn_unknown(_words(allowed), names, "CORE_PLUGINS")
+        unwanted |= {name: "not in CORE_PLUGINS" for name in names if name not in _words(allowed)}
+    return unwanted
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _warn_unknown(which: Iterable[str], names: list[str], who: str) -> None:
+    for name in which:
+        if name not in names:
+            nearest = get_close_matches(name, names, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else "see `core plugins`"
+            logger.warning("%s: no plugin is called %r; %s", who, name, hint)
+
+
+def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
+    started = perf_counter()
+    try:
+        report.plugin = load_plugin()
+        report.file = _file_of(report.plugin)
+        report.hooks = _check(report.plugin)
+    except KeyboardInterrupt:
+        raise
+    except PluginUnavailable as error:
+        report.state, report.cause = "unavailable", str(error)
+    except Incompatible as error:
+        report.state, report.cause = "incompatible", str(error)
+    except BaseException as error:
+        report.state, report.cause = "broken", f"{type(error).__name__}: {error}"
+    report.seconds = perf_counter() - started
+
+
+class PluginUnavailable(ImportError):
+    """Raised by a plugin while it is imported: it works, but something optional is not installed."""
+
+
+class Incompatible(Exception):
+    """The plugin speaks another version of the hooks."""
+
+
+def _file_of(plugin: Any) -> str:
+    try:
+        return inspect.getsourcefile(plugin if inspect.ismodule(plugin) else type(plugin)) or ""
+    except TypeError:
+        return ""
+
+
+def _check(plugin: Any) -> tuple[str, ...]:
+    """The hooks *plugin* implements. Raises Incompatible and PluginError."""
+    wanted = str(getattr(plugin, "core_api", API))
+    if wanted != API:
+        raise Incompatible(f"it wants core_api {wanted}, this is {API}; upgrade one of the two")
+    if inspect.isclass(plugin):
+        raise PluginError(
+            f"the entry point is the class {plugin.__name__}; point it at an instance or a module"
+        )
+    hooks = []
+    for name, function in inspect.getmembers(plugin, callable):
+        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        if isinstance(options, Mapping):
+            _check_implementation(name, function, options)
+            hooks.append(name)
+    return tuple(hooks)
+
+
+def _check_implementation(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    spec = getattr(hookspecs, name, None)
+    known = [n for n in dir(hookspecs) if hasattr(getattr(hookspecs, n), f"{hookspecs.PROJECT}_spec")]
+    if name not in known:
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"the hooks are {', '.join(known)}"
+        raise PluginError(f"there is no hook {name!r}; {hint}")
+    if options.get("wrapper") or options.get("hookwrapper"):
+        raise PluginError(
+            f"{name} is a pluggy wrapper; each implementation is called alone, use wrap_process"
+        )
+    offered = list(inspect.signature(spec).parameters)  # type: ignore[arg-type] # a function, it is in known
+    wrong = [p for p in inspect.signature(function).parameters if p not in offered and p != "self"]
+    if wrong:
+        raise PluginError(
+            f"{name} has no argument {', '.join(map(repr, wrong))}; it has {', '.join(offered)}"
+        )
+    if name == "wrap_process" and not inspect.iscoroutinefunction(function):
+        raise PluginError("wrap_process must be async def: it awaits call_next(message, context)")
+
+
+def _sections(root: Path) -> dict[str, dict[str, Any]]:
+    found = Project(root).tool_core().get("plugins", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _configure(report: PluginReport, section: Mapping[str, Any], settings: Settings) -> None:
+    if "configure" not in report.hooks:
+        if section:
+            raise ConfigurationError(
+                f"[tool.core.plugins.{report.name}] is set, but plugin {report.name} ({report.label}) takes no "
+                "configuration; remove the section"
+            )
+        return
+    prefix = f"CORE_PLUGIN_{report.name.upper().replace('-', '_')}_"
+    given = {n[len(prefix) :].lower(): v for n, v in os.environ.items() if n.startswith(prefix)}
+    kind = getattr(report.plugin, "core_config", dict[str, Any])
+    try:
+        config = msgspec.convert({**section, **given}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            f"plugin {report.name} ({report.label}): {error}; mend [tool.core.plugins.{report.name}] or {prefix}..."
+        ) from error
+    function = report.plugin.configure
+    facts = {"config": config, "settings": settings}
+    function(**{name: facts[name] for name in inspect.signature(function).parameters})

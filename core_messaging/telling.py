@@ -1,0 +1,203 @@
+"""Calls the observers of one event: isolated from each other, timed, and switched off when they keep failing."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any, cast
+
+import pluggy
+
+from core_messaging.observers import Tell, Wrap
+from core_messaging.rules.breaker import Breaker
+from core_messaging.rules.throttle import Throttle
+from core_messaging.stopping import stopping_us
+
+logger = logging.getLogger("core_messaging.plugins")
+
+SLOW = 0.1  # seconds a plain def may hold the event loop before it is named
+
+
+class Implementation:
+    """One plugin's function for one hook, with its record of calls, time and failures."""
+
+    __slots__ = (
+        "_throttle",
+        "arguments",
+        "breaker",
+        "calls",
+        "failures",
+        "function",
+        "hook",
+        "limit",
+        "plugin",
+        "seconds",
+    )
+
+    def __init__(self, hook: str, impl: pluggy.HookImpl, limit: float) -> None:
+        self.hook = hook
+        self.plugin = impl.plugin_name
+        self.function: Callable[..., Any] = impl.function
+        self.arguments: tuple[str, ...] = impl.argnames
+        self.limit = limit  # seconds an async implementation may take
+        self.breaker = Breaker()
+        self.calls = 0
+        self.failures = 0
+        self.seconds = 0.0
+        self._throttle = Throttle(10.0)
+
+    def trace(self) -> None:
+        """Log every call; a wrapper, so that calls that are not traced do not pay for the question."""
+        function = self.function
+
+        def traced(*facts: Any) -> Any:
+            started = monotonic()
+            outcome = function(*facts)
+            logger.info(
+                "plugin %s: %s(%s) took %.3f ms%s",
+                self.plugin,
+                self.hook,
+                ", ".join(self.arguments),
+                1000 * (monotonic() - started),
+                " until its first await" if inspect.isawaitable(outcome) else "",
+                extra=self._tag("hook called"),
+            )
+            return outcome
+
+        self.function = traced
+
+    def tell(self, facts: dict[str, Any]) -> Awaitable[None] | None:
+        """Call it; what is left to wait for, if it is async. Never raises."""
+        started = monotonic()
+        if self.breaker.opened_at is not None and not self.breaker.allows(started):
+            return None
+        try:
+            outcome = self.function(*[facts[name] for name in self.arguments])
+        except BaseException as error:
+            self._failed(error)
+            return None
+        if outcome is not None and inspect.isawaitable(outcome):
+            return self._finish(outcome, started)
+        self._succeeded(monotonic() - started)
+        return None
+
+    async def _finish(self, outcome: Awaitable[Any], started: float) -> None:
+        scope = asyncio.timeout(self.limit)
+        try:
+            async with scope:
+                await outcome
+        except TimeoutError as error:
+            own = scope.expired()
+            self._failed(
+                TimeoutError(f"took longer than plugin_timeout = {self.limit:g} s") if own else error
+            )
+        except BaseException as error:
+            if stopping_us(error):
+                raise
+            self._failed(error)
+        else:
+            self._succeeded(0.0)
+            self.seconds += monotonic() - started
+
+    def _succeeded(self, seconds: float) -> None:
+        self.calls += 1
+        self.seconds += seconds
+        if self.breaker.failures and self.breaker.succeeded():
+            logger.warning(
+                "plugin %s: %s works again", self.plugin, self.hook, extra=self._tag("plugin recovered")
+            )
+        if seconds > SLOW:
+            self._warn_slow(seconds)
+
+    def _failed(self, error: BaseException) -> None:
+        self.calls += 1
+        self.failures += 1
+        now = monotonic()
+        if self.breaker.failed(now):
+            logger.error(
+                "plugin %s: %s failed %d times in a row and is switched off for %g s; messages are not affected. "
+                "The last error: %s: %s",
+                self.plugin,
+                self.hook,
+                self.breaker.failures,
+                self.breaker.cooldown,
+                type(error).__name__,
+                error,
+                extra=self._tag("plugin switched off"),
+            )
+        elif (swallowed := self._throttle.pass_through(type(error).__name__, now)) is not None:
+            logger.error(
+                "plugin %s: %s raised %s: %s; the message is not affected (%d more like this lately)",
+                self.plugin,
+                self.hook,
+                type(error).__name__,
+                error,
+                swallowed,
+                exc_info=error,
+                extra=self._tag("plugin failed"),
+            )
+
+    def _warn_slow(self, seconds: float) -> None:
+        if self._throttle.pass_through("slow", monotonic()) is not None:
+            logger.warning(
+                "plugin %s: %s held the event loop for %.2g s; make it async def, or do less in it",
+                self.plugin,
+                self.hook,
+                seconds,
+                extra=self._tag("plugin slow"),
+            )
+
+    def _tag(self, action: str) -> dict[str, str]:
+        return {"plugin": self.plugin, "action": action}
+
+
+def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
+    """One function that tells them all; None where there is nobody, so that nothing is called at all."""
+    if not implementations:
+        return None
+    tells = [implementation.tell for implementation in implementations]
+
+    def told(**facts: Any) -> Awaitable[None] | None:
+        pending: list[Awaitable[None]] | None = None
+        for each in tells:
+            waiting = each(facts)
+            if waiting is not None:
+                pending = [waiting] if pending is None else [*pending, waiting]
+        return None if pending is None else _all(pending)
+
+    return told
+
+
+async def _all(pending: Sequence[Awaitable[None]]) -> None:
+    for each in pending:
+        await each
+
+
+def wrap_all(implementations: Sequence[pluggy.HookImpl]) -> Wrap | None:
+    """One middleware out of all: the one registered first is the outermost. None where there is none."""
+    if not implementations:
+        return None
+
+    async def wrap(process: Callable[..., Awaitable[Any]], worker: Any, message: Any, context: Any) -> Any:
+        call = process
+        for implementation in reversed(implementations):
+            call = _around(implementation, call, worker)
+        return await call(message, context)
+
+    return wrap
+
+
+def _around(
+    implementation: pluggy.HookImpl, call_next: Callable[..., Awaitable[Any]], worker: Any
+) -> Callable[..., Awaitable[Any]]:
+    function = cast("Wrap", implementation.function)
+    names = implementation.argnames
+
+    async def call(message: Any, context: Any) -> Any:
+        facts = {"call_next": call_next, "worker": worker, "message": message, "context": context}
+        return await function(*[facts[name] for name in names])
+
+    return call

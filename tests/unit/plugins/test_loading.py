@@ -1,0 +1,181 @@
+"""Plugins are loaded one at a time; what is wrong with one is told with its distribution's name."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core_messaging import plugins
+from core_messaging.errors import ConfigurationError
+from core_messaging.plugins import PluginReport, find, load
+from core_messaging.settings import Settings
+
+Install = Callable[..., None]
+SETTINGS = Settings()
+HEAD = "from core_messaging import hookimpl\n"
+GOOD = HEAD + "@hookimpl\ndef on_success(worker, result): ...\n@hookimpl\nasync def on_error(error): ...\n"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Only the distributions a test installs; the entry points read anew."""
+    modules = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    for name in ("CORE_PLUGINS", "CORE_PLUGINS_DISABLE"):
+        monkeypatch.delenv(name, raising=False)
+    real = plugins.entry_points
+    real.cache_clear()
+    ours = tuple(point.name for point in real())
+    real.cache_clear()
+    monkeypatch.setattr(plugins, "entry_points", lambda: tuple(p for p in real() if p.name not in ours))
+    yield
+    real.cache_clear()
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def add(dist: str, source: str, name: str | None = None) -> None:
+        module = dist.replace("-", "_")
+        meta = site / f"{module}-1.0.dist-info"
+        meta.mkdir()
+        (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
+        (meta / "entry_points.txt").write_text(f"[core.plugins]\n{name or dist} = {module}\n")
+        (site / f"{module}.py").write_text(source)
+
+    return add
+
+
+def the_report(name: str, **options: object) -> PluginReport:
+    (report,) = [r for r in find(SETTINGS, **options) if r.name == name]  # type: ignore[arg-type] # only disable=
+    return report
+
+
+def test_a_plugin_is_listed_with_hooks_file_and_import_time(install: Install) -> None:
+    install("audit-log", GOOD)
+    report = the_report("audit-log")
+    assert (report.label, report.state, report.hooks) == ("audit-log 1.0", "ok", ("on_error", "on_success"))
+    assert report.file.endswith("audit_log.py")
+    assert report.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("source", "state", "cause"),
+    [
+        ("import acme_db", "broken", "ModuleNotFoundError: No module named 'acme_db'"),
+        ("import sys; sys.exit(1)", "broken", "SystemExit: 1"),
+        (HEAD + "@hookimpl\ndef on_sucess(worker): ...", "broken", "there is no hook 'on_sucess'; did you mean 'on_success'?"),
+        (HEAD + "@hookimpl\ndef on_error(worker, exception): ...", "broken", "on_error has no argument 'exception'; it has worker, message, error, context"),
+        (HEAD + "@hookimpl(wrapper=True)\ndef on_error(): yield", "broken", "on_error is a pluggy wrapper"),
+        (HEAD + "@hookimpl\ndef wrap_process(call_next): ...", "broken", "wrap_process must be async def"),
+        ("core_api = '99'", "incompatible", "it wants core_api 99, this is 1"),
+        ("from core_messaging.plugins import PluginUnavailable\nraise PluginUnavailable('needs x')", "unavailable", "needs x"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_and_the_healthy_ones_are_loaded(
+    install: Install, source: str, state: str, cause: str
+) -> None:
+    install("healthy", GOOD)
+    install("acme-plugin", source)
+    report = the_report("acme-plugin")
+    assert (report.state, report.label) == (state, "acme-plugin 1.0")
+    assert cause in report.cause
+    assert the_report("healthy").state == "ok"
+    assert load(SETTINGS).observers().on_success is not None
+
+
+def test_two_plugins_of_one_name_are_a_conflict_that_names_the_other(install: Install) -> None:
+    install("first", GOOD, name="same")
+    install("second", GOOD, name="same")
+    reports = {report.label: report for report in find(SETTINGS)}
+    assert {r.state for r in reports.values()} == {"conflict"}
+    assert "second 1.0" in reports["first 1.0"].cause
+
+
+def test_a_plugin_is_disabled_by_option_environment_setting_and_allow_list(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("audit-log", "raise RuntimeError('must not even be imported')")
+    install("other", GOOD)
+    assert the_report("audit-log", disable=["audit-log"]).cause == "by --disable-plugin"
+    monkeypatch.setenv("CORE_PLUGINS_DISABLE", "audit-log, nothing")
+    assert the_report("audit-log").cause == "by CORE_PLUGINS_DISABLE"
+    monkeypatch.delenv("CORE_PLUGINS_DISABLE")
+    (report,) = [r for r in find(Settings(core_plugins_disable=("audit-log",))) if r.name == "audit-log"]
+    assert report.cause == "by the setting core_plugins_disable"
+    monkeypatch.setenv("CORE_PLUGINS", "other")
+    assert the_report("audit-log").cause == "not in CORE_PLUGINS"
+    assert the_report("other").state == "ok"
+
+
+def test_a_name_that_disables_nothing_is_warned_about_with_the_nearest_one(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Elsewhere a misspelled name failed in silence, and the plugin ran on.
+    install("audit-log", GOOD)
+    find(SETTINGS, disable=["audit-logg"])
+    assert "no plugin is called 'audit-logg'; did you mean 'audit-log'?" in caplog.text
+
+
+CONFIGURED = """
+import msgspec
+from core_messaging import hookimpl
+
+class Notify(msgspec.Struct):
+    url: str
+    retries: int = 1
+
+core_config = Notify
+seen = []
+
+@hookimpl
+def configure(config, settings):
+    seen.append((config, settings.kafka_client_id))
+"""
+
+
+def test_a_plugin_gets_its_section_validated_with_the_environment_on_top(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("notify", CONFIGURED)
+    (tmp_path / "pyproject.toml").write_text('[tool.core.plugins.notify]\nurl = "a"\nretries = 2\n')
+    monkeypatch.setenv("CORE_PLUGIN_NOTIFY_RETRIES", "7")
+    load(SETTINGS)
+    (config, client_id), *_ = sys.modules["notify"].seen
+    assert (config.url, config.retries, client_id) == ("a", 7, "core-messaging")
+
+
+def test_a_wrong_section_stops_the_start_and_names_where_to_mend_it(install: Install, tmp_path: Path) -> None:
+    install("notify", CONFIGURED)
+    (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.notify]\nurl = 3\n")
+    with pytest.raises(
+        ConfigurationError, match=r"plugin notify \(notify 1.0\): .*url.*tool.core.plugins.notify"
+    ):
+        load(SETTINGS)
+
+
+def test_a_section_for_a_plugin_that_takes_none_is_refused(install: Install, tmp_path: Path) -> None:
+    install("audit-log", GOOD)
+    (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.audit-log]\nx = 3\n")
+    with pytest.raises(ConfigurationError, match="takes no configuration"):
+        load(SETTINGS)
+
+
+def test_nobody_listening_leaves_every_slot_empty(install: Install) -> None:
+    observers = load(SETTINGS).observers()
+    assert [getattr(observers, name) for name in observers.__slots__] == [None] * len(observers.__slots__)
+
+
+def test_json_facts_of_a_report_are_plain(install: Install) -> None:
+    install("audit-log", GOOD)
+    report = the_report("audit-log")
+    assert json.dumps([report.name, report.hooks, report.seconds])

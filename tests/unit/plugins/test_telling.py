@@ -1,0 +1,174 @@
+"""An observer that raises, hangs or is slow never changes another one's call; after repeated failures it is off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core_messaging import hookspecs
+from core_messaging.hookspecs import hookimpl
+from core_messaging.observers import Tell, tell
+from core_messaging.rules.breaker import Breaker
+from core_messaging.telling import Implementation, tell_all, wrap_all
+
+
+class Plugin:
+    """An object with one hook implementation."""
+
+    def __init__(self, hook: str, function: Callable[..., Any]) -> None:
+        setattr(self, hook, hookimpl(function))
+
+
+def manager(**plugins: tuple[str, Callable[..., Any]]) -> pluggy.PluginManager:
+    made = pluggy.PluginManager(hookspecs.PROJECT)
+    made.add_hookspecs(hookspecs)
+    for name, (hook, function) in plugins.items():
+        made.register(Plugin(hook, function), name=name)
+    return made
+
+
+def teller(
+    hook: str, limit: float = 1.0, **functions: Callable[..., Any]
+) -> tuple[Tell, list[Implementation]]:
+    made = manager(**{name: (hook, function) for name, function in functions.items()})
+    found = [Implementation(hook, impl, limit) for impl in getattr(made.hook, hook).get_hookimpls()]
+    told = tell_all(found)
+    assert told is not None
+    return told, found
+
+
+FACTS = {"worker": "W", "message": 1, "result": 2, "context": None}
+
+
+def test_an_implementation_gets_the_arguments_it_names_and_only_those() -> None:
+    seen: list[Any] = []
+    told, _ = teller(
+        "on_success", a=lambda result, worker: seen.append((result, worker)), b=lambda: seen.append("b")
+    )
+    asyncio.run(tell(told, **FACTS))
+    assert seen == [(2, "W"), "b"]
+
+
+def test_plain_implementations_make_no_coroutine() -> None:
+    told, _ = teller("on_success", a=lambda result: None)
+    assert told(**FACTS) is None
+
+
+@pytest.mark.parametrize("error", [ValueError("boom"), SystemExit(1), asyncio.CancelledError()])
+def test_one_that_raises_is_named_and_the_others_are_told(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def bad() -> None:
+        raise error
+
+    async def bad_async() -> None:
+        raise error
+
+    async def good_async() -> None:
+        seen.append("async")
+
+    told, found = teller(
+        "on_success", bad=bad, bad_async=bad_async, good=lambda: seen.append("def"), good_async=good_async
+    )
+    asyncio.run(tell(told, **FACTS))
+    assert seen == ["def", "async"]
+    assert [f.failures for f in found] == [1, 1, 0, 0]
+    assert "plugin bad: on_success raised" in caplog.text
+    assert "the message is not affected" in caplog.text
+
+
+def test_one_that_hangs_is_given_up_after_its_time(caplog: pytest.LogCaptureFixture) -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    told, (found,) = teller("on_success", limit=0.01, hangs=hangs)
+    asyncio.run(tell(told, **FACTS))
+    assert found.failures == 1
+    assert "took longer than plugin_timeout = 0.01 s" in caplog.text
+
+
+def test_after_repeated_failures_it_is_switched_off_with_a_loud_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[int] = []
+
+    def bad() -> None:
+        calls.append(1)
+        raise ValueError("boom")
+
+    told, (found,) = teller("on_success", bad=bad)
+    for _ in range(50):
+        told(**FACTS)
+    assert len(calls) == found.breaker.threshold == 10
+    assert "failed 10 times in a row and is switched off for 60 s" in caplog.text
+    assert found.breaker.is_open
+
+
+def test_tracing_logs_every_call_with_its_time(caplog: pytest.LogCaptureFixture) -> None:
+    told, (found,) = teller("on_success", audit=lambda result: None)
+    found.trace()
+    with caplog.at_level(logging.INFO):
+        told(**FACTS)
+    assert "plugin audit: on_success(result) took" in caplog.text
+
+
+def test_middleware_wraps_in_order_and_its_error_is_the_messages_error() -> None:
+    order: list[str] = []
+
+    async def outer(call_next: Any, message: int, context: Any) -> int:
+        order.append("outer")
+        result: int = await call_next(message + 1, context)
+        return result + 1
+
+    async def inner(call_next: Any, message: int, context: Any) -> int:
+        order.append("inner")
+        result: int = await call_next(message * 10, context)
+        return result
+
+    async def process(message: int, _context: Any) -> int:
+        if message == 30:
+            raise ValueError("boom")
+        return message
+
+    made = manager(outer=("wrap_process", outer), inner=("wrap_process", inner))
+    wrap = wrap_all(made.hook.wrap_process.get_hookimpls())
+    assert wrap is not None
+
+    async def run(message: int) -> Any:
+        return await wrap(process, "W", message, None)
+
+    assert asyncio.run(run(1)) == 21
+    assert order == ["outer", "inner"]
+    with pytest.raises(ValueError, match="boom"):
+        asyncio.run(run(2))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 30)), max_size=200))
+def test_an_open_breaker_lets_one_call_a_cooldown_through(steps: list[tuple[bool, float]]) -> None:
+    breaker, now, in_a_row, last_let_through = Breaker(threshold=3, cooldown=60.0), 0.0, 0, None
+    for succeeds, seconds in steps:
+        now += seconds
+        was_open = breaker.is_open
+        allowed = breaker.allows(now)
+        assert allowed or was_open
+        if not allowed:
+            continue
+        if was_open and last_let_through is not None:
+            assert now - last_let_through >= 60.0
+        if succeeds:
+            breaker.succeeded()
+            in_a_row = 0
+        else:
+            breaker.failed(now)
+            in_a_row += 1
+        assert breaker.is_open == (in_a_row >= 3)
+        last_let_through = now if breaker.is_open else None

@@ -1,0 +1,48 @@
+"""Running, rebalancing, draining, blocked and stuck are told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core_messaging.rules.condition import Facts, judge
+from core_messaging.snapshot import Condition
+
+WELL: dict[str, Any] = {
+    "draining": False,
+    "joined": True,
+    "rebalancing_for": None,
+    "longest_running": 0.0,
+    "longest_job": "t[0]@1",
+    "attempt_limit": 300.0,
+    "unfinished": 10,
+    "blocked": 3,
+    "running": 2,
+    "behind": 0,
+    "idle_for": 0.0,
+    "full": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition", "says"),
+    [
+        ({}, Condition.RUNNING, ""),
+        ({"joined": False, "rebalancing_for": 5.0}, Condition.STARTING, "not assigned"),
+        ({"rebalancing_for": 5.0}, Condition.REBALANCING, "for 5 s"),
+        ({"rebalancing_for": 500.0}, Condition.STUCK, "rebalancing for 500 s"),
+        ({"draining": True}, Condition.DRAINING, "2 messages are running"),
+        ({"draining": True, "longest_running": 301.0}, Condition.STUCK, "t[0]@1 runs for 301 s"),
+        ({"longest_running": 301.0}, Condition.STUCK, "t[0]@1 runs for 301 s"),
+        ({"blocked": 10, "running": 0}, Condition.BLOCKED, "all 10 messages"),
+        ({"blocked": 10, "running": 1}, Condition.RUNNING, ""),
+        ({"behind": 5, "idle_for": 61.0}, Condition.STUCK, "5 records to fetch and none came for 61 s"),
+        ({"behind": 5, "idle_for": 61.0, "full": True}, Condition.RUNNING, ""),
+        ({"behind": 0, "idle_for": 9999.0}, Condition.RUNNING, ""),
+    ],
+)
+def test_what_the_facts_mean(changes: dict[str, Any], condition: Condition, says: str) -> None:
+    found, reason = judge(Facts(**(WELL | changes)))
+    assert found is condition
+    assert says in reason
