@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core_messaging.worker import Worker, worker
 
 if TYPE_CHECKING:
+    from core_messaging.blocking_producer import get_blocking_producer
     from core_messaging.context import Context
     from core_messaging.errors import (
         AttemptTimeout,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         UnknownWorker,
     )
     from core_messaging.hookspecs import hookimpl
+    from core_messaging.producer import get_producer
     from core_messaging.registry import get_all_workers, get_worker, list_workers
     from core_messaging.rules.retry import RetryPolicy
     from core_messaging.run import run_all_workers, run_worker
@@ -67,6 +69,8 @@ __all__ = [
     "UnknownWorker",
     "Worker",
     "get_all_workers",
+    "get_blocking_producer",
+    "get_producer",
     "get_worker",
     "hookimpl",
     "list_workers",
@@ -80,6 +84,8 @@ _HOMES = {
     "RetryPolicy": "core_messaging.rules.retry",
     "Settings": "core_messaging.settings",
     "get_all_workers": "core_messaging.registry",
+    "get_blocking_producer": "core_messaging.blocking_producer",
+    "get_producer": "core_messaging.producer",
     "get_worker": "core_messaging.registry",
     "hookimpl": "core_messaging.hookspecs",
     "list_workers": "core_messaging.registry",

@@ -17,6 +17,7 @@
     │   ├── BrokerRefused          authentication, authorization, TLS
     │   ├── TopicMissing
     │   ├── PublishFailed          this record was not acknowledged
+    │   ├── ManyNotSent            some records of a send_many
     │   ├── RecordRefused          ... and never will be (too large, invalid)
     │   ├── CommitRefused          the partition belongs to somebody else by now
     │   └── UnreadableRecords      the client cannot parse what the broker stored
@@ -180,6 +181,19 @@ class RecordRefused(BrokerError):
             "make it smaller, or raise max.message.bytes of the topic and kafka_max_request_size"
         )
         self.topic = topic
+
+
+class ManyNotSent(BrokerError):
+    """Some messages of a ``send_many`` were not stored. ``receipts`` are of those that were; ``failures`` maps
+    the index of a message to its error."""
+
+    def __init__(self, receipts: Sequence[object], failures: Mapping[int, Exception]) -> None:
+        first = min(failures)
+        super().__init__(
+            f"{len(receipts)} messages are stored, {len(failures)} are not, and those after message "
+            f"{max(failures)} were not tried; the first failure is message {first}: {failures[first]}"
+        )
+        self.receipts, self.failures = list(receipts), dict(failures)
 
 
 class CommitRefused(BrokerError):

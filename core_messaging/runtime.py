@@ -19,6 +19,7 @@ from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import KafkaDisabled, TopicMissing
 from core_messaging.loop_guard import LoopGuard
 from core_messaging.observers import NOBODY, Observers, ObserverSource, tell
+from core_messaging.producer import close_producers
 from core_messaging.settings import Settings
 from core_messaging.signals import on_signals
 from core_messaging.snapshot import Snapshot
@@ -64,6 +65,7 @@ async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> N
     finally:
         # The producer goes last: a drained worker may still be dead-lettering.
         await publisher.close()
+        await close_producers()
         if options.plugins is not None:
             await options.plugins.close()
 

@@ -1,0 +1,254 @@
+"""Publish messages: ``await get_producer("kafka").send(topic="tasks", message={...}, key="task-123")``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+import weakref
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from core_messaging.broker import Publisher
+from core_messaging.codecs import encode
+from core_messaging.errors import BrokerError, ConfigurationError, KafkaDisabled, ManyNotSent, MessageError
+from core_messaging.project import project_settings
+from core_messaging.records import Outgoing, Receipt
+from core_messaging.settings import Settings
+
+KINDS = ("kafka",)
+IN_FLIGHT = 1_000  # records of one send_many that are with the broker at once
+
+HeaderValue = str | bytes
+HeadersLike = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
+Key = str | bytes | None
+
+
+class Producer:
+    """Sends messages; a send is over when the broker has acknowledged it (idempotent, ``acks=all``).
+
+    One serves any number of tasks of one event loop. It connects at the first send. Close it with
+    ``async with``, ``await close()``, or let the workers of this process do it at shutdown.
+    """
+
+    def __init__(self, settings: Settings, made_at: str) -> None:
+        self._settings = settings
+        self._made_at = made_at
+        self._publisher: Publisher | None = None
+        self._connecting: asyncio.Lock | None = None
+
+    async def send(
+        self,
+        *,
+        topic: str,
+        message: Any,
+        key: Key = None,
+        headers: HeadersLike = (),
+        partition: int | None = None,
+        timestamp: datetime | int | None = None,
+    ) -> Receipt:
+        """Publish one message and return where it was stored.
+
+        *message*: dict, list, str, bytes, msgspec Struct, dataclass, pydantic model; None is a tombstone.
+        *timestamp*: an aware datetime, or milliseconds since the epoch; None: now.
+
+        Raises Unencodable, BrokerUnreachable, BrokerRefused, RecordRefused, PublishFailed, KafkaDisabled.
+        """
+        record = outgoing(topic, message, key, headers, partition, timestamp)
+        publisher = self._publisher or await self._connect()
+        return await (await publisher.publish(record))
+
+    async def send_many(
+        self,
+        *,
+        topic: str,
+        messages: Iterable[Any] | AsyncIterable[Any],
+        key: Callable[[Any], Key] | None = None,
+    ) -> list[Receipt]:
+        """Publish many messages, in order for each partition; the receipts come in the order of *messages*.
+
+        At most 1,000 are under way at once, so *messages* may be long. Raises ManyNotSent, after all that were
+        under way have been answered, which says what is stored and what is not.
+        """
+        publisher = self._publisher or await self._connect()
+        batch = _Batch(publisher)
+        async for message in _each(messages):
+            await batch.add(topic, message, key(message) if key else None)
+            if batch.failures:
+                break
+        return await batch.finish()
+
+    async def _connect(self) -> Publisher:
+        if not self._settings.kafka_enabled:
+            raise KafkaDisabled("the producer")
+        if self._connecting is None:
+            self._connecting = asyncio.Lock()
+        async with self._connecting:
+            if self._publisher is None:
+                publisher = _publisher(self._settings)
+                await publisher.start()
+                self._publisher = publisher
+        return self._publisher
+
+    async def close(self) -> None:
+        """Send what is waiting, and disconnect. Safe to repeat; a later send connects anew."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        if self._publisher is not None:
+            warnings.warn(
+                f"the producer made at {self._made_at} was never closed, so what it had not sent may be lost; "
+                "use `async with get_producer(...)` or `await producer.close()`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def __repr__(self) -> str:
+        state = "connected" if self._publisher is not None else "not connected"
+        return f"<Producer of {self._settings.kafka_bootstrap_servers}, {state}>"
+
+
+class _Batch:
+    """The records of one send_many that are under way."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._under_way: deque[tuple[int, Awaitable[Receipt]]] = deque()
+        self._receipts: list[Receipt] = []
+        self._count = 0
+        self.failures: dict[int, Exception] = {}
+
+    async def add(self, topic: str, message: Any, key: Key) -> None:
+        index, self._count = self._count, self._count + 1
+        try:
+            answer = await self._publisher.publish(outgoing(topic, message, key))
+        except (BrokerError, MessageError) as error:
+            self.failures[index] = error
+            return
+        self._under_way.append((index, answer))
+        if len(self._under_way) >= IN_FLIGHT:
+            await self._oldest()
+
+    async def _oldest(self) -> None:
+        index, answer = self._under_way.popleft()
+        try:
+            self._receipts.append(await answer)
+        except BrokerError as error:
+            self.failures[index] = error
+
+    async def finish(self) -> list[Receipt]:
+        while self._under_way:
+            await self._oldest()
+        if self.failures:
+            raise ManyNotSent(self._receipts, self.failures)
+        return self._receipts
+
+
+async def _each(messages: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message
+
+
+def outgoing(
+    topic: str,
+    message: Any,
+    key: Key = None,
+    headers: HeadersLike = (),
+    partition: int | None = None,
+    timestamp: datetime | int | None = None,
+) -> Outgoing:
+    """The record for *message*. Raises Unencodable, ConfigurationError."""
+    if isinstance(timestamp, datetime):
+        if timestamp.tzinfo is None:
+            raise ConfigurationError(
+                f"timestamp = {timestamp} has no time zone; write datetime.now(UTC), say"
+            )
+        timestamp = round(timestamp.timestamp() * 1000)
+    return Outgoing(
+        topic=topic,
+        value=None if message is None else encode(message),
+        key=key.encode() if isinstance(key, str) else key,
+        headers=_headers(headers),
+        partition=partition,
+        timestamp=timestamp,
+    )
+
+
+def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:
+    if not headers:
+        return ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
+
+
+def _publisher(settings: Settings) -> Publisher:
+    from core_messaging.brokers.kafka import KafkaBroker  # noqa: PLC0415 - aiokafka only where it is used
+
+    return KafkaBroker(settings).publisher()
+
+
+# The producers of each event loop. Weak: a loop that is gone takes its producers along (with their warning).
+_producers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int | None, Producer]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def get_producer(kind: str = "kafka", *, settings: Settings | None = None) -> Producer:
+    """The producer of the running event loop; the same one at every call with the same settings.
+
+    *settings* None: those of the project in the current folder. Raises ConfigurationError for an unknown *kind*,
+    and where no event loop is running (there ``get_blocking_producer`` is what you want).
+    """
+    check_kind(kind)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "get_producer is for async code and no event loop is running; "
+            "call it inside a coroutine, or use get_blocking_producer"
+        ) from None
+    mine = _producers.setdefault(loop, {})
+    # By identity, not by value: a dump hides the password, so two settings that differ in it look alike. The
+    # producer keeps its settings alive, so an id is not used twice.
+    identity = None if settings is None else id(settings)
+    if identity not in mine:
+        mine[identity] = Producer(settings or project_settings(), called_from())
+    return mine[identity]
+
+
+def check_kind(kind: str) -> None:
+    """Raises ConfigurationError for a kind of producer that does not exist."""
+    if kind not in KINDS:
+        raise ConfigurationError(f"there is no producer of kind {kind!r}; there is {', '.join(KINDS)}")
+
+
+def called_from() -> str:
+    """``file:line`` of the call into this package."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("core_messaging."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+async def close_producers() -> None:
+    """Close the producers of the running event loop; workers do it at shutdown."""
+    for producer in _producers.pop(asyncio.get_running_loop(), {}).values():
+        await producer.close()

@@ -1,0 +1,307 @@
+"""A send is over when the broker has acknowledged it; from async code, several loops, threads and forks."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pydantic
+import pytest
+
+from core_messaging import get_blocking_producer, get_producer
+from core_messaging.brokers.kafka import KafkaPublisher
+from core_messaging.errors import (
+    BrokerUnreachable,
+    ConfigurationError,
+    KafkaDisabled,
+    ManyNotSent,
+    RecordRefused,
+    Unencodable,
+)
+from core_messaging.records import Receipt
+from core_messaging.settings import Settings
+from tests.conftest import MakeTopic, RunningBroker
+from tests.integration.commands import environment
+from tests.integration.harness import read, run, settings_for
+
+
+class Struct(msgspec.Struct):
+    id: int
+
+
+@dataclasses.dataclass
+class Data:
+    id: int
+
+
+class Model(pydantic.BaseModel):
+    id: int
+
+
+def test_send_returns_where_the_message_is_stored(kafka_broker: RunningBroker, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+
+    async def test() -> tuple[list[Receipt], list[Any]]:
+        async with get_producer("kafka", settings=settings_for(kafka_broker.address)) as producer:
+            receipts = [await producer.send(topic=topic, message={"n": n}, key="task-123") for n in range(3)]
+        return receipts, await read(kafka_broker.address, topic, 3)
+
+    receipts, stored = run(test())
+    assert [(r.topic, r.offset) for r in receipts] == [(topic, 0), (topic, 1), (topic, 2)]
+    assert [(s.key, s.value, s.partition) for s in stored] == [
+        (b"task-123", b'{"n":%d}' % n, receipts[0].partition) for n in range(3)
+    ]
+
+
+def test_every_kind_of_message_headers_partition_and_timestamp(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+    headers: dict[str, str | bytes] = {"a": "text", "b": b"\xff"}
+    messages = [{"id": 1}, Struct(1), Data(1), Model(id=1), [1], "text", b"\xff", None]
+
+    async def test() -> list[Any]:
+        async with get_producer("kafka", settings=settings_for(broker.address)) as producer:
+            for message in messages:
+                when = datetime(2026, 1, 2, tzinfo=UTC)
+                await producer.send(
+                    topic=topic, message=message, partition=2, headers=headers, timestamp=when, key=b"k"
+                )
+        return await read(broker.address, topic, len(messages))
+
+    stored = run(test())
+    one = b'{"id":1}'
+    assert [s.value for s in stored] == [one, one, one, one, b"[1]", b"text", b"\xff", None]
+    assert {s.partition for s in stored} == {2}
+    assert {s.headers for s in stored} == {(("a", b"text"), ("b", b"\xff"))}
+
+
+def test_a_tombstone_without_a_key_can_be_sent(broker: RunningBroker) -> None:
+    # The client library itself refuses it; what is in a topic must be publishable again.
+    topic = broker.make_topic()
+
+    async def test() -> list[Any]:
+        async with get_producer("kafka", settings=settings_for(broker.address)) as producer:
+            await producer.send(topic=topic, message=None)
+        return await read(broker.address, topic, 1)
+
+    assert [(s.key, s.value) for s in run(test())] == [(None, None)]
+
+
+def test_a_hundred_first_sends_share_one_connection(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, starts = broker.make_topic(), []
+    start = KafkaPublisher.start
+
+    async def counted(self: KafkaPublisher) -> None:
+        starts.append(self)
+        await start(self)
+
+    monkeypatch.setattr(KafkaPublisher, "start", counted)
+
+    async def test() -> list[Receipt]:
+        settings = settings_for(broker.address)
+        async with get_producer("kafka", settings=settings) as producer:
+            assert get_producer("kafka", settings=settings) is producer
+            sends = (producer.send(topic=topic, message={"n": n}, partition=0) for n in range(100))
+            return await asyncio.gather(*sends)
+
+    assert sorted(receipt.offset for receipt in run(test())) == list(range(100))
+    assert len(starts) == 1
+
+
+def test_send_many_keeps_the_order_and_takes_more_than_fits_at_once(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+
+    async def test() -> tuple[list[Receipt], list[Any]]:
+        async with get_producer("kafka", settings=settings_for(broker.address)) as producer:
+            receipts = await producer.send_many(
+                topic=topic, messages=({"n": n, "k": n % 7} for n in range(2_500)), key=lambda m: str(m["k"])
+            )
+        return receipts, await read(broker.address, topic, 2_500)
+
+    receipts, stored = run(test())
+    assert len(receipts) == 2_500
+    for key in range(7):
+        numbers = [msgspec.json.decode(s.value or b"")["n"] for s in stored if s.key == str(key).encode()]
+        assert numbers == list(range(key, 2_500, 7))
+
+
+def test_send_many_says_what_is_stored_and_what_is_not(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+
+    async def test() -> None:
+        async with get_producer("kafka", settings=settings_for(broker.address)) as producer:
+            await producer.send_many(topic=topic, messages=["a", "b", "x" * 2_000_000, "d"])
+
+    with pytest.raises(ManyNotSent) as caught:
+        run(test())
+    assert len(caught.value.receipts) == 2
+    assert list(caught.value.failures) == [2]
+    assert "2 messages are stored, 1 are not" in str(caught.value)
+
+
+def test_what_cannot_be_sent_is_told_before_or_by_the_broker(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+
+    async def send(message: Any, **fields: Any) -> None:
+        async with get_producer("kafka", settings=settings_for(broker.address)) as producer:
+            await producer.send(topic=topic, message=message, **fields)
+
+    with pytest.raises(RecordRefused, match="make it smaller"):
+        run(send("x" * 2_000_000))
+    with pytest.raises(Unencodable, match="object"):
+        run(send(object()))
+    with pytest.raises(ConfigurationError, match="no time zone"):
+        run(send("x", timestamp=datetime(2026, 1, 1)))  # noqa: DTZ001 - the point
+
+
+def test_each_event_loop_has_a_producer_of_its_own(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+    settings = settings_for(broker.address)
+
+    async def send(n: int) -> int:
+        async with get_producer("kafka", settings=settings) as producer:
+            await producer.send(topic=topic, message={"n": n}, partition=0)
+            return id(producer)
+
+    with ThreadPoolExecutor(4) as pool:
+        barrier = threading.Barrier(4)
+        list(pool.map(lambda n: (barrier.wait(), asyncio.run(send(n))), range(4)))
+    assert len(run(read(broker.address, topic, 4))) == 4
+
+
+def test_the_blocking_twin_serves_many_threads(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+    with get_blocking_producer("kafka", settings=settings_for(broker.address)) as producer:
+        with ThreadPoolExecutor(8) as pool:
+            receipts = list(
+                pool.map(lambda n: producer.send(topic=topic, message={"n": n}, partition=1), range(200))
+            )
+        many = producer.send_many(topic=topic, messages=["a", "b"])
+    assert sorted(receipt.offset for receipt in receipts) == list(range(200))
+    assert len(many) == 2
+
+
+def test_the_blocking_twin_refuses_to_block_an_event_loop(broker: RunningBroker) -> None:
+    producer = get_blocking_producer("kafka", settings=settings_for(broker.address))
+
+    async def view() -> None:
+        producer.send(topic="t", message={})
+
+    with pytest.raises(ConfigurationError, match=r"await get_producer\(...\).send"):
+        asyncio.run(view())
+
+
+def script(
+    folder: Path, source: str, broker: RunningBroker, *options: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(source)],
+        cwd=folder,
+        env=environment(KAFKA_BOOTSTRAP_SERVERS=broker.address, PYTHONWARNINGS="default"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_forked_child_sends_by_a_connection_of_its_own(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    found = script(
+        tmp_path,
+        f"""
+        import os, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about fork with threads
+        from core_messaging import get_blocking_producer
+        producer = get_blocking_producer("kafka")
+        producer.send(topic={topic!r}, message="parent", partition=0)
+        child = os.fork()
+        producer.send(topic={topic!r}, message="child" if child == 0 else "parent", partition=0)
+        if child:
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        broker,
+    )
+    assert (found.returncode, found.stdout.split()) == (0, ["0"]), found.stderr
+    assert sorted(s.value or b"" for s in run(read(broker.address, topic, 3))) == [
+        b"child",
+        b"parent",
+        b"parent",
+    ]
+
+
+def test_a_script_that_forgets_to_close_the_blocking_twin_loses_nothing(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    source = f"""
+    from core_messaging import get_blocking_producer
+    get_blocking_producer("kafka").send(topic={topic!r}, message="x")
+    """
+    found = script(tmp_path, source, broker)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_a_forgotten_producer_is_named_with_its_place(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    (tmp_path / "shop.py").write_text(
+        textwrap.dedent(
+            f"""
+            import asyncio
+            from core_messaging import get_producer
+
+            async def main():
+                await get_producer("kafka").send(topic={topic!r}, message="x")
+
+            asyncio.run(main())
+            """
+        )
+    )
+    found = script(tmp_path, "import shop", broker)
+    assert "ResourceWarning: the producer made at" in found.stderr
+    assert "shop.py:6 was never closed" in found.stderr
+
+
+def test_a_closed_producer_connects_anew_and_closing_twice_is_fine(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+
+    async def test() -> None:
+        producer = get_producer("kafka", settings=settings_for(broker.address))
+        for _ in range(2):
+            await producer.send(topic=topic, message="x")
+            await producer.close()
+            await producer.close()
+
+    run(test())
+    gc.collect()
+
+
+def test_kafka_disabled_unknown_kinds_and_no_broker_are_told() -> None:
+    async def send(settings: Settings) -> None:
+        await get_producer("kafka", settings=settings).send(topic="t", message="x")
+
+    with pytest.raises(KafkaDisabled, match="kafka_enabled"):
+        run(send(Settings(kafka_enabled=False)))
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1"):
+        run(send(Settings(kafka_bootstrap_servers="127.0.0.1:1", kafka_start_timeout=0.5)))
+    with pytest.raises(ConfigurationError, match="no producer of kind 'redis'"):
+        get_blocking_producer("redis")
+    with pytest.raises(ConfigurationError, match="use get_blocking_producer"):
+        get_producer("kafka")
+
+
+def test_secrets_are_not_in_what_is_printed() -> None:
+    settings = Settings(kafka_sasl_password="hunter2")  # type: ignore[arg-type] # noqa: S106 - pydantic makes the SecretStr
+    producer = get_blocking_producer("kafka", settings=settings)
+    assert "hunter2" not in repr(producer)
