@@ -73,10 +73,18 @@ class Producer:
         At most 1,000 are under way at once, so *messages* may be long. Raises ManyNotSent, after all that were
         under way have been answered, which says what is stored and what is not.
         """
-        publisher = self._publisher or await self._connect()
-        batch = _Batch(publisher)
+        batch = _Batch(self._publisher or await self._connect())
         async for message in _each(messages):
-            await batch.add(topic, message, key(message) if key else None)
+            await batch.add_message(topic, message, key(message) if key else None)
+            if batch.failures:
+                break
+        return await batch.finish()
+
+    async def send_records(self, records: Iterable[Outgoing]) -> list[Receipt]:
+        """As ``send_many``, for records that are made already (see ``outgoing``)."""
+        batch = _Batch(self._publisher or await self._connect())
+        for record in records:
+            await batch.add(record)
             if batch.failures:
                 break
         return await batch.finish()
@@ -132,11 +140,19 @@ class _Batch:
         self._count = 0
         self.failures: dict[int, Exception] = {}
 
-    async def add(self, topic: str, message: Any, key: Key) -> None:
+    async def add_message(self, topic: str, message: Any, key: Key) -> None:
+        try:
+            record = outgoing(topic, message, key)
+        except MessageError as error:
+            self.failures[self._count] = error
+            return
+        await self.add(record)
+
+    async def add(self, record: Outgoing) -> None:
         index, self._count = self._count, self._count + 1
         try:
-            answer = await self._publisher.publish(outgoing(topic, message, key))
-        except (BrokerError, MessageError) as error:
+            answer = await self._publisher.publish(record)
+        except BrokerError as error:
             self.failures[index] = error
             return
         self._under_way.append((index, answer))

@@ -15,6 +15,7 @@ _COMMANDS = "core_messaging_cli.commands"
 KAFKA = {
     "up": (f"{_COMMANDS}.up:up", "Start a broker to try things on."),
     "worker": (f"{_COMMANDS}.worker:worker", "Run workers: NAME..., or --all."),
+    "publish": (f"{_COMMANDS}.publish:publish", "Publish messages from the command line, a file or a pipe."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }
 

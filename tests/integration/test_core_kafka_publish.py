@@ -1,0 +1,118 @@
+"""``core kafka publish`` as a user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningBroker
+from tests.integration.commands import CORE, core, environment
+from tests.integration.harness import read, run
+
+
+def env(broker: RunningBroker) -> dict[str, str]:
+    return {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+
+
+def test_one_message_with_key_and_headers(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    arguments = (
+        "--message",
+        '{"type": "process"}',
+        "--key",
+        "task-123",
+        "--header",
+        "a=1",
+        "--header",
+        "b=x=y",
+    )
+    found = core("kafka", "publish", topic, *arguments, folder=tmp_path, env=env(broker))
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith(f"{topic}: 1 messages acknowledged in ")
+    (stored,) = run(read(broker.address, topic, 1))
+    assert (stored.key, stored.value) == (b"task-123", b'{"type": "process"}')
+    assert stored.headers == (("a", b"1"), ("b", b"x=y"))
+
+
+def test_a_file_streams_in_order_and_bad_lines_are_named_and_left_out(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    lines = [b'{"id": %d}' % n for n in range(2_500)]
+    lines[10] = b"not json"
+    lines[2_000] = b'{"name": "no id"}'
+    (tmp_path / "tasks.jsonl").write_bytes(b"\n".join(lines) + b"\n\n")
+    found = core(
+        "kafka",
+        "publish",
+        topic,
+        "--file",
+        "tasks.jsonl",
+        "--key-field",
+        "id",
+        folder=tmp_path,
+        env=env(broker),
+    )
+    assert found.returncode == 1
+    assert "2498 messages acknowledged" in found.stdout
+    assert "not published: tasks.jsonl:11: JSON is malformed" in found.stderr
+    assert "not published: tasks.jsonl:2001: it has no field 'id' for the key" in found.stderr
+    assert "core: 2 lines were not published" in found.stderr
+    stored = run(read(broker.address, topic, 2_498))
+    assert {(s.key, s.value) for s in stored} == {
+        (b"%d" % n, line) for n, line in enumerate(lines) if n not in (10, 2_000)
+    }
+
+
+def test_standard_input_and_raw_bytes(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    found = subprocess.run(
+        [CORE, "kafka", "publish", topic, "--raw"],
+        input=b"plain text\n\xff\xfe\n",
+        cwd=tmp_path,
+        env=environment(**env(broker)),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert {s.value for s in run(read(broker.address, topic, 2))} == {b"plain text", b"\xff\xfe"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--message", "{}", "--file", "tasks.jsonl"], 2, "give --message or --file, not both"),
+        (["--message", "{}", "--key", "a", "--key-field", "b"], 2, "give --key or --key-field, not both"),
+        (["--message", "{}", "--header", "novalue"], 2, "--header 'novalue' is not NAME=VALUE"),
+        (["--file", "nothing.jsonl"], 2, "does not exist"),
+        (["--message", "{nope"], 1, "not published: --message:1: JSON is malformed"),
+    ],
+)
+def test_wrong_arguments_are_told(
+    broker: RunningBroker, tmp_path: Path, arguments: list[str], code: int, says: str
+) -> None:
+    (tmp_path / "tasks.jsonl").write_text("{}\n")
+    found = core("kafka", "publish", broker.make_topic(), *arguments, folder=tmp_path, env=env(broker))
+    assert found.returncode == code
+    assert says in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_no_broker_no_topic_too_large_and_disabled_are_one_line(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    cases = [
+        ("t", "{}", {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "KAFKA_START_TIMEOUT": "0.6"}, "no Kafka broker answers"),
+        ("no-such-topic", "{}", env(apache_broker), "topics that do not exist"),
+        (apache_broker.make_topic(), '"' + "x" * 100_000 + '"', env(apache_broker) | {"KAFKA_MAX_REQUEST_SIZE": "50000"}, "does not take this record"),
+        ("t", "{}", {"KAFKA_ENABLED": "false"}, "the setting kafka_enabled is False"),
+    ]  # fmt: skip
+    for topic, message, variables, says in cases:
+        found = core("kafka", "publish", topic, "--message", message, folder=tmp_path, env=variables)
+        assert found.returncode == 1
+        assert found.stderr.splitlines()[-1].startswith("core: ")
+        assert says in found.stderr
+        assert "Traceback" not in found.stderr
