@@ -60,7 +60,10 @@ class Source:
         if not found and not self.may_be_empty:
             self.failure = "it defines no worker"
         for worker in found:
-            worker.__core_config__ = replace(config_of(worker), source=self.label)
+            config = config_of(worker)
+            # The first label stays: a distribution's, where the module's file would be all a later source knows.
+            if config.source == worker.__module__:
+                worker.__core_config__ = replace(config, source=self.label)
         return found
 
 
@@ -233,11 +236,10 @@ def of_process() -> list[Source]:
     """Workers defined in this process by modules that no other source knows, such as a script."""
     sources = []
     for worker in defined.values():
-        if config_of(worker).source != worker.__module__:
-            continue  # an entry point or the project has provided it before, under a better label
         module = sys.modules.get(worker.__module__)
         file = getattr(module, "__file__", None)
-        label = Path(file).name if file else worker.__module__
+        known = config_of(worker).source
+        label = known if known != worker.__module__ else Path(file).name if file else known
         sources.append(Source(config_of(worker).name, worker.__module__, label, partial(_identity, worker)))
     return sources
 
@@ -248,4 +250,4 @@ def _identity(worker: type[Worker]) -> type[Worker]:
 
 def discover(root: Path | None = None) -> Catalog:
     """Installed packages, the project in *root* (the current folder), and this process. Imports none of them."""
-    return Catalog([*of_process(), *of_project(Project(root or Path.cwd())), *installed()])
+    return Catalog([*installed(), *of_project(Project(root or Path.cwd())), *of_process()])
