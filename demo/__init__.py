@@ -1,0 +1,1 @@
+"""``make demo``: e-mail tasks through a real broker to a real mail server, counted at both ends."""

@@ -1,0 +1,102 @@
+"""What was seen at both ends, and whether it is what the tasks should have led to. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from demo.tasks import DELIVERED, Fate, Task
+
+Thing = TypeVar("Thing", bound=Hashable)
+
+RETRIES = 3  # max_retries of the example package's worker
+_TRIES = {Fate.SENT_LATER: 2, Fate.GIVEN_UP: 1 + RETRIES, Fate.REJECTED: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record of the dead-letter queue: ``error`` is the type of the last error, ``attempts`` counts from 1."""
+
+    key: str | None
+    value: bytes
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """``received``: recipient -> mail ids in the order of arrival. ``tries``: recipient -> how often asked for.
+    ``seconds``: from the first mail to the last."""
+
+    received: Mapping[str, Sequence[str]]
+    tries: Mapping[str, int]
+    dead_letters: Sequence[DeadLetter]
+    seconds: float
+
+    @property
+    def arrived(self) -> int:
+        return sum(len(ids) for ids in self.received.values())
+
+    @property
+    def retried(self) -> int:
+        """Messages that needed more than one attempt, whatever became of them."""
+        late = sum(1 for address, mails in self.received.items() if self.tries.get(address, 0) > len(mails))
+        return late + sum(1 for letter in self.dead_letters if letter.attempts > 1)
+
+    @property
+    def undecodable(self) -> int:
+        return sum(1 for letter in self.dead_letters if letter.error == "Undecodable")
+
+    @property
+    def rate(self) -> float:
+        """Mails a second, retries and all."""
+        return self.arrived / self.seconds if self.seconds else 0.0
+
+
+def differences(tasks: Sequence[Task], books: Books) -> list[str]:
+    """One sentence for each thing that is off; empty when all is well."""
+    return [*_mails(tasks, books), *_order(tasks, books), *_tries(tasks, books), *_letters(tasks, books)]
+
+
+def _mails(tasks: Sequence[Task], books: Books) -> Iterator[str]:
+    expected = Counter(task.id for task in tasks if task.fate in DELIVERED)
+    arrived = Counter(mail for mails in books.received.values() for mail in mails)
+    yield from _compare("mail", expected, arrived, "the mail server")
+
+
+def _letters(tasks: Sequence[Task], books: Books) -> Iterator[str]:
+    # Key and value, byte for byte: what cannot be sent must be there as it came.
+    expected = Counter((task.key, task.line) for task in tasks if task.fate not in DELIVERED)
+    found = Counter((letter.key, letter.value) for letter in books.dead_letters)
+    yield from _compare("dead letter", expected, found, "the dead-letter queue")
+    bad = sum(1 for task in tasks if task.fate is Fate.UNDECODABLE)
+    if books.undecodable != bad:
+        yield f"{books.undecodable} dead letters are marked undecodable; {bad} tasks are"
+
+
+def _compare(what: str, expected: Counter[Thing], found: Counter[Thing], place: str) -> Iterator[str]:
+    for thing, count in (expected - found).items():
+        yield f"{what} {thing!r} is missing at {place} ({count} too few)"
+    for thing, count in (found - expected).items():
+        yield f"{what} {thing!r} does not belong at {place}, or came again ({count} too many)"
+
+
+def _order(tasks: Sequence[Task], books: Books) -> Iterator[str]:
+    """Mails to one recipient share a key, so they arrive in the order of the file."""
+    wanted: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.fate in DELIVERED:
+            wanted.setdefault(task.to, []).append(task.id)
+    for address, mails in books.received.items():
+        if sorted(mails) == sorted(wanted.get(address, [])) and list(mails) != wanted[address]:
+            yield f"mails to {address} arrived out of order: {', '.join(mails)}"
+
+
+def _tries(tasks: Sequence[Task], books: Books) -> Iterator[str]:
+    for task in tasks:
+        wanted = _TRIES.get(task.fate)
+        tries = books.tries.get(task.to, 0)
+        if wanted is not None and tries != wanted:
+            yield f"{task.id} was tried {tries} times instead of {wanted} ({task.fate.value})"
