@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all demo clean
+.PHONY: help test check pytest test-all demo bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,9 @@ test-all: check ## all tests on every Python from 3.11 up that is found
 
 demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,000 e-mail tasks and the worker package that sends them
 	@.venv-demo/bin/python -m demo
+
+bench: $(VENV)/installed ## throughput as ratios to raw aiokafka and to bare coroutines (Java and Maven, some minutes)
+	$(BIN)/python -m benchmarks.throughput $(BENCH_ARGS)
 
 clean: ## remove the environments, caches and what was built
 	rm -rf .venv .venv-* .core dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -121,13 +121,13 @@ def typing_origin(annotation: Any) -> Any:
     return getattr(annotation, "__origin__", annotation)
 
 
-def message_annotation(function: Callable[..., Any]) -> Any:
-    """The annotation of the first parameter that is not ``self``; ``dict`` where there is none.
+def message_annotation(function: Callable[..., Any], *, skip: int = 0) -> Any:
+    """The annotation of the first parameter after *skip* ones; ``dict`` where there is none.
 
     Only this one annotation is evaluated: a ``context: Context`` imported for type checkers alone is fine.
     Raises OptionError if the name cannot be found when the worker is defined.
     """
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
     if not parameters or parameters[0].annotation is inspect.Parameter.empty:
         return dict
     first = types.SimpleNamespace(__annotations__={"message": parameters[0].annotation})
@@ -170,14 +170,21 @@ def _refuse_misspelled(cls: type[Worker]) -> None:
             )
 
 
+def _handler(cls: type[Worker], method: str) -> tuple[Callable[..., Any], int] | None:
+    """The function behind *method*, and how many parameters stand before the message (``self``, if any)."""
+    found = inspect.getattr_static(cls, method, None)
+    if found is None:
+        return None
+    return (found.__func__, 0) if isinstance(found, staticmethod) else (getattr(found, "__func__", found), 1)
+
+
 def _check_handler(cls: type[Worker]) -> None:
     for method, wants in (("process", "a message"), ("process_batch", "a list of messages")):
-        function = inspect.getattr_static(cls, method, None)
-        if function is None:
+        handler = _handler(cls, method)
+        if handler is None:
             continue
-        function = getattr(function, "__func__", function)
-        parameters = [name for name in inspect.signature(function).parameters if name != "self"]
-        if not parameters:
+        function, skip = handler
+        if len(inspect.signature(function).parameters) <= skip:
             raise OptionError(
                 cls.__name__, f"{method} takes no message", f"write {method}(self, message): it gets {wants}"
             )
@@ -196,10 +203,9 @@ def _check_annotation(cls: type[Worker]) -> None:
 
 def message_type(cls: type[Worker]) -> Any:
     """What one message of this worker is decoded to."""
-    process = getattr(cls, "process", None)
-    batch = getattr(cls, "process_batch", None)
+    process, batch = _handler(cls, "process"), _handler(cls, "process_batch")
     if batch is not None and (process is None or config_of(cls).batch_size is not None):
-        annotation = message_annotation(batch)
+        annotation = message_annotation(batch[0], skip=batch[1])
         arguments = getattr(annotation, "__args__", ())
         return arguments[0] if typing_origin(annotation) is list and arguments else dict
-    return message_annotation(process) if process is not None else dict
+    return dict if process is None else message_annotation(process[0], skip=process[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -64,6 +64,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
         self._broken: BrokerError | None = None
+        self._paused: set[TopicPartition] = set()
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
         """Connect and ask to join; ``assigned`` follows when the group has decided."""
@@ -102,9 +103,13 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         """
         if self._broken is not None:
             raise self._broken
+        wanted = self._unpaused() if self._paused else ()
+        if self._paused and not wanted:
+            await asyncio.sleep(wait)  # no partition at all would mean all of them to the client
+            return {}
         try:
             async with asyncio.timeout(wait + _FETCH_SLACK):
-                fetched = await self._client.getmany(timeout_ms=_ms(wait), max_records=limit)
+                fetched = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=limit)
         except TimeoutError:
             return {}
         except kafka_errors.CorruptRecordException as error:
@@ -117,25 +122,27 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise UnreadableRecords(f"{type(error).__name__}: {error}") from error
         return fetched  # type: ignore[no-any-return] # aiokafka is untyped
 
+    def _unpaused(self) -> tuple[Any, ...]:
+        return tuple(source for source in self._client.assignment() if source not in self._paused)
+
     async def keep_alive(self) -> None:
         """Reset the client's own poll clock: a fetch in which every partition is paused returns nothing."""
         mine = self._client.assignment()
-        unpaused = mine - self._client.paused()
-        self._client.pause(*unpaused)
+        self._client.pause(*mine)
         try:
-            await self.fetch(1, 0.0)
+            await self._client.getmany(timeout_ms=0)
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
         finally:
-            self._client.resume(*(unpaused & self._client.assignment()))
+            self._client.resume(*(mine & self._client.assignment()))
 
     def pause(self, sources: Sequence[TopicPartition]) -> None:
-        self._client.pause(*self._still_mine(sources))
+        """By asking for the other partitions only. The client's own pause throws away what it has prefetched,
+        so a partition that pauses and resumes all the time would be fetched again and again."""
+        self._paused.update(sources)
 
     def resume(self, sources: Sequence[TopicPartition]) -> None:
-        self._client.resume(*self._still_mine(sources))
-
-    def _still_mine(self, sources: Iterable[TopicPartition]) -> list[Any]:
-        mine = self._client.assignment()
-        return [ClientPartition(*source) for source in sources if source in mine]
+        self._paused.difference_update(sources)
 
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
         """Bounded: inside, the client repeats a commit for as long as no coordinator can be found."""
@@ -191,6 +198,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         if client is None:
             return
         client.pause(*assigned)
+        self._paused.clear()
         try:
             commits = await self._commits_of(assigned)
             if self._assigned is not None:

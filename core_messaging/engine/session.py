@@ -73,7 +73,8 @@ class Session:
                 await asyncio.sleep(FULL)
 
     async def _fetch(self, room: int) -> None:
-        fetched = await self.consumer.fetch(room, POLL)
+        # While something is paused, the next look at it must not wait for other partitions' records.
+        fetched = await self.consumer.fetch(room, FULL if self._paused else POLL)
         if not fetched:
             for assignment in self._roster.assignments:
                 assignment.caught_up()

@@ -35,23 +35,25 @@ class IntakePlan:
 def plan(
     assignments: Iterable[Assignment], paused: frozenset[TopicPartition], limits: IntakeLimits
 ) -> IntakePlan:
-    """A partition pauses when it is full and resumes at half of that: pausing throws away what the client has
-    prefetched, so it must not flap. The whole worker has no hysteresis: no room just means no fetch."""
+    """A partition pauses when it is full, so that it does not take the room of the others, and resumes at half
+    of that, so that it does not flap. One that is alone is never paused: no room does the same. Fetches of a few
+    records each would cost more than they bring, so a little room is none."""
+    mine = list(assignments)
+    share = max(limits.partition_records, limits.records // max(1, len(mine)))
     pause: list[TopicPartition] = []
     resume: list[TopicPartition] = []
     flowing = held = size = 0
-    for assignment in assignments:
-        waiting = assignment.held
+    for assignment in mine:
         unfinished = assignment.unfinished
-        flowing += unfinished - waiting
-        held += waiting
+        flowing += unfinished - assignment.held
+        held += assignment.held
         size += assignment.held_bytes
         if assignment.source in paused:
-            if unfinished <= limits.partition_records // 2:
+            if unfinished <= share // 2 or len(mine) == 1:
                 resume.append(assignment.source)
-        elif unfinished >= limits.partition_records:
+        elif unfinished >= share and len(mine) > 1:
             pause.append(assignment.source)
-    room = max(0, limits.records - flowing)
-    if held >= limits.held or size >= limits.size:
+    room = limits.records - flowing
+    if room < limits.records // 8 or room < 1 or held >= limits.held or size >= limits.size:
         room = 0
     return IntakePlan(room, tuple(pause), tuple(resume))

@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import signal
+import sys
 import textwrap
 from collections.abc import Coroutine
 from pathlib import Path
@@ -49,9 +50,12 @@ def only_this_tests_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     before = dict(defined)
     defined.clear()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     defined.clear()
     defined.update(before)
+    for name in [name for name in sys.modules if name.split(".")[0] == "src"]:
+        del sys.modules[name]
 
 
 def as_json(*messages: dict[str, Any]) -> list[tuple[bytes, bytes]]:

@@ -161,6 +161,15 @@ def test_an_annotation_that_cannot_be_found_is_refused_instead_of_ignored() -> N
         make(process=process)
 
 
+def test_self_may_have_any_name() -> None:
+    class Odd(Worker):
+        input_topic = "tasks"
+
+        async def process(this, message: bytes) -> None: ...  # noqa: N805 - the point
+
+    assert message_type(Odd) is bytes
+
+
 def test_the_message_type_of_a_batch_is_the_lists_item() -> None:
     class Batches(Worker):
         input_topic = "tasks"

@@ -1,0 +1,1 @@
+"""Ratios to raw aiokafka and to bare coroutines, in one run, on one broker."""
