@@ -1,0 +1,112 @@
+"""What workers did, written down by themselves: one line a start and a finish, in one file for all processes."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKER = """
+import asyncio, json, os, time
+from core.messaging import Worker
+
+LEDGER = os.open("ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+def note(event, message):
+    # One write of one line: appended whole, also beside other processes.
+    os.write(LEDGER, f"{{time.time():.6f}} {{event}} {{message['key']}} {{message['n']}} {{os.getpid()}}\\n".encode())
+
+class Ledger(Worker):
+    input_topic = "{topic}"
+    group_id = "{topic}"
+    dlq_topic = "{dlq}"
+    concurrency = 8
+    max_retries = 2
+    initial_delay = 0.02
+
+    async def process(self, message: dict) -> None:
+        note("start", message)
+        if message.get("kills"):
+            os._exit(9)
+        await asyncio.sleep(message["seconds"])
+        if message.get("fails"):
+            raise ValueError("always")
+        note("finish", message)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    time: float
+    event: str
+    key: str
+    number: int
+    pid: int
+
+
+def project(folder: Path, topic: str, dlq: str) -> Path:
+    """A project with the ledger's worker in *folder*."""
+    (folder / "src/workers").mkdir(parents=True)
+    (folder / "src/workers/ledger.py").write_text(WORKER.format(topic=topic, dlq=dlq))
+    return folder
+
+
+def messages(count: int, keys: int, seconds: float) -> list[tuple[bytes, bytes]]:
+    """Numbered from 0, *keys* keys in turn; handlers take about *seconds*, the same for the same number."""
+    chance = random.Random(count)
+    return [
+        (
+            b"key-%d" % (n % keys),
+            json.dumps(
+                {"n": n, "key": f"key-{n % keys}", "seconds": chance.uniform(0, 2 * seconds)}
+            ).encode(),
+        )
+        for n in range(count)
+    ]
+
+
+class Ledger:
+    """The file so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "ledger"
+
+    def entries(self) -> list[Entry]:
+        if not self._file.exists():
+            return []
+        return list(self._parse())
+
+    def _parse(self) -> Iterator[Entry]:
+        for line in self._file.read_text().splitlines():
+            time, event, key, number, pid = line.split()
+            yield Entry(float(time), event, key, int(number), int(pid))
+
+    def finished(self) -> set[int]:
+        return {entry.number for entry in self.entries() if entry.event == "finish"}
+
+    def repeats(self) -> list[tuple[float, int]]:
+        """(time, number) of each finish that was not the last one of its message."""
+        last: dict[int, float] = {}
+        repeated = []
+        for entry in self.entries():
+            if entry.event == "finish":
+                if entry.number in last:
+                    repeated.append((last[entry.number], entry.number))
+                last[entry.number] = entry.time
+        return repeated
+
+    def out_of_order(self) -> list[tuple[str, int, int]]:
+        """(key, number, number that came first): first finishes of a key that are not ascending."""
+        seen: dict[str, int] = {}
+        done: set[int] = set()
+        wrong = []
+        for entry in self.entries():
+            if entry.event != "finish" or entry.number in done:
+                continue
+            done.add(entry.number)
+            if seen.get(entry.key, -1) > entry.number:
+                wrong.append((entry.key, entry.number, seen[entry.key]))
+            seen[entry.key] = max(entry.number, seen.get(entry.key, -1))
+        return wrong
