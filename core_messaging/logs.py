@@ -40,6 +40,10 @@ def _handler(log_format: LogFormat) -> logging.Handler:
     return handler
 
 
+# What the client calls a warning or an error and is how Kafka works: every rebalance, every first group.
+ORDINARY = ("Heartbeat failed for group %s because it is rebalancing", "Group Coordinator Request failed: %s")
+
+
 class ClientNoise(logging.Filter):
     """Kafka's client calls an outage an ERROR with every reconnect. We say it once, and when it is over.
 
@@ -56,6 +60,8 @@ class ClientNoise(logging.Filter):
         if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
             return True
         now = time.monotonic()
+        if record.msg in ORDINARY:
+            return logging.getLogger("aiokafka").isEnabledFor(logging.DEBUG)
         # By the text before its arguments: node ids and addresses change with every line.
         kind = str(record.msg)
         if now - self._last.get(kind, -self.INTERVAL) < self.INTERVAL:

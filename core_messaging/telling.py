@@ -13,7 +13,7 @@ import pluggy
 
 from core_messaging.observers import Tell, Wrap
 from core_messaging.rules.breaker import Breaker
-from core_messaging.rules.throttle import Throttle
+from core_messaging.rules.throttle import Throttle, also
 from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.plugins")
@@ -130,12 +130,12 @@ class Implementation:
             )
         elif (swallowed := self._throttle.pass_through(type(error).__name__, now)) is not None:
             logger.error(
-                "plugin %s: %s raised %s: %s; the message is not affected (%d more like this lately)",
+                "plugin %s: %s raised %s: %s; the message is not affected%s",
                 self.plugin,
                 self.hook,
                 type(error).__name__,
                 error,
-                swallowed,
+                also(swallowed),
                 exc_info=error,
                 extra=self._tag("plugin failed"),
             )

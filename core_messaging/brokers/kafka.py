@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,11 +23,13 @@ from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 from core_messaging.settings import Settings
+from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.kafka")
 
 # Where one fetch may block beyond its own wait: the client waits for an assignment without a limit.
 _FETCH_SLACK = 5.0  # seconds
+_STOP = 10.0  # seconds a client has to flush and disconnect
 
 
 class KafkaBroker:
@@ -110,6 +111,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         try:
             async with asyncio.timeout(wait + _FETCH_SLACK):
                 fetched = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=limit)
+        except asyncio.CancelledError as error:
+            raise _whose(error) from error
         except TimeoutError:
             return {}
         except kafka_errors.CorruptRecordException as error:
@@ -154,6 +157,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         try:
             async with asyncio.timeout(seconds):
                 await self._client.commit(todo)
+        except asyncio.CancelledError as error:
+            raise _whose(error) from error
         except TimeoutError as error:
             raise BrokerError(
                 f"the group coordinator did not take the commit within {seconds:g} s; it is tried again"
@@ -169,6 +174,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         try:
             found = await self._client.end_offsets([ClientPartition(*source) for source in sources])
+        except asyncio.CancelledError as error:
+            raise _whose(error) from error
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
         return {TopicPartition(*source): offset for source, offset in found.items()}
@@ -176,8 +183,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(kafka_errors.KafkaError):
-                await client.stop()
+            await _stop(client)
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Called by the client. It swallows what is raised here, so the next fetch raises it instead."""
@@ -277,8 +283,7 @@ class KafkaPublisher:
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(kafka_errors.KafkaError):
-                await client.stop()
+            await _stop(client)
 
 
 def _receipt(topic: str, sent: asyncio.Future[Any]) -> Awaitable[Receipt]:
@@ -342,6 +347,24 @@ class KafkaTopics:
             yield admin
         finally:
             await admin.close()
+
+
+async def _stop(client: Any) -> None:
+    """Bounded: with no broker there, the client would wait for its answer to "I am leaving"."""
+    try:
+        async with asyncio.timeout(_STOP):
+            await client.stop()
+    except (kafka_errors.KafkaError, TimeoutError) as error:
+        logger.debug("closing a client: %s", error)
+    except asyncio.CancelledError as error:
+        if stopping_us(error):
+            raise
+
+
+def _whose(error: asyncio.CancelledError) -> BaseException:
+    """*error* itself if this task is being cancelled. Else the client cancelled something that it shares between
+    callers (a lookup that another call gave up on); to us that is a failed call."""
+    return error if stopping_us(error) else BrokerError("the Kafka client gave the call up; it is made again")
 
 
 def _ms(seconds: float) -> int:

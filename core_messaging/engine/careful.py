@@ -65,7 +65,9 @@ class Careful:
             await self._convict(assignment, record)
             return
         assignment.suspect = record.offset
-        await self._committer.commit(consumer, [assignment])
+        # All of them: the commit must also take back what it said of the message before, which may be of another
+        # partition. Else that one, long finished, would be convicted for what this one does.
+        await self._committer.commit(consumer, list(self._parts.roster.assignments))
         self._parts.schedule.deliver(assignment, [record], self._parts.loop.time())
         self._parts.slots.wake(1)
         await self._until_quiet(assignment, consumer)

@@ -26,7 +26,7 @@ from core_messaging.rules.assignment import Hold
 from core_messaging.rules.dead_letter import dead_letter, trace_headers
 from core_messaging.rules.job import Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
-from core_messaging.rules.throttle import Throttle
+from core_messaging.rules.throttle import Throttle, also
 from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.worker")
@@ -268,11 +268,11 @@ class Settler:
             swallowed = self._throttle.pass_through((name, type(error).__name__), self._clock())
             if swallowed is not None:
                 logger.exception(
-                    "%s.%s raised for %s; the message's fate is unchanged (%d more like this lately)",
+                    "%s.%s raised for %s; the message's fate is unchanged%s",
                     self._config.name,
                     name,
                     job,
-                    swallowed,
+                    also(swallowed),
                     extra=self._where(job, f"{name} failed"),
                 )
 
@@ -304,7 +304,7 @@ class Settler:
         if swallowed is None:
             return
         logger.warning(
-            "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s (%d more like this lately)",
+            "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s%s",
             self._config.name,
             job,
             job.attempt,
@@ -312,7 +312,7 @@ class Settler:
             delay,
             type(error).__name__,
             error,
-            swallowed,
+            also(swallowed),
             extra=self._where(job, "retry"),
         )
 
@@ -321,13 +321,13 @@ class Settler:
         if swallowed is None:
             return
         logger.warning(
-            "%s dead-lettered %s to %s after %d attempts: %s: %s (%d more like this lately)",
+            "%s dead-lettered %s to %s after %d attempts: %s: %s%s",
             self._config.name,
             job,
             self._config.dlq_topic,
             job.attempt,
             type(error).__name__,
             error,
-            swallowed,
+            also(swallowed),
             extra=self._where(job, "dead-lettered"),
         )

@@ -27,6 +27,7 @@ class Watch:
         self._parts = parts
         self._ends: Mapping[TopicPartition, int] = {}
         self._worried: Condition | None = None
+        self._silent_since: float | None = None
 
     async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
@@ -41,7 +42,33 @@ class Watch:
             async with asyncio.timeout(ASK):
                 self._ends = await session.consumer.end_offsets(self._parts.roster.sources)
         except (BrokerError, TimeoutError) as error:
-            logger.debug("%s: end offsets are not known: %s", self._parts.config.name, error)
+            self._say_silent(error)
+        else:
+            self._say_answers()
+
+    def _say_silent(self, error: Exception) -> None:
+        name = self._parts.config.name
+        if self._silent_since is None:
+            self._silent_since = self._parts.loop.time()
+            logger.warning(
+                "%s: the broker does not answer (%s); what is at hand goes on, nothing is committed meanwhile and "
+                "nothing is lost. Waiting for it",
+                name,
+                str(error) or "no answer in time",
+                extra={"worker": name, "action": "outage"},
+            )
+
+    def _say_answers(self) -> None:
+        name = self._parts.config.name
+        if self._silent_since is not None:
+            seconds = self._parts.loop.time() - self._silent_since
+            self._silent_since = None
+            logger.info(
+                "%s: the broker answers again after about %.0f s",
+                name,
+                seconds,
+                extra={"worker": name, "action": "outage over"},
+            )
 
     def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """The worker now, with the end offsets last heard of. No round trip."""

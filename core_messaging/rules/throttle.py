@@ -26,3 +26,8 @@ class Throttle:
             self._last.clear()
         self._last[kind] = (now, 0)
         return last[1] if last else 0
+
+
+def also(swallowed: int) -> str:
+    """The end of a line that stands for others: empty where it stands for itself alone."""
+    return f" ({swallowed} more like this lately)" if swallowed else ""

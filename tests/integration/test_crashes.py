@@ -176,3 +176,21 @@ def test_a_broker_that_is_gone_for_a_while_costs_nothing(tmp_path: Path) -> None
         run(test())
         cluster.kill()
     assert set(made.seen) == set(range(2_000))
+
+
+def test_sigterm_while_the_broker_is_gone_is_an_orderly_end(tmp_path: Path) -> None:
+    # The client cancels what its calls share; that came out of the last commit as somebody else's cancellation.
+    require_apache()
+    with ApacheCluster(ApacheOptions(folder=tmp_path / "kafka")) as cluster:
+        broker = RunningBroker(cluster.address, "apache")
+        topic, dlq = broker.make_topic(), broker.make_topic()
+        folder = project(tmp_path, topic, dlq)
+        run(publish(broker.address, topic, messages(100, keys=5, seconds=0.001)))
+        variables = env(broker, METRICS_INTERVAL="0.5", KAFKA_COMMIT_TIMEOUT="2")
+        with running_core("kafka", "worker", "Ledger", folder=folder, env=variables) as process:
+            process.until(lambda: len(Ledger(folder).finished()) == 100)
+            cluster.kill()
+            process.until_said("the broker does not answer")
+            process.signal(signal.SIGTERM)
+            assert process.wait() == 0, process.output
+        assert "Traceback" not in process.output
