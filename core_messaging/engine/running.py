@@ -37,7 +37,7 @@ class Runners:
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
-        slots, take, clock, handled = self._slots, self._schedule.take, self._clock, self._counts.handled
+        slots, take, clock = self._slots, self._schedule.take, self._clock
         while True:
             job = take()
             if job is None:
@@ -46,19 +46,18 @@ class Runners:
             started = clock()
             slots.current[slot], slots.since[slot] = job, started
             if job.sending is None:
-                await self._attempt(job)
+                await self._attempt(job, started)
             else:
                 await self._settler.go_on(job, job.sending)
             slots.current[slot] = None
             if slots.watch is not None:
                 slots.watch.set()
             ended = clock()
-            handled(ended - started)
             if ended >= self._turn_ends:
                 await asyncio.sleep(0)
                 self._turn_ends = clock() + TURN
 
-    async def _attempt(self, job: Job) -> None:
+    async def _attempt(self, job: Job, started: float) -> None:
         settler = self._settler
         self._counts.started += 1
         try:
@@ -72,8 +71,10 @@ class Runners:
         except BaseException as error:
             if stopping_us(error):
                 raise
+            self._counts.handled(self._clock() - started)
             await settler.failed(job, message, as_failure(error), context)
         else:
+            self._counts.handled(self._clock() - started)
             await settler.succeeded(job, message, result, context)
 
 

@@ -1,0 +1,52 @@
+"""Says from time to time what each worker has done: one line, and only if there was something to do.
+
+Disable it with ``CORE_PLUGINS_DISABLE=outcome-log``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from core_messaging import hookimpl
+from core_messaging.snapshot import Snapshot, WorkerSnapshot
+
+logger = logging.getLogger("core_messaging.outcome")
+
+# Counter -> how people read it, in this order; those that did not move are left out.
+SHOWN = {
+    "succeeded": "done",
+    "retried": "retried",
+    "dead_lettered": "dead-lettered",
+    "undecodable": "undecodable",
+    "exhausted": "given up",
+    "dropped": "dropped",
+}
+
+
+class OutcomeLog:
+    """Remembers the counters of the last line, to tell what came since."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Mapping[str, int]] = {}
+
+    @hookimpl
+    def metrics(self, snapshot: Snapshot) -> None:
+        for worker in snapshot.workers:
+            line = outcome(worker, self._last.get(worker.name, {}))
+            self._last[worker.name] = dict(worker.counters)
+            if line:
+                logger.info("%s: %s", worker.name, line, extra={"worker": worker.name, "action": "outcome"})
+
+
+def outcome(worker: WorkerSnapshot, before: Mapping[str, int]) -> str:
+    """What came since *before*, and what is still to do; empty when nothing did."""
+    news = {words: worker.counters[name] - before.get(name, 0) for name, words in SHOWN.items()}
+    told = [f"{count:,} {words}" for words, count in news.items() if count]
+    if not told:
+        return ""
+    rest = [f"{worker.waiting_retries:,} waiting for a retry"] if worker.waiting_retries else []
+    return ", ".join([*told, *rest, f"lag {worker.lag:,}"])
+
+
+plugin = OutcomeLog()

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from core_messaging_plugins.outcome_log import OutcomeLog
+
+from core_messaging.engine.portrait import COUNTERS
+from core_messaging.snapshot import Condition, Histogram, Snapshot, WorkerSnapshot
+
+
+def snapshot(**counters: int) -> Snapshot:
+    worker: Any = WorkerSnapshot(
+        name="Mail",
+        group_id="mail",
+        condition=Condition.RUNNING,
+        reason="",
+        counters=dict.fromkeys(COUNTERS, 0) | counters,
+        running=0,
+        waiting_retries=2,
+        latency=Histogram((), (), 0.0),
+        partitions={},
+    )
+    return Snapshot(0.0, (worker,))
+
+
+def test_it_tells_what_came_since_the_last_line_and_nothing_when_nothing_did(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plugin = OutcomeLog()
+    with caplog.at_level(logging.INFO):
+        plugin.metrics(snapshot())
+        plugin.metrics(snapshot(succeeded=1_200, retried=3))
+        plugin.metrics(snapshot(succeeded=1_200, retried=3))
+        plugin.metrics(snapshot(succeeded=1_300, retried=3, dead_lettered=1))
+    assert [record.getMessage() for record in caplog.records] == [
+        "Mail: 1,200 done, 3 retried, 2 waiting for a retry, lag 0",
+        "Mail: 100 done, 1 dead-lettered, 2 waiting for a retry, lag 0",
+    ]
