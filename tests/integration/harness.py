@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from core_messaging.observers import ObserverSource
 from core_messaging.runtime import RunOptions, run_workers
@@ -122,10 +123,20 @@ async def committed(address: str, group: str, topic: str | None = None) -> dict[
     try:
         # The embedded broker answers only for partitions that are named.
         partitions = [TopicPartition(topic or group, partition) for partition in range(4)]
-        offsets = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        offsets = await _offsets(admin, group, partitions)
     finally:
         await admin.close()
     return {source.partition: (o.offset, o.metadata) for source, o in offsets.items() if o.offset >= 0}
+
+
+async def _offsets(admin: AIOKafkaAdminClient, group: str, partitions: list[TopicPartition]) -> Any:
+    """A broker that has just started makes its topic of offsets with the first group, and has no coordinator yet."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await admin.list_consumer_group_offsets(group, partitions=partitions)
+            except GroupCoordinatorNotAvailableError:
+                await asyncio.sleep(0.1)
 
 
 async def total_committed(address: str, group: str) -> int:
