@@ -51,8 +51,9 @@ def layer(folder: Path) -> Environment:
     variables = {"base": str(folder), "platbase": str(folder)}
     site_packages = Path(sysconfig.get_path("purelib", "venv", variables))
     below = sysconfig.get_path("purelib")
-    # addsitedir, unlike a plain line, also follows the .pth files down there (editable installs).
-    (site_packages / "below.pth").write_text(f"import site; site.addsitedir({below!r})\n")
+    # addsitedir, unlike a plain line, also follows the .pth files down there (editable installs). The name sorts
+    # before those of this layer, which need what is below.
+    (site_packages / "00-below.pth").write_text(f"import site; site.addsitedir({below!r})\n")
     return environment
 
 

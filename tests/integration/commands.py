@@ -21,11 +21,11 @@ def environment(**others: str) -> dict[str, str]:
 
 
 def core(
-    *arguments: str, folder: Path, env: Mapping[str, str] | None = None
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None, command: str = CORE
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``core ...`` to its end."""
+    """Run ``core ...`` to its end. *command* is the one of another environment, if need be."""
     return subprocess.run(
-        [CORE, *arguments],
+        [command, *arguments],
         cwd=folder,
         env=environment(**(env or {})),
         capture_output=True,
@@ -76,10 +76,12 @@ class Running:
 
 
 @contextmanager
-def running_core(*arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running_core(
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None, command: str = CORE
+) -> Iterator[Running]:
     """``core ...`` in the background; killed at the end if it has not ended by then."""
     process = subprocess.Popen(
-        [CORE, *arguments],
+        [command, *arguments],
         cwd=folder,
         env=environment(**(env or {})),
         stdout=subprocess.PIPE,

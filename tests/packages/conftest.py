@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import email
+import email.policy
+from collections.abc import Iterator
+from email.message import EmailMessage
 
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from core_messaging.brokers.embedded import EmbeddedBroker
+from core_messaging.brokers.ports import HOST, free_ports
 from tests.environments import EXAMPLES, ROOT, Environment, layer
 
 
@@ -14,3 +23,49 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     environment.install("--editable", str(ROOT))
     environment.install(EXAMPLES / "email-worker", EXAMPLES / "order-totals")
     return environment
+
+
+@pytest.fixture(scope="session")
+def examples_with_a_broken_one(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = layer(tmp_path_factory.mktemp("broken"))
+    environment.install("--editable", str(ROOT))
+    environment.install(EXAMPLES / "email-worker", EXAMPLES / "broken-worker")
+    return environment
+
+
+class Postbox:
+    """A mail server that takes everything, except for recipients at gone.example."""
+
+    def __init__(self, port: int) -> None:
+        self.environment = {"SMTP_HOST": HOST, "SMTP_PORT": str(port)}
+        self.mails: list[EmailMessage] = []
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd calls it by this name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address.endswith("@gone.example"):
+            return "550 5.1.1 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        content = envelope.original_content or b""
+        self.mails.append(email.message_from_bytes(content, policy=email.policy.default))
+        return "250 OK"
+
+
+@pytest.fixture
+def postbox() -> Iterator[Postbox]:
+    (port,) = free_ports(1)
+    box = Postbox(port)
+    controller = Controller(box, hostname=HOST, port=port)
+    controller.start()
+    yield box
+    controller.stop()
+
+
+@pytest.fixture
+def own_broker() -> Iterator[EmbeddedBroker]:
+    """A broker for one test: the packages name their topics themselves, so two tests would meet in them."""
+    with EmbeddedBroker() as broker:
+        yield broker

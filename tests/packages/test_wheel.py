@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from core_messaging.brokers.embedded import EmbeddedBroker
 from tests.environments import ROOT, run
+from tests.integration.commands import core, running_core
 
 # pip asks the index for each dependency, which takes its time where nothing is cached yet.
 pytestmark = pytest.mark.timeout(300)
@@ -50,3 +53,34 @@ def test_what_is_installed_can_be_imported_under_both_paths(installed: Path, tmp
     assert (
         run([str(installed / "python"), "-W", "error", "-c", code], cwd=tmp_path).strip() == "localhost:9092"
     )
+
+
+def test_the_installed_command_publishes_and_works(installed: Path, tmp_path: Path) -> None:
+    command = str(installed / "core")
+    workers = tmp_path / "src" / "workers"
+    workers.mkdir(parents=True)
+    (workers / "greet.py").write_text(
+        "from core.messaging import worker\n\n\n"
+        "@worker(topic='names')\n"
+        "async def greet(message: dict) -> None:\n"
+        "    print('hello', message['name'], flush=True)\n"
+    )
+    with EmbeddedBroker() as broker:
+        broker.create_topic("names")
+        here = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+        assert "kafka" in core("--help", folder=tmp_path, command=command).stdout
+        published = core(
+            "kafka",
+            "publish",
+            "names",
+            "--message",
+            '{"name": "ada"}',
+            folder=tmp_path,
+            env=here,
+            command=command,
+        )
+        assert published.returncode == 0, published.stderr
+        with running_core("kafka", "worker", "--all", folder=tmp_path, env=here, command=command) as running:
+            running.until_said("hello ada")
+            running.signal(signal.SIGTERM)
+            assert running.wait() == 0, running.output
