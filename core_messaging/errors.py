@@ -363,6 +363,28 @@ class ShutdownTimeout(CoreMessagingError):
         self.blockers = tuple(blockers)
 
 
+class SimulationStuck(CoreMessagingError):
+    """A simulation can make no progress. *now*: seconds on its clock."""
+
+    def __init__(self, what: str, now: float) -> None:
+        super().__init__(
+            f"the simulation is stuck at {now:g} s: {what}. A handler that waits for the real world (network, "
+            "another thread) cannot be simulated; otherwise please report this with the seed"
+        )
+
+
+class SimulationFailed(CoreMessagingError, AssertionError):
+    """A guarantee was broken in a simulation. ``seed`` replays it exactly."""
+
+    def __init__(self, seed: int, violations: Sequence[str]) -> None:
+        super().__init__(
+            f"seed {seed}: {len(violations)} guarantees broken: {'; '.join(violations[:5])}. "
+            f"simulate(..., seed={seed}) does the same again; its report's trace tells step by step what happened"
+        )
+        self.seed = seed
+        self.violations = tuple(violations)
+
+
 class Reject(Exception):
     """Raised by a handler: this message goes to the dead-letter queue at once, without retries."""
 

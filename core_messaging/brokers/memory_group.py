@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from core_messaging.broker import Assigned, Revoked
 from core_messaging.brokers.memory_faults import Faults
 from core_messaging.brokers.memory_log import Log
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.records import Committed, Record, TopicPartition
+
+Result = TypeVar("Result")
 
 
 class Group:
@@ -84,6 +87,9 @@ class MemoryConsumer:
         self._waiting: set[asyncio.Future[bool]] = set()
         self._letting_go: asyncio.Task[None] | None = None
         self._broken: BrokerError | None = None
+        self._gone: asyncio.Future[None] | None = (
+            None  # set: its process is dead; done when the group knows it
+        )
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
         """Ask to join; ``assigned`` follows when the group has decided. Raises BrokerUnreachable."""
@@ -190,6 +196,24 @@ class MemoryConsumer:
         finally:
             self._forget()
 
+    def vanish(self, session_timeout: float) -> None:
+        """Its process is dead: it answers nothing any more, and the group finds out *session_timeout* seconds later."""
+        if self not in self._group.members:
+            return
+        self._gone = self.loop.create_future()
+        self.loop.call_later(session_timeout, self._buried, self._gone)
+
+    def _buried(self, gone: asyncio.Future[None]) -> None:
+        _settle(gone, None)
+        self._forget()
+        self._group.leave(self)
+
+    def expel(self) -> None:
+        """The group takes it for dead while it lives: its commits are refused, its next fetch tells it."""
+        self._generation = None
+        self._group.leave(self)
+        self.wake()
+
     def owns(self, source: TopicPartition) -> bool:
         return source in self._positions
 
@@ -199,6 +223,9 @@ class MemoryConsumer:
         return self._letting_go
 
     async def _let_go(self) -> None:
+        if self._gone is not None:
+            await self._gone
+            return
         leaving = frozenset(self._positions)
         # Still owned while the callback runs, so its commits count; paused, so no record of them is returned.
         self._paused.update(leaving)
@@ -212,6 +239,8 @@ class MemoryConsumer:
 
     def take_over(self, generation: int, commits: Mapping[TopicPartition, Committed | None]) -> None:
         """Called by the group, when nobody has anything any more."""
+        if self._gone is not None:
+            return
         self._generation = generation
         self._positions = {source: commit.offset if commit else 0 for source, commit in commits.items()}
         try:
@@ -234,6 +263,6 @@ class MemoryConsumer:
         self.wake()
 
 
-def _settle(waiting: asyncio.Future[bool], result: bool) -> None:  # noqa: FBT001 - a future's result
+def _settle(waiting: asyncio.Future[Result], result: Result) -> None:
     if not waiting.done():
         waiting.set_result(result)

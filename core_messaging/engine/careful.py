@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from core_messaging.broker import Consumer
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.settling import Settler
 from core_messaging.errors import KilledTheProcess
 from core_messaging.records import Record
 from core_messaging.rules.assignment import Assignment, Hold
@@ -29,9 +28,8 @@ class Careful:
     in their hands is through, the partition is worked on as usual.
     """
 
-    def __init__(self, parts: Parts, settler: Settler, committer: Committer) -> None:
+    def __init__(self, parts: Parts, committer: Committer) -> None:
         self._parts = parts
-        self._settler = settler
         self._committer = committer
         self._limit = parts.settings.max_crashes
         self._queue: deque[tuple[Assignment, Record]] = deque()
@@ -58,11 +56,15 @@ class Careful:
     async def step(self, consumer: Consumer) -> None:
         """Let the next message run and wait until it does not run any more."""
         assignment, record = self._queue.popleft()
-        if assignment.hold is not Hold.OPEN or assignment.is_finished(record.offset):
+        if assignment.hold is not Hold.OPEN:
             return
-        if assignment.suspect == record.offset and assignment.crashes >= self._limit:
-            assignment.suspect = None
-            await self._convict(assignment, record)
+        if assignment.is_finished(record.offset):
+            # Noted all the same: were it the last record, the commit would never come to the end.
+            assignment.deliver([record])
+            return
+        if assignment.accused == record.offset and assignment.crashes >= self._limit:
+            assignment.accused = assignment.suspect = None
+            self._convict(assignment, record)
             return
         assignment.suspect = record.offset
         # All of them: the commit must also take back what it said of the message before, which may be of another
@@ -84,13 +86,13 @@ class Careful:
             except TimeoutError:
                 await consumer.keep_alive()
 
-    async def _convict(self, assignment: Assignment, record: Record) -> None:
-        job = self._parts.schedule.alone(assignment, record)
-        error = KilledTheProcess(assignment.crashes, str(job))
+    def _convict(self, assignment: Assignment, record: Record) -> None:
+        error = KilledTheProcess(assignment.crashes, f"{assignment.source}@{record.offset}")
         logger.error(
             "%s: %s",
             self._parts.config.name,
             error,
             extra={"worker": self._parts.config.name, "action": "convicted"},
         )
-        await self._settler.give_up(job, None, error, None, "it kills its process")
+        self._parts.schedule.condemn(assignment, record, error)
+        self._parts.slots.wake(1)

@@ -71,7 +71,7 @@ class Engine:
         runners = Runners if config.batch_size is None else BatchRunners
         settler = Settler(parts)
         self._runners = runners(parts, settler)
-        self._careful = Careful(parts, settler, self._committer)
+        self._careful = Careful(parts, self._committer)
         self._watch = Watch(parts)
         self._session: Session | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -222,6 +222,7 @@ class Engine:
                 extra=self._tag("consumer lost"),
             )
         self.roster.fence(self.roster.sources)
+        self.slots.noticed()
         session, self._session = self._session, None
         if session is not None:
             await session.consumer.close()

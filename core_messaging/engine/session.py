@@ -121,6 +121,7 @@ class Session:
 
     def _assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
         self._roster.assign(commits)
+        self._slots.noticed()  # what was fenced by that is not waited for any more
         self._paused = frozenset()  # a new assignment starts unpaused, whatever was before
         self.rebalancing_since = None
         self.joined = True

@@ -24,7 +24,7 @@ from core_messaging.observers import tell
 from core_messaging.records import Outgoing
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.dead_letter import dead_letter, trace_headers
-from core_messaging.rules.job import Job, Sending
+from core_messaging.rules.job import Condemned, Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
 from core_messaging.rules.throttle import Throttle, also
 from core_messaging.stopping import stopping_us
@@ -179,7 +179,7 @@ class Settler:
         job.sending = sending
         await self.go_on(job, sending)
 
-    async def go_on(self, job: Job, sending: Sending) -> None:
+    async def go_on(self, job: Job, sending: Sending | Condemned) -> None:
         """The handler is done; what it led to must be acknowledged. Called again for every step of that.
 
         The runner does not wait for the broker: the job leaves its slot and comes back with the answer. Only
@@ -188,6 +188,10 @@ class Settler:
         if job.assignment.hold is Hold.FENCED:
             self._counts.dropped += 1
             self._slots.unacked.discard(job)
+            return
+        if isinstance(sending, Condemned):
+            job.sending = None
+            await self.give_up(job, None, sending.error, None, "it kills its process")
             return
         try:
             if sending.ack is None:

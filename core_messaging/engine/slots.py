@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from core_messaging.rules.assignment import Hold
 from core_messaging.rules.job import Job
 
 
@@ -36,6 +37,9 @@ class Slots:
 
     def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
+        # An answer for a partition that is gone concerns nobody; its job may have been dropped from the schedule
+        # between the answer and its turn, so that no runner ever takes it off this list.
+        self.unacked = {job for job in self.unacked if job.assignment.hold is not Hold.FENCED}
         running = [job for held in self.current if held is not None for job in held.jobs]
         return [job for job in {*running, *self.unacked} if concerns(job)]
 

@@ -85,6 +85,7 @@ class Assignment:
         "_finished_before",
         "_position",
         "_proven_at",
+        "accused",
         "acknowledged",
         "announced",
         "attempts",
@@ -114,6 +115,9 @@ class Assignment:
         self.attempts: dict[int, int] = {}  # offset -> its next attempt, where an earlier owner has tried
         self.crashes = 0  # earlier owners in a row that vanished without giving the partition back
         self.suspect: int | None = None  # the offset that runs alone, to find out what kills the process
+        # The suspect of the owner that vanished, until its turn comes. Apart from ``suspect``: what waited for a
+        # retry before it is tried first, alone, and must not take the accusation away by that.
+        self.accused: int | None = None
         self._proven_at = 0  # the offset from which on earlier crashes are forgiven
         if committed is not None:
             self._read(CommitNote.decode(committed.metadata), committed.offset)
@@ -128,6 +132,7 @@ class Assignment:
         if last.held:
             # Held and not given back: its owner vanished. After an orderly end the count starts anew.
             self.crashes, self.suspect = last.crashes + 1, last.suspect
+            self.accused = last.suspect
         self._proven_at = last.delivered + PROVEN_AFTER
 
     def begin_at(self, offset: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from core_messaging.config import Ordering
 from core_messaging.records import Record
 from core_messaging.rules.assignment import Assignment, Chunk, Hold
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import Condemned, Job
 
 
 class Group:
@@ -122,13 +122,15 @@ class BatchSchedule:
             return False
         return gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait
 
-    def alone(self, assignment: Assignment, record: Record) -> Job:
-        """Take in *record* and take it at once; for what must not meet the handler (again)."""
+    def condemn(self, assignment: Assignment, record: Record, error: Exception) -> None:
+        """Take in *record*, which must not meet the handler again: it is given up, with *error*."""
         chunk = assignment.deliver([record])
         chunk.cursor = 1
         gathering = self._gatherings.setdefault(assignment, _Gathering(assignment))
         gathering.groups += 1
-        return Batch([Job(chunk, 0, record, None)], Group(1)).jobs[0]
+        job = Batch([Job(chunk, 0, record, None)], Group(1)).jobs[0]
+        job.sending = Condemned(error)
+        self._ready.append(job)
 
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""

@@ -28,6 +28,15 @@ class Sending:
         self.tries = 0
 
 
+class Condemned:
+    """What stands for a Sending where a message is to be given up in its turn, without another attempt."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class Job:
     """A record in its turn. ``lane`` is what later records must wait for; None where nothing waits."""
 
@@ -39,7 +48,7 @@ class Job:
         self.record = record
         self.lane = lane
         self.attempt = 1
-        self.sending: Sending | None = None
+        self.sending: Sending | Condemned | None = None
         self.given_up = False  # it ended without being finished: its partition was being taken away
 
     @property

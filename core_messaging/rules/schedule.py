@@ -10,7 +10,7 @@ from typing import cast
 from core_messaging.config import Ordering
 from core_messaging.records import Record
 from core_messaging.rules.assignment import Assignment, Chunk, Hold
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import Condemned, Job
 
 _WHOLE_PARTITION = object()
 
@@ -113,14 +113,17 @@ class Schedule:
         assignment.held += 1
         return False
 
-    def alone(self, assignment: Assignment, record: Record) -> Job:
-        """Take in *record* and take it at once; for what must not meet the handler (again)."""
+    def condemn(self, assignment: Assignment, record: Record, error: Exception) -> None:
+        """Take in *record*, which must not meet the handler again: in its turn it is given up, with *error*.
+
+        Its turn, because what is before it in its lane may still wait for a retry.
+        """
         chunk = assignment.deliver([record])
         chunk.cursor = 1
         job = Job(chunk, 0, record, self._lane_of(record))
-        if job.lane is not None:
-            assignment.busy.setdefault(job.lane, None)
-        return job
+        job.sending = Condemned(error)
+        if job.lane is None or self._enters(job):
+            self._ready.append(job)
 
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""

@@ -1,0 +1,325 @@
+"""A fleet of processes that join, leave, crash and meet a broker in trouble: the real engine on a virtual clock.
+
+>>> from core_messaging import Worker
+>>> from core_messaging.testing import simulate
+>>> class Greet(Worker):
+...     input_topic = "names"
+...     async def process(self, message: dict) -> None: ...
+>>> report = simulate(Greet, [(b"key", b'{"name": "Ada"}')] * 20, seed=7)
+>>> report.lost, report.violations
+(0, ())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.context import Context
+from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.errors import SimulationFailed
+from core_messaging.observers import Observers
+from core_messaging.records import Outgoing, TopicPartition
+from core_messaging.settings import Settings
+from core_messaging.testing.faults import Fault, Planned, draw
+from core_messaging.testing.ledger import Ledger, Place
+from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
+from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
+from core_messaging.worker import Worker, config_of
+
+START = 1_700_000_000.0  # seconds since the epoch at which every simulation begins
+SESSION_TIMEOUT = 10.0  # seconds after which the group notices that a process is dead
+RESTART = 1.0  # seconds until a process that died is started again
+BURST = 10  # messages sent at once
+PATIENCE = 20_000.0  # seconds of the virtual clock in which everything must be settled
+
+Message = bytes | tuple[bytes | None, bytes | None]
+
+
+class ProcessDied(BaseException):
+    """Raised by a handler under simulation: its whole process dies here, as by the OOM killer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of one simulation. ``trace`` has a line an event; the same seed gives the same lines."""
+
+    seed: int
+    sent: int
+    finished: int
+    dead_lettered: int
+    lost: int
+    repeated: int
+    violations: tuple[str, ...]
+    trace: tuple[str, ...]
+
+
+class _Process:
+    """One worker in one simulated process."""
+
+    def __init__(self, name: str, broker: SimulatedBroker, engine: Engine) -> None:
+        self.name = name
+        self.broker = broker
+        self.engine = engine
+        self.task = asyncio.ensure_future(engine.run())
+
+    def die(self) -> None:
+        """At once: nothing is finished, committed or said to anybody."""
+        for consumer in self.broker.consumers:
+            consumer.inner.vanish(SESSION_TIMEOUT)
+        self.task.cancel()
+
+
+class Simulation:
+    """*messages* through *worker* while *planned* faults happen. ``run`` once, on a virtual clock."""
+
+    def __init__(self, worker: type[Worker], messages: Sequence[Message], partitions: int = 4) -> None:
+        self._worker = worker
+        self._config = config = config_of(worker)
+        self._messages = messages
+        self._memory = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
+        self._trouble = Trouble()
+        self._settings = Settings()
+        self.ledger = Ledger(config.ordering)
+        self._fleet: list[_Process] = []
+        self._leaving: list[_Process] = []
+        self._names = (f"process-{number}" for number in itertools.count(1))
+        self._restarts: list[asyncio.TimerHandle] = []
+        self._joining: asyncio.Future[None] | None = None
+        self._over = False
+
+    async def run(self, planned: Iterable[Planned], members: int) -> None:
+        """Start *members* processes, let the faults happen, heal, and wait until all messages are settled."""
+        for _ in range(members):
+            await self._join()
+        sending = asyncio.ensure_future(self._send())
+        for fault in planned:
+            await asyncio.sleep(max(0.0, fault.at - self._now()))
+            self.ledger.trace.append(f"{self._now():.3f} {fault.fault.value}")
+            await self._happen(fault)
+        await sending
+        await self._heal()
+        await self._until_settled()
+        self._over = True
+        await self._stop_all()
+        self._check_commits()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _epoch(self) -> float:
+        try:
+            return START + self._now()
+        except RuntimeError:  # before the loop runs
+            return START
+
+    async def _send(self) -> None:
+        """All messages, a few at a time, so that faults fall between them."""
+        for number, message in enumerate(self._messages):
+            key, value = message if isinstance(message, tuple) else (None, message)
+            topic = self._config.input_topics[number % len(self._config.input_topics)]
+            receipt = self._memory.put(topic, value, key)
+            (record,) = [r for r in self._memory.records(topic)[-1:] if r.offset == receipt.offset]
+            self.ledger.send(record)
+            if number % BURST == BURST - 1:
+                await asyncio.sleep(0.25)
+
+    async def _join(self) -> None:
+        name = next(self._names)
+        broker = SimulatedBroker(
+            self._memory,
+            self._trouble,
+            lambda offsets: self.ledger.commit(self._now(), name, offsets),
+            self._published,
+        )
+        publisher = broker.publisher()
+        self._memory.unreachable = False
+        await publisher.start()
+        around = Surroundings(
+            broker=broker,
+            publisher=publisher,
+            settings=self._settings,
+            threads=InlineThreads(1),
+            observers=Observers(wrap_process=self._recorder(name)),
+        )
+        self._fleet.append(_Process(name, broker, Engine(self._worker(), self._config, around)))
+
+    def _recorder(self, name: str) -> Any:
+        async def record(process: Any, _worker: Any, message: Any, context: Any) -> Any:
+            places = [_place(each) for each in (context if isinstance(context, list) else [context])]
+            self.ledger.start(self._now(), name, places)
+            try:
+                result = await process(message, context)
+            except ProcessDied:
+                self._kill(name)
+                # The dead do not go on; the cancellation that follows ends this wait.
+                await asyncio.get_running_loop().create_future()
+            for place in places:
+                self.ledger.finish(self._now(), name, place)
+            return result
+
+        return record
+
+    def _published(self, record: Outgoing) -> None:
+        if record.topic != self._config.dlq_topic:
+            return
+        facts = dict(record.headers)
+        source = TopicPartition(facts["core-original-topic"].decode(), int(facts["core-original-partition"]))
+        self.ledger.bury(self._now(), source, int(facts["core-original-offset"]))
+
+    def _kill(self, name: str) -> None:
+        """The process dies and is started again a little later, as a supervisor would."""
+        for processes in (self._fleet, self._leaving):
+            for process in [each for each in processes if each.name == name]:
+                process.die()
+                processes.remove(process)
+                self._restarts.append(asyncio.get_running_loop().call_later(RESTART, self._restart))
+
+    def _restart(self) -> None:
+        if not self._over:
+            self._joining = asyncio.ensure_future(self._join())
+
+    async def _happen(self, planned: Planned) -> None:
+        trouble, count = self._trouble, 1 + int(planned.chance * 4)
+        match planned.fault:
+            case Fault.COMMIT_REFUSED:
+                trouble.commits_refused += count
+            case Fault.COMMIT_UNHEARD:
+                trouble.commits_unheard += count
+            case Fault.COMMIT_SLOW:
+                trouble.commits_slow += count
+            case Fault.PUBLISH_REFUSED:
+                trouble.publishes_refused += count
+            case Fault.PUBLISH_UNHEARD:
+                trouble.publishes_unheard += count
+            case Fault.FETCH_BROKEN:
+                self._memory.fail_fetches(1)
+            case Fault.UNREACHABLE:
+                self._memory.unreachable = True
+                asyncio.get_running_loop().call_later(3 * count, self._reachable)
+            case _:
+                await self._happen_to_member(planned)
+
+    def _reachable(self) -> None:
+        self._memory.unreachable = False
+
+    async def _happen_to_member(self, planned: Planned) -> None:
+        if planned.fault is Fault.JOIN or not self._fleet:
+            await self._join()
+            return
+        chosen = self._fleet[int(planned.chance * len(self._fleet))]
+        match planned.fault:
+            case Fault.LEAVE:
+                self._fleet.remove(chosen)
+                self._leaving.append(chosen)
+                chosen.engine.request_stop()
+            case Fault.CRASH:
+                self._kill(chosen.name)
+            case _:
+                for consumer in chosen.broker.consumers[-1:]:
+                    consumer.inner.expel()
+
+    async def _heal(self) -> None:
+        self._reachable()
+        self._trouble.end()
+        if not self._fleet:
+            await self._join()
+
+    async def _until_settled(self) -> None:
+        deadline = self._now() + PATIENCE
+        while self._unsettled() and self._now() < deadline:
+            await asyncio.sleep(1.0)
+            self._notice_failures()
+
+    def _unsettled(self) -> bool:
+        return bool(self.ledger.lost()) or bool(self._uncommitted())
+
+    def _uncommitted(self) -> list[str]:
+        late = []
+        for topic in self._config.input_topics:
+            commits = self._memory.committed(self._config.group_id, topic)
+            ends: dict[int, int] = {}
+            for record in self._memory.records(topic):
+                ends[record.partition] = record.offset + 1
+            late += [
+                f"{topic}[{p}]" for p, end in ends.items() if p not in commits or commits[p].offset < end
+            ]
+        return late
+
+    def _notice_failures(self) -> None:
+        for process in self._fleet:
+            if process.task.done() and not process.task.cancelled():
+                error = process.task.exception()
+                self.ledger.violations.append(f"{process.name} stopped by itself: {error!r}")
+                self._fleet.remove(process)
+
+    async def _stop_all(self) -> None:
+        for timer in self._restarts:
+            timer.cancel()
+        for process in self._fleet:
+            process.engine.request_stop()
+        ending = [process.task for process in (*self._fleet, *self._leaving)]
+        outcomes = await asyncio.gather(*ending, return_exceptions=True)
+        self.ledger.violations += [f"a process ended with {o!r}" for o in outcomes if o is not None]
+
+    def _check_commits(self) -> None:
+        lost = [f"{source}@{offset} was never settled" for source, offset in self.ledger.lost()]
+        late = [f"{source} was settled and not committed to its end" for source in self._uncommitted()]
+        self.ledger.violations += lost + late
+
+    def report(self, seed: int) -> Report:
+        ledger = self.ledger
+        return Report(
+            seed=seed,
+            sent=len(ledger.sent),
+            finished=len(ledger.finished),
+            dead_lettered=len(ledger.buried),
+            lost=len(ledger.lost()),
+            repeated=ledger.repeated(),
+            violations=tuple(ledger.violations),
+            trace=tuple(ledger.trace),
+        )
+
+
+def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by name
+    worker: type[Worker],
+    messages: Sequence[Message],
+    *,
+    seed: int,
+    faults: Iterable[Fault] = tuple(Fault),
+    count: int = 12,
+    seconds: float = 30.0,
+    members: int = 2,
+) -> Report:
+    """Run *worker* over *messages* (values, or (key, value)) while *count* faults happen within *seconds*.
+
+    Raises SimulationFailed where a message is lost, started out of order or committed before it was settled.
+    Handlers must wait by ``asyncio.sleep`` only; they may raise ProcessDied to die with their process.
+    """
+    simulation = Simulation(worker, messages)
+    state = random.getstate()
+    random.seed(seed)  # the engine's jitter draws from it
+    try:
+        run_virtually(simulation.run(draw(seed, faults, count, seconds), members))
+    finally:
+        random.setstate(state)
+    report = simulation.report(seed)
+    if report.violations:
+        raise SimulationFailed(seed, report.violations)
+    return report
+
+
+def simulate_many(
+    worker: type[Worker], messages: Sequence[Message], *, seeds: Iterable[int], **options: Any
+) -> list[Report]:
+    """``simulate`` for each of *seeds*; the first that fails is raised, and named."""
+    return [simulate(worker, messages, seed=seed, **options) for seed in seeds]
+
+
+def _place(context: Context) -> Place:
+    return TopicPartition(context.topic, context.partition), context.offset

@@ -1,0 +1,65 @@
+"""An event loop whose clock jumps to whatever is due next: an hour of retries passes in milliseconds.
+
+Nothing in it depends on how fast the machine is, so the same program does the same in every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from core_messaging.errors import SimulationStuck
+
+Result = TypeVar("Result")
+
+MOST_TURNS = 200_000  # turns of the loop in which no time passes; more is an endless loop
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for nothing: where the loop would sleep, the time passes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._turns = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise SimulationStuck("nothing is left that could ever happen, and it is not over", self.now)
+        self._turns = 0 if timeout > 0 else self._turns + 1
+        if self._turns > MOST_TURNS:
+            raise SimulationStuck("the event loop turns for ever while no time passes", self.now)
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """``time()`` starts at 0 and moves only when everything waits. No network: nobody waits for the real world."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+class InlineThreads(ThreadPoolExecutor):
+    """Runs what is submitted at once, in the caller: a real thread would end at a moment of its own choice."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        outcome: Future[Any] = Future()
+        try:
+            outcome.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            outcome.set_exception(error)
+        return outcome
+
+
+def run_virtually(program: Coroutine[Any, Any, Result]) -> Result:
+    """``asyncio.run`` on a virtual clock. Raises SimulationStuck where the program can never end."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(program)

@@ -1,0 +1,190 @@
+"""The real engine through thousands of seeded schedules of joins, leaves, crashes and broker trouble.
+
+CORE_SEEDS (a number) makes each run longer; a seed that fails is printed and replays exactly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from core_messaging import Worker
+from core_messaging.context import Context
+from core_messaging.errors import SimulationFailed, SimulationStuck
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.schedule import Schedule
+from core_messaging.testing import Fault, run_virtually, simulate, simulate_many
+from core_messaging.testing.simulation import Message, ProcessDied
+
+SEEDS = range(int(os.environ.get("CORE_SEEDS", "60")))
+ORDERLY = (Fault.JOIN, Fault.LEAVE)
+
+
+class ByKey(Worker):
+    input_topic = "in"
+    output_topic = "out"
+    dlq_topic = "dlq"
+    concurrency = 4
+    max_retries = 2
+
+    async def process(self, message: dict[str, Any], context: Context) -> dict[str, Any]:
+        await asyncio.sleep(message["seconds"])
+        if context.attempt <= message["fails"]:
+            raise ValueError("not yet")
+        return message
+
+
+class ByPartition(ByKey):
+    ordering = "partition"
+
+
+class Unordered(ByKey):
+    ordering = "none"
+
+
+class InBatches(Worker):
+    input_topic = "in"
+    dlq_topic = "dlq"
+    batch_size = 7
+    batch_timeout = 0.2
+    concurrency = 2
+    max_retries = 1
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> None:
+        await asyncio.sleep(max(message["seconds"] for message in messages))
+        if any(message["fails"] > 1 for message in messages):
+            raise ValueError("one of you")
+
+
+class Killed(ByKey):
+    async def process(self, message: dict[str, Any], context: Context) -> dict[str, Any]:
+        if message["n"] == 40:
+            raise ProcessDied
+        return await super().process(message, context)
+
+
+def messages(count: int = 90, keys: int = 9) -> list[Message]:
+    """Quick ones, slow ones, some that fail once and some that fail for ever."""
+    chance = random.Random(count)
+    facts = [
+        {"n": n, "seconds": chance.choice((0, 0.01, 0.3)), "fails": chance.choice((0,) * 8 + (1, 5))}
+        for n in range(count)
+    ]
+    return [(b"key-%d" % (fact["n"] % keys), json.dumps(fact).encode()) for fact in facts]
+
+
+@pytest.mark.parametrize("worker", [ByKey, ByPartition, Unordered, InBatches])
+def test_whatever_happens_nothing_is_lost_reordered_or_committed_too_early(worker: type[Worker]) -> None:
+    for report in simulate_many(worker, messages(), seeds=SEEDS):
+        assert report.finished + report.dead_lettered >= report.sent == 90
+
+
+def test_without_a_crash_nothing_is_repeated_however_members_come_and_go() -> None:
+    for report in simulate_many(ByKey, messages(), seeds=SEEDS, faults=ORDERLY, members=1):
+        assert report.repeated == 0, report.seed
+
+
+def test_a_crash_repeats_no_more_than_what_was_in_flight_or_finished_since_the_last_commit() -> None:
+    # commit_interval is 1 s, and one process can start at most 4 of these 20 ms handlers at a time.
+    even: list[Message] = [
+        (b"key-%d" % (n % 20), json.dumps({"n": n, "seconds": 0.02, "fails": 0}).encode()) for n in range(400)
+    ]
+    crashes = 3
+    for report in simulate_many(ByKey, even, seeds=SEEDS, faults=(Fault.CRASH,), count=crashes, seconds=10.0):
+        assert report.repeated <= crashes * (4 + 4 * 50)
+
+
+def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_not() -> None:
+    # The neighbours were convicted once: for a death that came while the commit still named them.
+    doomed = sum(
+        b'"fails": 5' in message[1] for message in messages() if isinstance(message, tuple) and message[1]
+    )
+    for report in simulate_many(Killed, messages(), seeds=SEEDS, faults=()):
+        assert report.dead_lettered == doomed + 1, report.seed
+
+
+def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed() -> None:
+    code = (
+        "from tests.unit.test_simulation import ByKey, messages\n"
+        "from core_messaging.testing import simulate\n"
+        "print(*simulate(ByKey, messages(), seed=11).trace, sep='\\n')"
+    )
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    traces.add("\n".join(simulate(ByKey, messages(), seed=11).trace) + "\n")
+    (trace,) = traces
+    assert "dead-lettered" in trace
+
+
+def committed_too_early(self: Assignment) -> int | None:
+    return self.delivered
+
+
+def always_free(_self: Schedule, _job: object) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken", "told"),
+    [
+        (Assignment, "committable", committed_too_early, "was committed by"),
+        (Schedule, "_enters", always_free, "started before"),
+    ],
+)
+def test_an_engine_that_breaks_a_promise_is_found_out(
+    owner: type, name: str, broken: object, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The proof is worth something only if it can fail.
+    monkeypatch.setattr(owner, name, broken)
+    with pytest.raises(SimulationFailed, match=f"(?s)seed 3: .*{told}.*seed=3"):
+        simulate(ByKey, messages(), seed=3)
+
+
+def test_a_message_that_never_ends_is_reported_as_lost() -> None:
+    class Hangs(Worker):
+        input_topic = "in"
+
+        async def process(self, message: dict[str, Any]) -> None:
+            await asyncio.sleep(1e9)
+
+    with pytest.raises(SimulationFailed, match="was never settled"):
+        simulate(Hangs, messages(1), seed=0, faults=())
+
+
+def test_hours_pass_at_once_on_the_virtual_clock() -> None:
+    async def wait() -> float:
+        await asyncio.sleep(7200)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(wait()) == pytest.approx(7200)
+
+
+async def wait_for_nothing() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def spin() -> None:
+    while True:  # noqa: ASYNC110 - this is the mistake
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("program", [wait_for_nothing, spin])
+def test_a_program_that_can_never_end_is_told_instead_of_hanging(program: Any) -> None:
+    with pytest.raises(SimulationStuck):
+        run_virtually(program())
