@@ -13,6 +13,7 @@ from core_messaging.rules.retry import BACKOFFS, Backoff, RetryPolicy
 
 Ordering = Literal["key", "partition", "none"]
 OnExhausted = Literal["skip", "stop"]
+OnFullRetries = Literal["wait", "dead-letter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class WorkerConfig:
     dlq_topic: str | None = None
     timeout: float | None = None
     on_exhausted: OnExhausted = "skip"
+    on_full_retries: OnFullRetries = "wait"
     source: str = ""
 
     @property
@@ -98,6 +100,7 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
     config = _with_policy_retries(config, given)
     _check_numbers(config)
     _check_batches(config, given)
+    _check_full_retries(config)
     _check_topics(config)
     return config
 
@@ -122,12 +125,14 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "retry_backoff": ((str, RetryPolicy), f"one of {', '.join(BACKOFFS)}, or a RetryPolicy"),
     "ordering": ((str,), f"one of {', '.join(get_args(Ordering))}"),
     "on_exhausted": ((str,), f"one of {', '.join(get_args(OnExhausted))}"),
+    "on_full_retries": ((str,), f"one of {', '.join(get_args(OnFullRetries))}"),
 }
 
 _CHOICES = {
     "retry_backoff": BACKOFFS,
     "ordering": get_args(Ordering),
     "on_exhausted": get_args(OnExhausted),
+    "on_full_retries": get_args(OnFullRetries),
 }
 
 
@@ -185,6 +190,18 @@ def _check_batches(config: WorkerConfig, given: Mapping[str, Any]) -> None:
             config.name,
             f"batch_timeout = {config.batch_timeout:g} without batch_size",
             "add batch_size, or drop batch_timeout (timeout is what limits one attempt)",
+        )
+
+
+def _check_full_retries(config: WorkerConfig) -> None:
+    if config.on_full_retries == "wait":
+        return
+    lacks = "without a dlq_topic" if config.dlq_topic is None else "beside batch_size"
+    if config.dlq_topic is None or config.batch_size is not None:
+        raise OptionError(
+            config.name,
+            f"on_full_retries = {config.on_full_retries!r} {lacks}",
+            'add a dlq_topic and leave batches out, or write "wait": the intake stops then',
         )
 
 

@@ -7,14 +7,16 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from core_messaging.broker import Consumer
+from core_messaging.config import WorkerConfig
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
 from core_messaging.observers import Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.intake import IntakeLimits, plan
+from core_messaging.rules.intake import IntakeLimits, IntakePlan, plan
 from core_messaging.rules.job import Job
+from core_messaging.rules.throttle import Throttle
 from core_messaging.settings import Settings
 
 logger = logging.getLogger("core_messaging.worker")
@@ -22,6 +24,20 @@ logger = logging.getLogger("core_messaging.worker")
 POLL = 1.0  # seconds one fetch waits for records
 FULL = 0.05  # seconds between two looks while there is no room
 KEEP_ALIVE = 30.0  # seconds without a fetch after which the group must hear that we are alive
+SAY_EVERY = 60.0  # seconds between two lines that say the same of a partition
+
+FULL_AND_WAITING = (
+    "as many messages wait for retries, or behind one, as max_waiting_retries lets them; its intake stops until "
+    "half of them are through"
+)
+FULL_AND_EVICTING = (
+    "as many messages wait for retries, or behind one, as max_waiting_retries lets them; the longest waiting are "
+    "dead-lettered until half of them are left"
+)
+CROWDED = (
+    "so many messages are finished between unfinished ones that the commit can hardly tell them all; its intake "
+    "stops until it can"
+)
 
 
 class Session:
@@ -38,10 +54,11 @@ class Session:
         self._rearm = parts.rearm
         self._careful = careful
         self._counts = parts.counts
-        self._limits = _limits(parts.settings)
+        self._limits = _limits(parts.settings, parts.config)
         self._observers = parts.observers
         self._revoke_timeout = parts.settings.revoke_timeout
         self._paused: frozenset[TopicPartition] = frozenset()
+        self._throttle = Throttle(SAY_EVERY)
         self._telling: asyncio.Future[None] | None = None
         self.joined = False
         self.rebalancing_since: float | None = self._clock()
@@ -117,7 +134,31 @@ class Session:
             self.consumer.resume(todo.resume)
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
         self.full = not todo.room or bool(self._paused)
+        self._relieve(todo)
         return todo.room
+
+    def _relieve(self, todo: IntakePlan) -> None:
+        """Do what the worker's policy says where too many messages wait for retries, and say so."""
+        evicting = self._config.on_full_retries == "dead-letter"
+        for assignment, count in todo.over_budget:
+            if evicting:
+                self._slots.wake(self._schedule.evict(assignment, count))
+                self._say_full(assignment.source, FULL_AND_EVICTING)
+            else:
+                self._say_full(assignment.source, FULL_AND_WAITING)
+        for source in todo.crowded:
+            self._say_full(source, CROWDED)
+
+    def _say_full(self, source: TopicPartition, what: str) -> None:
+        if self._throttle.pass_through((source, what), self._clock()) is None:
+            return
+        logger.warning(
+            "%s: in %s %s; nothing is lost",
+            self._config.name,
+            source,
+            what,
+            extra={"worker": self._config.name, "action": "retries full", **source._asdict()},
+        )
 
     def _assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
         self._roster.assign(commits)
@@ -183,10 +224,11 @@ class Session:
         )
 
 
-def _limits(settings: Settings) -> IntakeLimits:
+def _limits(settings: Settings, config: WorkerConfig) -> IntakeLimits:
     return IntakeLimits(
         records=settings.max_in_flight,
         size=settings.max_in_flight_bytes,
         partition_records=settings.max_partition_in_flight,
         held=settings.max_waiting_retries,
+        on_full=config.on_full_retries,
     )

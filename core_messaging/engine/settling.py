@@ -14,6 +14,7 @@ from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.errors import (
     BrokerError,
+    KilledTheProcess,
     PublishFailed,
     RecordRefused,
     RetriesExhausted,
@@ -101,6 +102,7 @@ class Settler:
             facts = {"message": message, "error": error, "context": context or self.context(job)}
             await tell(told, worker=self._config, delay=delay, **facts)
         self._log_failure(job, error, delay)
+        job.error = error if isinstance(error, Exception) else None
         job.attempt += 1
 
     async def undecodable(self, job: Job, error: Undecodable) -> None:
@@ -191,7 +193,7 @@ class Settler:
             return
         if isinstance(sending, Condemned):
             job.sending = None
-            await self.give_up(job, None, sending.error, None, "it kills its process")
+            await self.give_up(job, self._again(job, sending.error), sending.error, None, "it was condemned")
             return
         try:
             if sending.ack is None:
@@ -210,6 +212,10 @@ class Settler:
             self._slots.unacked.discard(job)
             failure = PublishFailed(sending.outgoing.topic, "the producer was closed")
             await self._not_acknowledged(job, sending, failure)
+
+    def _again(self, job: Job, error: Exception) -> Any:
+        """The message for ``on_error``, decoded once more; None where decoding it is what may kill."""
+        return None if isinstance(error, KilledTheProcess) else self._handler.decode(job.record.value)
 
     async def _hand_over(self, job: Job, sending: Sending) -> None:
         ack = await self._publisher.publish(sending.outgoing)

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from core_messaging.records import Committed, Record, TopicPartition
-from core_messaging.rules.note import CommitNote, Ownership, Run, merged
+from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged
 
 _UNDONE = b"\x00"
 
@@ -214,6 +214,15 @@ class Assignment:
     @property
     def unfinished(self) -> int:
         return sum(chunk.unfinished for chunk in self._chunks)
+
+    def note_size(self) -> int:
+        """Bytes the commit's note needs by now; 0 where it surely fits, because that is cheap to know."""
+        # Each message that was taken and is not finished can be a hole between two runs of finished ones.
+        holes = sum(chunk.done.count(0, 0, chunk.cursor) for chunk in self._chunks)
+        offset = self.committable()
+        if offset is None or holes + len(self._finished_before) < SURELY_FIT:
+            return 0
+        return self._note(offset, held=True).size
 
     @property
     def held_bytes(self) -> int:

@@ -122,6 +122,10 @@ class BatchSchedule:
             return False
         return gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait
 
+    def evict(self, _assignment: Assignment, _count: int) -> int:
+        """Batches are not taken apart for a budget; the options do not let anybody ask for it."""
+        return 0
+
     def condemn(self, assignment: Assignment, record: Record, error: Exception) -> None:
         """Take in *record*, which must not meet the handler again: it is given up, with *error*."""
         chunk = assignment.deliver([record])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from core_messaging.config import OnFullRetries
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.note import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +16,14 @@ class IntakeLimits:
     """Bounds for one worker, counted in messages that were fetched and are not finished.
 
     ``held`` bounds messages that wait for a retry, or behind one: they have a budget of their own, so that
-    keys that fail for ever do not close the intake for all others.
+    keys that fail for ever do not close the intake for all others. Each partition has its share of it.
     """
 
     records: int = 10_000
     size: int = 64 * 1024 * 1024  # bytes of values
     partition_records: int = 5_000
     held: int = 10_000
+    on_full: OnFullRetries = "wait"  # "dead-letter" makes room by itself, so it pauses nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +33,55 @@ class IntakePlan:
     room: int  # messages to ask for; 0: do not fetch
     pause: tuple[TopicPartition, ...]
     resume: tuple[TopicPartition, ...]
+    over_budget: tuple[
+        tuple[Assignment, int], ...
+    ] = ()  # whose waiting retries are too many, and by how many to be at half
+    crowded: tuple[TopicPartition, ...] = ()  # whose note hardly fits beside the commit any more
+
+
+NOTE_FULL = LIMIT * 3 // 4  # bytes; what one more fetch adds has to fit too
+ROOMY = 0.5  # of full; below it a partition that was paused goes on
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """How full one partition is, by each thing that can fill it; 1 is full."""
+
+    assignment: Assignment
+    waiting: float
+    noted: float
+    flowing: float
+
+    @property
+    def highest(self) -> float:
+        return max(self.waiting, self.noted, self.flowing)
 
 
 def plan(
     assignments: Iterable[Assignment], paused: frozenset[TopicPartition], limits: IntakeLimits
 ) -> IntakePlan:
     """A partition pauses when it is full, so that it does not take the room of the others, and resumes at half
-    of that, so that it does not flap. One that is alone is never paused: no room does the same. Fetches of a few
-    records each would cost more than they bring, so a little room is none."""
+    of that, so that it does not flap. Fetches of a few records each would cost more than they bring, so a little
+    room is none."""
     mine = list(assignments)
-    share = max(limits.partition_records, limits.records // max(1, len(mine)))
-    pause: list[TopicPartition] = []
-    resume: list[TopicPartition] = []
-    flowing = held = size = 0
-    for assignment in mine:
-        unfinished = assignment.unfinished
-        flowing += unfinished - assignment.held
-        held += assignment.held
-        size += assignment.held_bytes
-        if assignment.source in paused:
-            if unfinished <= share // 2 or len(mine) == 1:
-                resume.append(assignment.source)
-        elif unfinished >= share and len(mine) > 1:
-            pause.append(assignment.source)
-    room = limits.records - flowing
-    if room < limits.records // 8 or room < 1 or held >= limits.held or size >= limits.size:
+    budget = max(1, limits.held // max(1, len(mine)))
+    levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
+    room = limits.records - sum(assignment.unfinished - assignment.held for assignment in mine)
+    if room < limits.records // 8 or room < 1 or sum(a.held_bytes for a in mine) >= limits.size:
         room = 0
-    return IntakePlan(room, tuple(pause), tuple(resume))
+    sources = [(level.assignment.source, level.highest) for level in levels]
+    return IntakePlan(
+        room,
+        pause=tuple(source for source, high in sources if high >= 1 and source not in paused),
+        resume=tuple(source for source, high in sources if high <= ROOMY and source in paused),
+        over_budget=tuple((a, a.held - budget // 2) for a in mine if a.held >= budget),
+        crowded=tuple(level.assignment.source for level in levels if level.noted >= 1),
+    )
+
+
+def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:
+    # The messages of a partition that is alone do not pause it: no room does the same.
+    share = max(limits.partition_records, limits.records // partitions)
+    flowing = assignment.unfinished / share if partitions > 1 else 0.0
+    waiting = assignment.held / budget if limits.on_full == "wait" else 0.0
+    return _Level(assignment, waiting, assignment.note_size() / NOTE_FULL, flowing)

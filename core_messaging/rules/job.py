@@ -40,7 +40,7 @@ class Condemned:
 class Job:
     """A record in its turn. ``lane`` is what later records must wait for; None where nothing waits."""
 
-    __slots__ = ("attempt", "chunk", "given_up", "index", "lane", "record", "sending")
+    __slots__ = ("attempt", "chunk", "error", "given_up", "index", "lane", "record", "sending")
 
     def __init__(self, chunk: Chunk, index: int, record: Record, lane: Hashable) -> None:
         self.chunk = chunk
@@ -48,6 +48,7 @@ class Job:
         self.record = record
         self.lane = lane
         self.attempt = 1
+        self.error: Exception | None = None  # what the attempt before raised
         self.sending: Sending | Condemned | None = None
         self.given_up = False  # it ended without being finished: its partition was being taken away
 

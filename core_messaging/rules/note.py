@@ -17,6 +17,7 @@ import msgspec
 LIMIT = 4096  # bytes, the broker's default
 VERSION = "1"
 MAX_ATTEMPTS = 200  # messages whose attempts are remembered
+SURELY_FIT = 200  # runs; as many fit whatever they are, with all attempts (a property test holds it)
 
 Run = tuple[int, int]  # first and last offset, both finished
 
@@ -88,6 +89,11 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
             middle = (low + high + 1) // 2
             low, high = (middle, high) if len(_pack(self._first(middle))) <= limit else (low, middle - 1)
         return _pack(self._first(low))
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes when nothing is left out."""
+        return len(_pack(self))
 
     def _first(self, runs: int) -> CommitNote:
         return msgspec.structs.replace(self, runs=self.runs[: 2 * runs])

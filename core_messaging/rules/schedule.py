@@ -161,6 +161,18 @@ class Schedule:
             job.assignment.attempts[job.record.offset] = job.attempt
         heapq.heappush(self._retries, (due, self._sequence, job))
 
+    def evict(self, assignment: Assignment, count: int) -> int:
+        """Condemn up to *count* of the retries that wait in *assignment*, the longest waiting first; how many."""
+        waiting = [e for e in self._retries if e[2].assignment is assignment and e[2].sending is None]
+        doomed = {entry[1]: entry for entry in sorted(waiting, key=lambda entry: entry[1])[:count]}
+        self._retries = [entry for entry in self._retries if entry[1] not in doomed]
+        heapq.heapify(self._retries)
+        for _, _, job in doomed.values():
+            assignment.held -= 1
+            job.sending = Condemned(cast("Exception", job.error))
+            self._ready.append(job)
+        return len(doomed)
+
     def resume(self, job: Job) -> None:
         """The job goes on as soon as a slot is free: what it waited for (not time) has come.
 

@@ -188,3 +188,44 @@ async def spin() -> None:
 def test_a_program_that_can_never_end_is_told_instead_of_hanging(program: Any) -> None:
     with pytest.raises(SimulationStuck):
         run_virtually(program())
+
+
+class Budgeted(ByKey):
+    """Everything of the bad keys fails for ever, and retries are hours away."""
+
+    concurrency = 20
+    initial_delay = 3600.0
+    on_full_retries = "dead-letter"
+
+
+def bad_and_good(count: int = 400) -> list[Message]:
+    return [
+        (b"key-%d" % n, json.dumps({"n": n, "seconds": 0, "fails": 99 * (n % 4 == 0)}).encode())
+        for n in range(count)
+    ]
+
+
+def test_a_full_budget_of_retries_dead_letters_the_longest_waiting_and_good_messages_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAX_WAITING_RETRIES", "20")
+    report = simulate(Budgeted, bad_and_good(), seed=1, faults=(), members=1)
+    assert (report.finished, report.dead_lettered) == (300, 100)
+    finishes = [line for line in report.trace if "finishes" in line]
+    # Long before the first retry is due: nobody waited for the bad ones.
+    assert float(finishes[-1].split()[0]) < 60
+
+
+def test_a_full_budget_of_retries_stops_the_intake_where_the_policy_is_to_wait(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Waiting(Budgeted):
+        initial_delay = 5.0
+        on_full_retries = "wait"
+
+    monkeypatch.setenv("MAX_WAITING_RETRIES", "20")
+    report = simulate(Waiting, bad_and_good(), seed=1, faults=(), members=1)
+    assert (report.finished, report.dead_lettered) == (300, 100)
+    letters = [line for line in report.trace if "dead-lettered" in line]
+    assert float(letters[0].split()[0]) >= 5 * (2 + 4)  # none before it had its retries
+    assert "as max_waiting_retries lets them; its intake stops" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import PROVEN_AFTER, Assignment
 from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
 from core_messaging.rules.intake import IntakeLimits, plan
+from core_messaging.rules.note import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote
 from core_messaging.rules.throttle import Throttle
 from tests.unit.rules.records import PlainRecord
 
@@ -136,7 +138,56 @@ def test_messages_waiting_for_a_retry_do_not_close_the_intake_for_the_others() -
     assignment.deliver([PlainRecord(i) for i in range(10)])
     assignment.held = 9
     assert plan([assignment], frozenset(), IntakeLimits(records=10)).room == 9
-    assert plan([assignment], frozenset(), IntakeLimits(records=10, held=9)).room == 0
+    todo = plan([assignment], frozenset(), IntakeLimits(records=10, held=9))
+    assert (todo.pause, todo.over_budget) == ((SOURCE,), ((assignment, 5),))
+
+
+def test_retries_of_one_partition_fill_its_own_share_of_the_budget_only() -> None:
+    bad, good = assigned(10, 10)
+    bad.held = 5
+    limits = IntakeLimits(records=100, held=10)
+    todo = plan([bad, good], frozenset(), limits)
+    assert (todo.pause, todo.room) == ((bad.source,), 85)
+    for held, resumed in ((3, ()), (2, (bad.source,))):
+        bad.held = held
+        assert plan([bad, good], frozenset({bad.source}), limits).resume == resumed
+
+
+def scattered(count: int) -> Assignment:
+    """An assignment in which every second of *count* messages is finished, in gaps that compress badly."""
+    chance = random.Random(7)
+    offsets = sorted(chance.sample(range(count * 50), count))
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    chunk = assignment.deliver([PlainRecord(offset) for offset in offsets])
+    chunk.cursor = count
+    for index in range(1, count, 2):
+        chunk.finish(index)
+    return assignment
+
+
+def test_the_intake_slows_before_the_note_would_not_fit_and_resumes_when_there_is_room() -> None:
+    # A note that leaves out what is finished is right, and repeats it after a crash.
+    other = Assignment(TopicPartition("t", 1), 1)
+    assert plan([scattered(300), other], frozenset(), IntakeLimits()).pause == ()
+    full = scattered(3_600)
+    todo = plan([full, other], frozenset(), IntakeLimits())
+    assert todo.pause == todo.crowded == (SOURCE,)
+    assert full.note_size() <= LIMIT
+    commit = full.progress()
+    assert commit is not None
+    assert len(CommitNote.decode(commit.metadata).finished(commit.offset)) >= 1_799
+    assert plan([full, other], frozenset({SOURCE}), IntakeLimits()).resume == ()
+    roomy = scattered(600)
+    assert plan([roomy, other], frozenset({SOURCE}), IntakeLimits()).resume == (SOURCE,)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 65_000), st.integers(1, 65_000)), max_size=SURELY_FIT),
+    st.dictionaries(st.integers(0, 65_000), st.integers(2, 100), max_size=MAX_ATTEMPTS),
+)
+def test_so_few_runs_fit_whatever_they_are(runs: list[tuple[int, int]], attempts: dict[int, int]) -> None:
+    numbers = tuple(number for run in runs for number in run)
+    assert CommitNote(numbers, attempts).size <= LIMIT
 
 
 def test_bytes_bound_the_intake_too() -> None:
