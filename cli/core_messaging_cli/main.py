@@ -16,6 +16,7 @@ KAFKA = {
     "up": (f"{_COMMANDS}.up:up", "Start a broker to try things on."),
     "worker": (f"{_COMMANDS}.worker:worker", "Run workers: NAME..., or --all."),
     "publish": (f"{_COMMANDS}.publish:publish", "Publish messages from the command line, a file or a pipe."),
+    "offsets": (f"{_COMMANDS}.offsets:offsets", "Show how far a worker's group is, and what is unfinished."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }
 

@@ -1,0 +1,158 @@
+"""``core kafka offsets``: how far a worker's group is, and what it has not finished."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core_messaging.brokers.kafka_offsets import KafkaOffsets, reading
+from core_messaging.config import WorkerConfig
+from core_messaging.discovery import discover
+from core_messaging.errors import KafkaDisabled
+from core_messaging.project import Project
+from core_messaging.rules.progress import Progress, progress_of
+from core_messaging.settings import Settings
+from core_messaging.worker import config_of
+from core_messaging_cli.tables import show_table
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
+@click.option(
+    "--unfinished",
+    "limit",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="How many unfinished messages a partition to look up.",
+)
+def offsets(names: tuple[str, ...], as_json: bool, limit: int) -> None:
+    """Show how far the group of worker NAME is: committed offset, end, lag, and what is unfinished between.
+
+    Only reads: it joins no group and commits nothing, so it is safe beside running workers. What is finished
+    beyond the committed offset is told by the note that travels with each commit (once in commit_interval).
+
+    \b
+    core kafka offsets EmailWorker
+    core kafka offsets EmailWorker --unfinished 50 --json
+    """
+    settings = Project(Path.cwd()).settings()
+    if not settings.kafka_enabled:
+        raise KafkaDisabled("looking at offsets")
+    catalog = discover()
+    configs = [config_of(catalog.find(name)) for name in names]
+    rows = asyncio.run(_look(settings, configs, limit))
+    if as_json:
+        click.echo(json.dumps([_facts(row) for row in rows], indent=2))
+    else:
+        _show(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A message that others have overtaken. ``age``: seconds since it was produced; None: it is gone."""
+
+    offset: int
+    key: str | None
+    age: float | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    worker: WorkerConfig
+    progress: Progress
+    unfinished: tuple[Unfinished, ...]
+
+
+async def _look(settings: Settings, configs: Sequence[WorkerConfig], limit: int) -> list[Row]:
+    rows = []
+    async with reading(settings) as kafka:
+        for config in configs:
+            for standing in await kafka.standings(config.group_id, config.input_topics):
+                progress = progress_of(standing)
+                rows.append(Row(config, progress, await _unfinished(kafka, progress, limit)))
+    return rows
+
+
+async def _unfinished(kafka: KafkaOffsets, progress: Progress, limit: int) -> tuple[Unfinished, ...]:
+    holes = (range(first, last + 1) for first, last in progress.holes)
+    found = []
+    for offset in itertools.islice(itertools.chain.from_iterable(holes), limit):
+        record = await kafka.record(progress.source, offset)
+        attempt = progress.attempts.get(offset, 1)
+        if record is None:
+            found.append(Unfinished(offset, None, None, attempt))
+            continue
+        key = None if record.key is None else record.key.decode(errors="backslashreplace")
+        found.append(Unfinished(offset, key, max(0.0, time.time() - record.timestamp / 1000), attempt))
+    return tuple(found)
+
+
+COLUMNS = ("worker", "partition", "committed", "end", "lag", "finished beyond", "holes", "vanished owners")
+UNFINISHED = ("unfinished", "key", "age", "next attempt")
+
+
+def _show(rows: Sequence[Row]) -> None:
+    show_table(COLUMNS, [_cells(row) for row in rows])
+    messages = [_message(row, message) for row in rows for message in row.unfinished]
+    if messages:
+        click.echo()
+        show_table(UNFINISHED, messages)
+
+
+def _cells(row: Row) -> list[str]:
+    progress = row.progress
+    committed = "-" if progress.committed is None else str(progress.committed)
+    beyond = "unknown (metadata of somebody else)" if progress.foreign else str(progress.finished_beyond)
+    numbers = [committed, str(progress.end), str(progress.lag)]
+    return [
+        row.worker.name,
+        str(progress.source),
+        *numbers,
+        beyond,
+        str(len(progress.holes)),
+        str(progress.crashes),
+    ]
+
+
+def _message(row: Row, message: Unfinished) -> list[str]:
+    where = f"{row.progress.source}@{message.offset}"
+    if message.age is None:
+        return [where, "-", "no record there any more", "-"]
+    return [where, message.key if message.key is not None else "-", _ago(message.age), str(message.attempt)]
+
+
+def _ago(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    progress = row.progress
+    return {
+        "worker": row.worker.name,
+        "group_id": row.worker.group_id,
+        "topic": progress.source.topic,
+        "partition": progress.source.partition,
+        "committed": progress.committed,
+        "end": progress.end,
+        "lag": progress.lag,
+        "finished_beyond": None if progress.foreign else progress.finished_beyond,
+        "holes": [list(hole) for hole in progress.holes],
+        "vanished_owners": progress.crashes,
+        "unfinished": [
+            {"offset": m.offset, "key": m.key, "age_seconds": m.age, "next_attempt": m.attempt}
+            for m in row.unfinished
+        ],
+    }

@@ -1,0 +1,72 @@
+"""What a group's commit says about one partition, for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.note import VERSION, CommitNote, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partition as the broker has it: its first and its next offset, and the group's commit."""
+
+    source: TopicPartition
+    begin: int
+    end: int
+    committed: Committed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a group is with one partition.
+
+    - ``committed``: None where the group has none yet
+    - ``lag``: offsets from the committed one (or the beginning) to the end
+    - ``finished_beyond``: of those, how many the commit's note knows to be finished
+    - ``holes``: runs (first, last) of offsets that are not finished while something after them is
+    - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
+    - ``crashes``: members in a row that vanished without giving the partition back
+    - ``foreign``: the commit's metadata is not ours, or of a newer version; everything beyond the offset is unknown
+    """
+
+    source: TopicPartition
+    committed: int | None
+    end: int
+    lag: int
+    finished_beyond: int = 0
+    holes: tuple[Run, ...] = ()
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    crashes: int = 0
+    foreign: bool = False
+
+
+def progress_of(standing: Standing) -> Progress:
+    """Read the commit and its note."""
+    commit = standing.committed
+    if commit is None:
+        return Progress(standing.source, None, standing.end, standing.end - standing.begin)
+    note = CommitNote.decode(commit.metadata)
+    runs = note.finished(commit.offset)
+    return Progress(
+        standing.source,
+        commit.offset,
+        standing.end,
+        max(0, standing.end - commit.offset),
+        finished_beyond=sum(last - first + 1 for first, last in runs),
+        holes=_holes(commit.offset, runs),
+        attempts=note.attempt_of(commit.offset),
+        crashes=note.ownership.crashes,
+        foreign=bool(commit.metadata) and not commit.metadata.startswith(f"{VERSION}:"),
+    )
+
+
+def _holes(committed: int, runs: list[Run]) -> tuple[Run, ...]:
+    """Before each finished run; the first one begins at the committed offset."""
+    holes, position = [], committed
+    for first, last in runs:
+        holes.append((position, first - 1))
+        position = last + 1
+    return tuple(holes)

@@ -1,0 +1,104 @@
+"""``core kafka offsets`` beside a worker that hangs on one message, and after it was killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.progress import Standing, progress_of
+from tests.conftest import RunningBroker
+from tests.integration.commands import core, running_core
+from tests.integration.harness import committed, publish, run
+
+WORKER = """
+import asyncio
+from core.messaging import worker
+
+@worker(topic="{topic}", group_id="{topic}", concurrency=4)
+async def greet(message: dict) -> None:
+    if message.get("hangs"):
+        await asyncio.sleep(3600)
+    print("hello", message["n"], flush=True)
+"""
+
+
+def project(folder: Path, topic: str) -> Path:
+    (folder / "src/workers").mkdir(parents=True)
+    (folder / "src/workers/greet.py").write_text(WORKER.format(topic=topic))
+    return folder
+
+
+def test_a_hanging_message_shows_with_key_and_age_while_the_worker_runs_and_after_it_died(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    folder = project(tmp_path, topic)
+    records = [(b"ada", json.dumps({"n": n, "hangs": n == 3}).encode()) for n in range(4)]
+    # The same partition, other keys: found by their numbers, whatever the number of partitions.
+    records += [(b"k%d" % n, json.dumps({"n": n}).encode()) for n in range(4, 40)]
+    run(publish(broker.address, topic, records))
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "COMMIT_INTERVAL": "0.1"}
+
+    def look() -> dict[str, Any]:
+        done = core("kafka", "offsets", "greet", "--json", folder=folder, env=env)
+        assert done.returncode == 0, done.stderr
+        (row,) = [row for row in json.loads(done.stdout) if row["unfinished"]]
+        return dict(row)
+
+    with running_core("kafka", "worker", "greet", folder=folder, env=env) as running:
+        for n in (*range(3), *range(4, 40)):
+            running.until_said(f"hello {n}\n")
+        running.until(
+            lambda: any(
+                offset == 3 and note for offset, note in run(committed(broker.address, topic)).values()
+            )
+        )
+        running.until(lambda: look()["finished_beyond"])
+        row = look()
+        running.process.kill()
+        running.process.wait()
+    assert row["committed"] == 3
+    assert row["holes"] == [[3, 3]]
+    (hanging,) = row["unfinished"]
+    assert (hanging["offset"], hanging["key"], hanging["next_attempt"]) == (3, "ada", 1)
+    assert 0 <= hanging["age_seconds"] < 120
+    after = look()
+    assert {**after, "unfinished": []} == {**row, "unfinished": []}
+    table = core("kafka", "offsets", "greet", folder=folder, env=env).stdout
+    assert f"{topic}[{row['partition']}]@3  ada" in table
+
+
+def test_what_can_be_mended_is_told_in_one_line(broker: RunningBroker, tmp_path: Path) -> None:
+    folder = project(tmp_path, "a-topic-that-is-missing")
+    address = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    nobody = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "KAFKA_START_TIMEOUT": "0.2"}
+    for name, env, told in (
+        ("greet", address, "a-topic-that-is-missing"),
+        ("gret", address, "greet"),
+        ("greet", nobody, "127.0.0.1:1"),
+        ("greet", {"KAFKA_ENABLED": "false"}, "kafka_enabled"),
+    ):
+        done = core("kafka", "offsets", name, folder=folder, env=env)
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_group_that_has_not_begun_is_all_lag(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    run(publish(broker.address, topic, [(b"k", b"{}")] * 3))
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    done = core("kafka", "offsets", "greet", "--json", folder=project(tmp_path, topic), env=env)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["committed"] for row in rows} == {None}
+    assert sum(row["lag"] for row in rows) == 3
+
+
+def test_metadata_of_somebody_else_is_told_and_not_guessed_at() -> None:
+    source = TopicPartition("t", 0)
+    for metadata in ("a note of another tool", "2:abc"):
+        progress = progress_of(Standing(source, 0, 10, Committed(4, metadata)))
+        assert (progress.foreign, progress.lag, progress.holes) == (True, 6, ())
