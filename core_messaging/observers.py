@@ -46,6 +46,10 @@ class ObserverSource(Protocol):
     """Where observers come from: the plugin manager, or a test."""
 
     def observers(self) -> Observers: ...
+    async def serve(self, snapshot: Callable[[], Any]) -> None:
+        """*snapshot* tells the state of the moment. Called once, before workers start; an error stops the start."""
+        ...
+
     async def close(self) -> None:
         """No event is told after this. Called once, when all workers have stopped."""
         ...

@@ -21,6 +21,7 @@ from core_messaging.errors import ConfigurationError, PluginError
 from core_messaging.observers import Observers
 from core_messaging.project import Project
 from core_messaging.settings import Settings
+from core_messaging.snapshot import Snapshot
 from core_messaging.telling import Implementation, tell_all, wrap_all
 
 logger = logging.getLogger("core_messaging.plugins")
@@ -78,6 +79,13 @@ class Plugins:
         """The slots of the engine, None wherever nobody listens."""
         slots = {hook: tell_all(found) for hook, found in self._implementations.items()}
         return Observers(**slots, wrap_process=wrap_all(self._impls("wrap_process")))
+
+    async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Let plugins start what answers questions. What they raise stops the start."""
+        for implementation in self._impls("serve"):
+            outcome = implementation.function(*[snapshot for _ in implementation.argnames])
+            if inspect.isawaitable(outcome):
+                await outcome
 
     def trace(self) -> None:
         """Log every hook call with its time from now on."""

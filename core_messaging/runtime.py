@@ -112,6 +112,8 @@ class _Run:
 
     async def run(self) -> None:
         with self._signals(), LoopGuard():
+            if self._options.plugins is not None:
+                await self._options.plugins.serve(self.snapshot)
             reporter = asyncio.create_task(self._report_forever(), name="metrics")
             try:
                 await self._run_all()
@@ -130,8 +132,12 @@ class _Run:
         """Tell the plugins in numbers how it goes; what it costs does not depend on the message rate."""
         told = self._observers.metrics
         if told is not None:
-            workers = tuple(engine.snapshot() for engine in self.engines)
-            await tell(told, snapshot=Snapshot(time.time(), workers, self._options.degraded))
+            await tell(told, snapshot=self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """The state of the moment, without asking the broker."""
+        workers = tuple(engine.snapshot() for engine in self.engines)
+        return Snapshot(time.time(), workers, self._options.degraded)
 
     async def _run_all(self) -> None:
         tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]

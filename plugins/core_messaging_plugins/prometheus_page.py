@@ -1,0 +1,100 @@
+"""A snapshot in the words of Prometheus. The labels are fixed: ``worker`` and, for the condition, ``condition``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from core_messaging.snapshot import Condition, Snapshot, WorkerSnapshot
+from core_messaging_plugins.http_server import Answer
+
+COUNTERS = {
+    "fetched": "Messages fetched",
+    "started": "Attempts started",
+    "succeeded": "Messages processed",
+    "failed": "Attempts that raised",
+    "retried": "Retries scheduled",
+    "exhausted": "Messages given up, whatever came of them",
+    "dead_lettered": "Messages acknowledged by the dead-letter queue",
+    "undecodable": "Messages that could not be decoded",
+    "published": "Results acknowledged by the output topic",
+    "dropped": "Results that came after the partition was gone",
+    "hook_errors": "Failures of the worker's own on_success, on_error or on_undecodable",
+    "commits": "Commits acknowledged",
+    "commit_failures": "Commits refused or not answered",
+}
+
+Gauge = Callable[[WorkerSnapshot, float], float]
+
+GAUGES: dict[str, tuple[str, Gauge]] = {
+    "in_flight": ("Messages fetched and not finished", lambda worker, _now: worker.in_flight),
+    "running": (
+        "Messages in a handler, or waiting for an acknowledgement",
+        lambda worker, _now: worker.running,
+    ),
+    "retries_waiting": ("Messages waiting for a retry", lambda worker, _now: worker.waiting_retries),
+    "partitions": ("Partitions assigned", lambda worker, _now: len(worker.partitions)),
+    "lag": ("Messages between the commits and the ends of the partitions", lambda worker, _now: worker.lag),
+    "useful_lag": (
+        "Lag without messages that wait for a retry or behind one: for autoscalers",
+        lambda worker, _now: worker.useful_lag,
+    ),
+    "oldest_unfinished_seconds": (
+        "Age of the oldest unfinished message",
+        lambda worker, now: worker.oldest_unfinished_age(now),
+    ),
+}
+
+
+class _Metrics(Collector):
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        workers = self._snapshot.workers
+        for name, told in COUNTERS.items():
+            counter = CounterMetricFamily(f"core_{name}", told, labels=["worker"])
+            for worker in workers:
+                counter.add_metric([worker.name], worker.counters[name])
+            yield counter
+        for name, (told, value) in GAUGES.items():
+            gauge = GaugeMetricFamily(f"core_{name}", told, labels=["worker"])
+            for worker in workers:
+                gauge.add_metric([worker.name], value(worker, self._snapshot.time))
+            yield gauge
+        yield _conditions(workers)
+        yield _latencies(workers)
+        yield GaugeMetricFamily(
+            "core_degraded", "Workers that should run and do not", value=len(self._snapshot.degraded)
+        )
+
+
+def _conditions(workers: tuple[WorkerSnapshot, ...]) -> Metric:
+    told = "1 for the condition the worker is in, 0 for the others"
+    gauge = GaugeMetricFamily("core_condition", told, labels=["worker", "condition"])
+    for worker in workers:
+        for condition in Condition:
+            gauge.add_metric([worker.name, condition.value], worker.condition is condition)
+    return gauge
+
+
+def _latencies(workers: tuple[WorkerSnapshot, ...]) -> Metric:
+    histogram = HistogramMetricFamily("core_attempt_seconds", "How long attempts took", labels=["worker"])
+    for worker in workers:
+        bounds = [*map(str, worker.latency.bounds), "+Inf"]
+        counts = accumulate(map(float, worker.latency.counts))
+        histogram.add_metric([worker.name], list(zip(bounds, counts, strict=True)), worker.latency.total)
+    return histogram
+
+
+def page(snapshot: Snapshot) -> Answer:
+    """The text format. A registry of its own: what else the program counts is served elsewhere."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(snapshot))
+    return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
