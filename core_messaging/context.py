@@ -15,12 +15,13 @@ class Context:
     """Handed to a handler (or hook) that names a parameter ``context``.
 
     ``timestamp`` is milliseconds since the epoch, as Kafka has it. ``attempt`` is 1 for the first try.
-    ``deadline`` is the event loop's time (seconds) at which ``timeout`` ends this attempt, None without one.
+    ``carry`` are the headers that tie what is published to this message: those of its trace, unless a middleware
+    (tracing) sets others. ``deadline`` is the event loop's time (seconds) at which ``timeout`` ends this attempt, None without one.
     """
 
     # Slots and properties over the record instead of a dataclass: one is made for every message as soon as
     # one handler or plugin asks for it, and copying ten fields would cost more than the no-op handler itself.
-    __slots__ = ("_record", "_revoked", "attempt", "deadline", "worker")
+    __slots__ = ("_record", "_revoked", "attempt", "carry", "deadline", "worker")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Context:
         self.attempt = attempt
         self.deadline = deadline
         self._revoked = revoked
+        self.carry: Headers | None = None  # None: the source's own
 
     @property
     def topic(self) -> str:

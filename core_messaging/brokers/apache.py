@@ -53,6 +53,7 @@ class ApacheOptions:
     - ``advertised``: addresses told to clients instead of a listener's own, by (node, listener name), each
       ``host:port``: for a proxy in between.
     - ``properties``: server properties that are added to ours, or replace them.
+    - ``scram_users``: user name -> password, for SCRAM-SHA-256 and SCRAM-SHA-512 alike; made with the storage.
     - ``heap``: Java's upper bound per node (``512m``). ``start_timeout``, ``stop_timeout``: seconds.
     """
 
@@ -62,6 +63,7 @@ class ApacheOptions:
     listeners: Mapping[str, str] = field(default_factory=dict)
     advertised: Mapping[tuple[int, str], str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
+    scram_users: Mapping[str, str] = field(default_factory=dict)
     heap: str = "512m"
     start_timeout: float = 60.0
     stop_timeout: float = 15.0
@@ -163,9 +165,24 @@ class ApacheNode:
         written = (log.read_text(errors="replace") for log in logs if log.exists())
         return next(filter(None, map(_complaint, written)), "its process ended without a word")
 
+    def _scram(self) -> list[str]:
+        mechanisms = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+        users = self._options.scram_users.items()
+        pairs = [
+            ("--add-scram", f"{m}=[name={name},password={word}]") for m in mechanisms for name, word in users
+        ]
+        return [word for pair in pairs for word in pair]
+
     def _format_storage(self, config: Path) -> None:
         command = self._java(
-            "-Xmx128m", "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(config)
+            "-Xmx128m",
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            _CLUSTER_ID,
+            "-c",
+            str(config),
+            *self._scram(),
         )
         done = subprocess.run(  # noqa: S603 - our command, no shell
             command, capture_output=True, text=True, check=False, timeout=self._options.start_timeout

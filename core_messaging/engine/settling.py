@@ -169,11 +169,12 @@ class Settler:
             await self.give_up(job, message, error, context, "its result cannot be encoded")
             return
         record = job.record
+        carry = None if context is None else context.carry
         outgoing = Outgoing(
             topic=cast("str", self._config.output_topic),
             value=value,
             key=record.key,
-            headers=trace_headers(record.headers),
+            headers=trace_headers(record.headers) if carry is None else tuple(carry),
         )
         await self._send(job, Sending(outgoing, message, result=result))
 

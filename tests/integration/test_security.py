@@ -25,6 +25,7 @@ from tests.integration.test_messages import journal
 
 PASSWORD = "right-horse"  # noqa: S105 - of a broker that lives for this test
 JAAS = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_ann="{PASSWORD}";'
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def keystore(certificate: trustme.LeafCert, folder: Path, name: str) -> dict[str
     return {
         f"{prefix}ssl.keystore.type": "PEM",
         f"{prefix}ssl.keystore.location": str(file),
-        f"{prefix}sasl.enabled.mechanisms": "PLAIN",
+        f"{prefix}sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        f"{prefix}scram-sha-256.sasl.jaas.config": SCRAM,
+        f"{prefix}scram-sha-512.sasl.jaas.config": SCRAM,
         f"{prefix}plain.sasl.jaas.config": JAAS,
     }
 
@@ -68,7 +71,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     for name, authority in (("ca", ours), ("foreign", foreign)):
         authority.cert_pem.write_to_path(str(folder / f"{name}.pem"))
     listeners = {"SECURE": "SASL_SSL", "EXPIRED": "SASL_SSL"}
-    options = ApacheOptions(folder=folder / "kafka", listeners=listeners, properties=properties)
+    options = ApacheOptions(
+        folder=folder / "kafka", listeners=listeners, properties=properties, scram_users={"sam": PASSWORD}
+    )
     with ApacheCluster(options) as cluster:
         (node,) = cluster.nodes
         yield Secured(
@@ -92,7 +97,10 @@ def settings(secured: Secured, **others: Any) -> Settings:
     return Settings(**(given | others))
 
 
-def test_the_security_settings_reach_worker_and_producer(secured: Secured) -> None:
+@pytest.mark.parametrize(
+    ("mechanism", "user"), [("PLAIN", "ann"), ("SCRAM-SHA-256", "sam"), ("SCRAM-SHA-512", "sam")]
+)
+def test_the_security_settings_reach_worker_and_producer(mechanism: str, user: str, secured: Secured) -> None:
     topic = secured.plain.make_topic()
 
     async def process(self: Any, message: dict[str, Any]) -> None:
@@ -101,7 +109,7 @@ def test_the_security_settings_reach_worker_and_producer(secured: Secured) -> No
     made = journal(input_topic=topic, process=process)
 
     async def test() -> None:
-        chosen = settings(secured)
+        chosen = settings(secured, kafka_sasl_mechanism=mechanism, kafka_sasl_username=user)
         async with get_producer("kafka", settings=chosen) as producer:
             await producer.send(topic=topic, message={"n": 1})
         task = asyncio.create_task(run_workers([made], RunOptions(settings=chosen, handle_signals=False)))
@@ -121,8 +129,10 @@ def refusal(chosen: Settings) -> str:
     return str(caught.value)
 
 
-def test_a_wrong_password_is_refused_at_once_and_not_shown(secured: Secured) -> None:
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_a_wrong_password_is_refused_at_once_and_not_shown(mechanism: str, secured: Secured) -> None:
     wrong = {"kafka_sasl_password": "wrong-horse", "kafka_start_timeout": 60.0}
+    wrong |= {"kafka_sasl_mechanism": mechanism, "kafka_sasl_username": "sam"}
     said = refusal(settings(secured, **wrong))
     assert "uthentication failed" in said
     assert "kafka_sasl_*" in said

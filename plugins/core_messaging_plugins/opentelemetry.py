@@ -1,0 +1,42 @@
+"""Spans and metrics through OpenTelemetry's global providers.
+
+Names follow the semantic conventions for messaging (opentelemetry.io, "Semantic Conventions for Kafka").
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import msgspec
+
+from core_messaging import hookimpl
+from core_messaging.plugins import PluginUnavailable
+
+if importlib.util.find_spec("opentelemetry") is None:
+    raise PluginUnavailable("it needs OpenTelemetry: pip install 'core-messaging[otel]'")
+
+
+class Config(msgspec.Struct):
+    enabled: bool = False
+
+
+class OpenTelemetry:
+    """Has its hooks only where it is enabled: a middleware that does nothing would still cost every message."""
+
+    core_config = Config
+    wrap_process: Any
+    metrics: Any
+
+    @hookimpl
+    def configure(self, config: Config) -> None:
+        if not config.enabled:
+            return
+        from core_messaging_plugins.opentelemetry_metrics import Meters  # noqa: PLC0415 - only where it is used
+        from core_messaging_plugins.opentelemetry_spans import wrap_process  # noqa: PLC0415
+
+        self.wrap_process = wrap_process
+        self.metrics = Meters().metrics
+
+
+plugin = OpenTelemetry()

@@ -1,0 +1,174 @@
+"""The plugin ``opentelemetry`` beside real workers, read back by the SDK's in-memory exporter and reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from core_messaging_plugins.opentelemetry import Config, OpenTelemetry
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.settings import Settings
+from tests.conftest import RunningBroker
+from tests.integration.harness import publish, read, run, running, until
+from tests.integration.test_messages import journal
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+HEADERS = [("traceparent", f"00-{TRACE}-{PARENT}-01".encode())]
+
+
+@pytest.fixture(scope="module")
+def providers() -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
+    """Global, as the plugin takes them, so there is one pair for all."""
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([reader]))
+    return exporter, reader
+
+
+@pytest.fixture
+def spans(providers: tuple[InMemorySpanExporter, InMemoryMetricReader]) -> Iterator[InMemorySpanExporter]:
+    providers[0].clear()
+    yield providers[0]
+    providers[0].clear()
+
+
+@cache
+def enabled() -> OpenTelemetry:
+    """One, as in a process: the SDK takes the callbacks of the first instrument of a name only."""
+    plugin = OpenTelemetry()
+    plugin.configure(Config(enabled=True))
+    return plugin
+
+
+def tracing() -> Plugins:
+    return Plugins([PluginReport("opentelemetry", "test 1", plugin=enabled())], Settings())
+
+
+def by_name(spans: InMemorySpanExporter, topic: str) -> list[ReadableSpan]:
+    return [span for span in spans.get_finished_spans() if span.name == f"process {topic}"]
+
+
+def test_a_message_is_a_span_of_its_senders_trace_and_carries_it_on_to_the_output_topic(
+    broker: RunningBroker, spans: InMemorySpanExporter
+) -> None:
+    first, second = broker.make_topic(), broker.make_topic()
+
+    async def pass_on(self: Any, message: dict[str, Any]) -> dict[str, Any]:
+        return message
+
+    async def take(self: Any, message: dict[str, Any]) -> None:
+        self.seen.append(message)
+
+    one = journal(input_topic=first, output_topic=second, process=pass_on)
+    two = journal(input_topic=second, process=take)
+
+    async def test() -> None:
+        await publish(broker.address, first, [(b"key", b'{"n": 1}', HEADERS)])
+        async with running(broker.address, one, two, plugins=tracing()) as task:
+            await until(lambda: two.seen and by_name(spans, second), task)
+
+    run(test())
+    (a,), (b,) = by_name(spans, first), by_name(spans, second)
+    assert a.context is not None
+    assert a.parent is not None
+    assert b.parent is not None
+    assert (format(a.context.trace_id, "032x"), format(a.parent.span_id, "016x")) == (TRACE, PARENT)
+    assert (b.parent.trace_id, b.parent.span_id) == (a.context.trace_id, a.context.span_id)
+    assert (a.kind, a.status.status_code) == (SpanKind.CONSUMER, StatusCode.UNSET)
+    facts = dict(a.attributes or {})
+    assert facts["messaging.system"] == "kafka"
+    assert facts["messaging.destination.name"] == first
+    assert (facts["messaging.kafka.offset"], facts["messaging.kafka.message.key"]) == (0, "key")
+
+
+def test_each_attempt_is_a_span_that_tells_its_error_and_a_dead_letter_keeps_the_trace(
+    broker: RunningBroker, spans: InMemorySpanExporter
+) -> None:
+    topic, dlq = broker.make_topic(), broker.make_topic()
+
+    async def fail(self: Any, message: dict[str, Any]) -> None:
+        raise ValueError("never")
+
+    made = journal(input_topic=topic, dlq_topic=dlq, process=fail, max_retries=2, initial_delay=0.01)
+
+    async def test() -> list[Any]:
+        await publish(broker.address, topic, [(b"key", b"{}", HEADERS)])
+        async with running(broker.address, made, plugins=tracing()):
+            return await read(broker.address, dlq, 1)
+
+    (letter,) = run(test())
+    assert letter.facts["traceparent"] == HEADERS[0][1]
+    attempts = by_name(spans, topic)
+    assert [(span.attributes or {})["core.attempt"] for span in attempts] == [1, 2, 3]
+    assert {format(span.context.trace_id, "032x") for span in attempts if span.context} == {TRACE}
+    assert {span.status.status_code for span in attempts} == {StatusCode.ERROR}
+    assert [event.name for event in attempts[0].events] == ["exception"]
+
+
+def test_a_batch_is_one_span_with_a_link_to_each_traced_message(
+    broker: RunningBroker, spans: InMemorySpanExporter
+) -> None:
+    topic = broker.make_topic()
+
+    async def process_batch(self: Any, messages: list[dict[str, Any]]) -> None:
+        self.seen.extend(messages)
+
+    made = journal(input_topic=topic, process_batch=process_batch, batch_size=3, batch_timeout=0.5)
+
+    async def test() -> None:
+        records = [(b"key", json.dumps({"n": n}).encode(), HEADERS if n else []) for n in range(3)]
+        await publish(broker.address, topic, records)
+        async with running(broker.address, made, plugins=tracing()) as task:
+            await until(lambda: len(made.seen) == 3, task)
+
+    run(test())
+    batches = by_name(spans, topic)
+    assert [(span.attributes or {})["messaging.batch.message_count"] for span in batches] in (
+        [3],
+        [1, 2],
+        [2, 1],
+    )
+    assert [format(link.context.span_id, "016x") for span in batches for link in span.links] == [PARENT] * 2
+
+
+def test_the_counters_are_metrics(
+    broker: RunningBroker, providers: tuple[InMemorySpanExporter, InMemoryMetricReader]
+) -> None:
+    topic = broker.make_topic()
+
+    async def process(self: Any, message: dict[str, Any]) -> None: ...
+
+    made = journal(input_topic=topic, process=process)
+
+    def succeeded() -> list[Any]:
+        data = providers[1].get_metrics_data()
+        found = [m for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics] if data else []
+        return [p.value for m in found if m.name == "core.succeeded" for p in m.data.data_points]  # type: ignore[union-attr] # sums
+
+    async def test() -> None:
+        await publish(broker.address, topic, [(b"key", b"{}")] * 7)
+        async with running(broker.address, made, plugins=tracing(), metrics_interval=0.1) as task:
+            await until(lambda: 7 in succeeded(), task)
+
+    run(test())
+
+
+def test_where_it_is_not_enabled_it_hooks_into_nothing() -> None:
+    plugin = OpenTelemetry()
+    plugin.configure(Config())
+    observers = Plugins([PluginReport("opentelemetry", "test 1", plugin=plugin)], Settings()).observers()
+    assert (observers.wrap_process, observers.metrics) == (None, None)
