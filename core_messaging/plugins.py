@@ -191,7 +191,7 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
     try:
         report.plugin = load_plugin()
         report.file = _file_of(report.plugin)
-        report.hooks = _check(report.plugin)
+        report.hooks = check(report.plugin)
     except KeyboardInterrupt:
         raise
     except PluginUnavailable as error:
@@ -218,7 +218,7 @@ def _file_of(plugin: Any) -> str:
         return ""
 
 
-def _check(plugin: Any) -> tuple[str, ...]:
+def check(plugin: Any) -> tuple[str, ...]:
     """The hooks *plugin* implements. Raises Incompatible and PluginError."""
     wanted = str(getattr(plugin, "core_api", API))
     if wanted != API:

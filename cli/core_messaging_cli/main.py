@@ -21,6 +21,7 @@ KAFKA = {
 }
 
 TOP = {
+    "new": (f"{_COMMANDS}.new:new", "Write a package with a worker or a plugin to begin with."),
     "plugins": (f"{_COMMANDS}.plugins:plugins", "List the plugins that are installed, with their state."),
     "kafka": ("core_messaging_cli.main:kafka", "Workers, topics and brokers."),
 }
