@@ -1,0 +1,51 @@
+"""Posts a JSON note to a URL when a message has failed for good."""
+
+import asyncio
+import json
+import urllib.request
+
+import msgspec
+
+from core_messaging import Context, hookimpl
+from core_messaging.config import WorkerConfig
+
+
+class Config(msgspec.Struct):
+    """[tool.core.plugins.error-notifier]; without a ``url`` nothing is posted. ``timeout``: seconds."""
+
+    url: str | None = None
+    timeout: float = 3.0
+
+
+class ErrorNotifier:
+    core_config = Config
+
+    def __init__(self) -> None:
+        self.config = Config()
+
+    @hookimpl
+    def configure(self, config: Config) -> None:
+        if config.url is not None and not config.url.startswith(("http://", "https://")):
+            raise ValueError(f"url = {config.url!r} is no http address")
+        self.config = config
+
+    @hookimpl
+    async def on_error(self, worker: WorkerConfig, error: Exception, context: Context) -> None:
+        """Awaited for plugin_timeout at most; if it fails, it is logged and the message's fate is unchanged."""
+        if self.config.url is None:
+            return
+        note = {
+            "worker": worker.name,
+            "message": context.coordinates,
+            "error": f"{type(error).__name__}: {error}",
+        }
+        # urllib blocks, and the event loop belongs to the workers.
+        await asyncio.to_thread(self._post, self.config.url, json.dumps(note).encode())
+
+    def _post(self, url: str, note: bytes) -> None:
+        request = urllib.request.Request(url, note, {"Content-Type": "application/json"})  # noqa: S310 - checked in configure
+        with urllib.request.urlopen(request, timeout=self.config.timeout):  # noqa: S310 - as above
+            pass
+
+
+plugin = ErrorNotifier()

@@ -1,0 +1,81 @@
+"""The example plugins: installed, listed, at work beside a real worker, and one that is broken on purpose."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from core_messaging.brokers.embedded import EmbeddedBroker
+from tests.environments import EXAMPLES, ROOT, Environment, layer, run
+from tests.integration.commands import core, running_core
+from tests.integration.harness import publish
+from tests.integration.harness import run as run_async
+
+GOOD = ("simple-metrics", "error-notifier", "drop-duplicates")
+
+WORKER = """
+from core_messaging import worker
+
+@worker(topic="names")
+async def greet(message: dict) -> None:
+    print("hello", message["id"], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = layer(tmp_path_factory.mktemp("plugins"))
+    environment.install("--editable", str(ROOT))
+    environment.install(*(EXAMPLES / name for name in (*GOOD, "broken-plugin")))
+    return environment
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_packages_own_tests_pass(name: str, installed: Environment, tmp_path: Path) -> None:
+    command = [str(installed.python), "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    assert "passed" in run(
+        [*command, "--rootdir", str(tmp_path), str(EXAMPLES / name / "tests")], cwd=tmp_path
+    )
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_packages_are_typed_as_strictly_as_we_are(name: str) -> None:
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
+    run(["env", f"MYPYPATH={ROOT}", *mypy, str(EXAMPLES / name / "src")], cwd=ROOT)
+
+
+def test_they_are_listed_and_the_broken_one_is_named_with_its_slip(
+    installed: Environment, tmp_path: Path
+) -> None:
+    checked = core("plugins", "--json", "--check", folder=tmp_path, command=str(installed.core))
+    assert checked.returncode == 1
+    rows = {row["name"]: row for row in json.loads(checked.stdout)}
+    assert {name: rows[name]["state"] for name in (*GOOD, "broken-plugin")} == {
+        **dict.fromkeys(GOOD, "ok"),
+        "broken-plugin": "broken",
+    }
+    assert rows["broken-plugin"]["from"] == "broken-plugin 0.3.0"
+    assert "did you mean 'on_success'?" in rows["broken-plugin"]["cause"]
+
+
+def test_a_worker_runs_with_the_good_ones_and_without_the_broken_one(
+    installed: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "src/workers").mkdir(parents=True)
+    (tmp_path / "src/workers/greet.py").write_text(WORKER)
+    with EmbeddedBroker() as broker:
+        broker.create_topic("names")
+        run_async(publish(broker.address, "names", [(b"k", b'{"id": 1}')] * 3 + [(b"k", b'{"id": 2}')]))
+        env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "METRICS_INTERVAL": "0.2", "PYTHONUNBUFFERED": "1"}
+        command = str(installed.core)
+        with running_core("kafka", "worker", "greet", folder=tmp_path, env=env, command=command) as running:
+            running.until_said("greet: 4 done, 0 dead-lettered")
+            running.signal(signal.SIGTERM)
+            assert running.wait() == 0, running.output
+    assert running.output.count("hello 1\n") == 1
+    assert running.output.count("hello 2\n") == 1
+    assert "plugin broken-plugin (broken-plugin 0.3.0) is broken" in running.output
