@@ -128,7 +128,9 @@ class Engine:
 
     def snapshot(self) -> WorkerSnapshot:
         """The worker now, without asking the broker."""
-        return self._watch.snapshot(self._session, draining=self.state is not RunState.RUNNING)
+        return self._watch.snapshot(
+            self._session, draining=self.state in (RunState.DRAINING, RunState.STOPPED)
+        )
 
     def running(self) -> list[Job]:
         """What a shutdown waits for."""

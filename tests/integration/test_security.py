@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,12 +124,26 @@ def test_the_security_settings_reach_worker_and_producer(mechanism: str, user: s
 
 
 def refusal(chosen: Settings) -> str:
-    async def send() -> None:
-        await get_producer("kafka", settings=chosen).send(topic="t", message="x")
+    """What a producer is told. Its connections are closed afterwards: TLS says goodbye in both directions, and
+    the broker lets a client whose password was wrong wait for that."""
 
-    with pytest.raises(BrokerRefused) as caught:
-        run(send())
-    return str(caught.value)
+    async def send() -> str:
+        before = open_sockets()
+        with pytest.raises(BrokerRefused) as caught:
+            await get_producer("kafka", settings=chosen).send(topic="t", message="x")
+        while open_sockets() > before:  # noqa: ASYNC110 - the system has no event for it
+            await asyncio.sleep(0.02)
+        return str(caught.value)
+
+    return run(send())
+
+
+def open_sockets() -> int:
+    found = 0
+    for entry in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode)
+    return found
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
