@@ -70,7 +70,8 @@ class Careful:
         # All of them: the commit must also take back what it said of the message before, which may be of another
         # partition. Else that one, long finished, would be convicted for what this one does.
         await self._committer.commit(consumer, list(self._parts.roster.assignments))
-        self._parts.schedule.deliver(assignment, [record], self._parts.loop.time())
+        # As if it had come long ago: a batch that waited for company would start when nobody looks any more.
+        self._parts.schedule.deliver(assignment, [record], float("-inf"))
         self._parts.slots.wake(1)
         await self._until_quiet(assignment, consumer)
         assignment.suspect = None

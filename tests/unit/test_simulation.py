@@ -70,6 +70,13 @@ class Killed(ByKey):
         return await super().process(message, context)
 
 
+class KilledInBatches(InBatches):
+    async def process_batch(self, messages: list[dict[str, Any]]) -> None:
+        if any(message["n"] == 40 for message in messages):
+            raise ProcessDied
+        await super().process_batch(messages)
+
+
 def messages(count: int = 90, keys: int = 9) -> list[Message]:
     """Quick ones, slow ones, some that fail once and some that fail for ever."""
     chance = random.Random(count)
@@ -101,12 +108,15 @@ def test_a_crash_repeats_no_more_than_what_was_in_flight_or_finished_since_the_l
         assert report.repeated <= crashes * (4 + 4 * 50)
 
 
-def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_not() -> None:
+@pytest.mark.parametrize("worker", [Killed, KilledInBatches])
+def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_not(
+    worker: type[Worker],
+) -> None:
     # The neighbours were convicted once: for a death that came while the commit still named them.
     doomed = sum(
         b'"fails": 5' in message[1] for message in messages() if isinstance(message, tuple) and message[1]
     )
-    for report in simulate_many(Killed, messages(), seeds=SEEDS, faults=()):
+    for report in simulate_many(worker, messages(), seeds=SEEDS, faults=()):
         assert report.dead_lettered == doomed + 1, report.seed
 
 
