@@ -79,7 +79,9 @@ class Ledger:
         return list(self._parse())
 
     def _parse(self) -> Iterator[Entry]:
-        for line in self._file.read_text().splitlines():
+        # A line is appended whole, but a reader can meet it half way where it crosses a page of the file.
+        whole, _, _ = self._file.read_text().rpartition("\n")
+        for line in whole.splitlines():
             time, event, key, number, pid = line.split()
             yield Entry(float(time), event, key, int(number), int(pid))
 
