@@ -15,6 +15,7 @@ from core_messaging.worker import Worker, worker
 
 if TYPE_CHECKING:
     from core_messaging.blocking_producer import get_blocking_producer
+    from core_messaging.codecs import Codec
     from core_messaging.context import Context
     from core_messaging.errors import (
         AttemptTimeout,
@@ -49,6 +50,7 @@ __all__ = [
     "BrokerError",
     "BrokerRefused",
     "BrokerUnreachable",
+    "Codec",
     "ConfigurationError",
     "Context",
     "CoreMessagingError",
@@ -80,6 +82,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Codec": "core_messaging.codecs",
     "Context": "core_messaging.context",
     "RetryPolicy": "core_messaging.rules.retry",
     "Settings": "core_messaging.settings",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, Union, get_args
 
 import msgspec
 import msgspec.inspect
@@ -12,6 +15,62 @@ import msgspec.inspect
 from core_messaging.errors import Undecodable, Unencodable
 
 Decoder = Callable[[bytes | None], Any]
+Encoder = Callable[[Any], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A format of messages that a plugin registers and a worker chooses by its name.
+
+    *decode* gets a record's value and the annotation of the worker's message (without its ``| None``); what it
+    raises makes the message undecodable. *encode* turns a result into what the output topic gets; what it raises
+    gives the message up, because the next attempt would raise it again. Both are plain functions; they run on the
+    event loop in the message's own turn.
+    """
+
+    decode: Callable[[bytes, Any], Any]
+    encode: Callable[[Any], bytes]
+
+    def decoder_for(self, annotation: Any) -> Decoder:
+        """``decode`` for *annotation*: raises Undecodable only. ``X | None`` also takes a tombstone."""
+        takes_none, kind = NoneType in get_args(annotation), _without_none(annotation)
+
+        def decoder(data: bytes | None) -> Any:
+            if data is None:
+                if takes_none:
+                    return None
+                raise Undecodable("the record has no value (a tombstone)")
+            try:
+                return self.decode(data, kind)
+            except Undecodable:
+                raise
+            except BaseException as error:  # also a SystemExit: one message must not end the worker
+                raise Undecodable(f"the codec raised {type(error).__name__}: {error}") from error
+
+        return decoder
+
+    def encoder(self, value: Any) -> bytes:
+        """``encode``: raises Unencodable only."""
+        try:
+            data = self.encode(value)
+        except BaseException as error:  # as in decoder_for
+            raise Unencodable(
+                type(value).__name__, f"the codec raised {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(data, bytes):
+            if inspect.iscoroutine(data):
+                data.close()
+            raise Unencodable(type(value).__name__, f"the codec returned {type(data).__name__}, not bytes")
+        return data
+
+
+def _without_none(annotation: Any) -> Any:
+    """``X`` of ``X | None``; any other annotation as it is."""
+    kinds = tuple(kind for kind in get_args(annotation) if kind is not NoneType)
+    if NoneType not in get_args(annotation) or not kinds:
+        return annotation
+    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007 - a union of what is known only now
+
 
 _PLAIN_JSON = (dict, Any, object)
 

@@ -39,6 +39,7 @@ class WorkerConfig:
     timeout: float | None = None
     on_exhausted: OnExhausted = "skip"
     on_full_retries: OnFullRetries = "wait"
+    codec: str | None = None
     source: str = ""
 
     @property
@@ -70,13 +71,16 @@ _ALIASES = {
     "max_workers": "concurrency",
 }
 
+# Near an option by spelling, and a usual attribute of a worker of one's own.
+_OWN = frozenset({"code"})
+
 # A broker's limit: org.apache.kafka.common.internals.Topic, legal characters and MAX_NAME_LENGTH.
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 def nearest_option(name: str) -> str | None:
     """The option somebody who wrote *name* probably meant."""
-    if name in OPTIONS:
+    if name in OPTIONS or name in _OWN:
         return None
     if name in _ALIASES:
         return _ALIASES[name]
@@ -116,6 +120,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "group_id": ((str,), 'a name: "email-sender"'),
     "output_topic": ((str, type(None)), 'a topic name: "results"'),
     "dlq_topic": ((str, type(None)), 'a topic name: "tasks-dlq"'),
+    "codec": ((str, type(None)), 'the name of a codec that a plugin registers: "protobuf"'),
     "concurrency": ((int,), "a whole number from 1 up"),
     "max_retries": ((int,), "a whole number from 0 up"),
     "batch_size": ((int, type(None)), "a whole number from 1 up"),

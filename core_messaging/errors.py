@@ -6,6 +6,8 @@
     ├── ConfigurationError         what the user wrote cannot work
     │   ├── OptionError            a worker option
     │   ├── PluginError            a plugin's hooks
+    │   ├── NotRegistered          a broker or codec that no plugin registers
+    │   ├── RegisteredTwice        ... or that two of them do
     │   └── KafkaDisabled          kafka_enabled is False
     ├── DiscoveryError             a worker or package cannot be had
     │   ├── UnknownWorker
@@ -48,6 +50,7 @@ A constructor takes facts and writes the sentence; the sentence ends with the re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 
 class CoreMessagingError(Exception):
@@ -68,6 +71,29 @@ class OptionError(ConfigurationError):
 
 class PluginError(ConfigurationError):
     """A plugin implements hooks in a way that cannot work; its author has to mend it."""
+
+
+class NotRegistered(ConfigurationError):
+    """A broker, codec or command was asked for by a name that no plugin registers."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str], broken: Sequence[str]) -> None:
+        nearest = get_close_matches(name, known, n=1)
+        there_is = f"there is {', '.join(sorted(set(known)))}" if known else f"no plugin registers a {kind}"
+        hint = f"did you mean {nearest[0]!r}?" if nearest else there_is
+        culprits = f"; broken: {'; '.join(broken)}" if broken else ""
+        super().__init__(f"there is no {kind} {name!r}: {hint}{culprits}; see `core plugins`")
+        self.kind, self.name = kind, name
+
+
+class RegisteredTwice(ConfigurationError):
+    """Two plugins register the same name, so it is nobody's."""
+
+    def __init__(self, kind: str, name: str, labels: Sequence[str]) -> None:
+        super().__init__(
+            f"the {kind} {name!r} is registered by {' and '.join(sorted(labels))}; "
+            "disable one of the plugins with --disable-plugin or CORE_PLUGINS_DISABLE (see `core plugins`)"
+        )
+        self.kind, self.name, self.labels = kind, name, tuple(labels)
 
 
 class KafkaDisabled(ConfigurationError):

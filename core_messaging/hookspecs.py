@@ -3,7 +3,7 @@
 A plugin is a module or an object with functions under ``@hookimpl``, offered in the entry-point group
 ``core.plugins``. An implementation names only the arguments it wants, and may be ``def`` or ``async def``.
 
-Observers (all but ``configure``, ``serve`` and ``wrap_process``) are told what happened. They are isolated: one that
+Observers (all but ``configure``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are isolated: one that
 raises or takes too long is logged, counted and after repeated failures switched off for a while; it never
 changes what becomes of a message and never keeps another plugin from being told. An ``async def`` is waited
 for (``plugin_timeout`` seconds at most) before the message goes on, so a slow one costs throughput.
@@ -16,14 +16,16 @@ for (``plugin_timeout`` seconds at most) before the message goes on, so a slow o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pluggy
 
+from core_messaging.codecs import Codec
 from core_messaging.config import WorkerConfig
 from core_messaging.context import Context
 from core_messaging.records import TopicPartition
+from core_messaging.registrations import BrokerFactory
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
 
@@ -50,6 +52,62 @@ def configure(config: Any, settings: Settings) -> None:
     >>> @hookimpl
     ... def configure(config):
     ...     print(config.url)
+    """
+
+
+@hookspec
+def register_brokers() -> Mapping[str, BrokerFactory]:  # type: ignore[empty-body] # a contract
+    """Name -> a function of the settings that makes a Broker; the setting ``kafka_broker`` chooses one by name.
+
+    What it makes has to keep the promises of ``core_messaging.broker``: the engine's guarantees rest on them. Called
+    before ``configure``, in the worker, in producers and in ``core plugins``: connect nowhere, and return the
+    same at every call. A name that two plugins register is an error for whoever asks for it. Plain ``def``.
+
+    >>> from core_messaging.testing import MemoryBroker
+    >>> @hookimpl
+    ... def register_brokers():
+    ...     return {"in-memory": lambda settings: MemoryBroker(clock=lambda: 0.0)}
+    >>> list(register_brokers())
+    ['in-memory']
+    """
+
+
+@hookspec
+def register_codecs() -> Mapping[str, Codec]:  # type: ignore[empty-body] # a contract
+    """Name -> a Codec; a worker chooses one with ``codec = "NAME"``, for its messages and its results.
+
+    What ``decode`` raises makes the message undecodable (no retry; the dead-letter queue); what ``encode`` raises
+    gives the message up. Called when ``register_brokers`` is, under the same rules. Plain ``def``.
+
+    >>> from core_messaging import Codec
+    >>> @hookimpl
+    ... def register_codecs():
+    ...     return {"shouting": Codec(lambda data, kind: kind(data.decode().lower()), lambda text: text.upper().encode())}
+    >>> codec = register_codecs()["shouting"]
+    >>> codec.decode(b"HELLO", str), codec.encode("hello")
+    ('hello', b'HELLO')
+    """
+
+
+@hookspec
+def register_commands() -> Mapping[str, Any]:  # type: ignore[empty-body] # a contract
+    """Name -> a click command, run as ``core NAME``. The package announces each name, for the plugin that has it:
+
+    ``[project.entry-points."core.commands"]`` with ``NAME = "the same value as in core.plugins"``
+
+    so that ``core --help`` lists it and imports nothing. Called when ``core NAME`` is, after ``configure``, and by
+    ``core plugins``. A name that is built in stays what it is; one that two plugins announce is an error for
+    whoever calls it. Plain ``def``; import click inside it, so that workers do not pay for it.
+
+    >>> import click
+    >>> @hookimpl
+    ... def register_commands():
+    ...     @click.command()
+    ...     def audit():
+    ...         click.echo("nothing to tell")
+    ...     return {"audit": audit}
+    >>> register_commands()["audit"].name
+    'audit'
     """
 
 

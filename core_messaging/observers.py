@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core_messaging.registrations import Registrations
+
 # Called with keyword facts; never raises. Returns None when everybody was told at once, or an awaitable when
 # an implementation is async: the fast path of plain implementations makes no coroutine.
 Tell = Callable[..., Awaitable[None] | None]
@@ -46,6 +48,10 @@ class ObserverSource(Protocol):
     """Where observers come from: the plugin manager, or a test."""
 
     def observers(self) -> Observers: ...
+    def registrations(self) -> Registrations:
+        """The brokers and codecs there are."""
+        ...
+
     async def serve(self, snapshot: Callable[[], Any]) -> None:
         """*snapshot* tells the state of the moment. Called once, before workers start; an error stops the start."""
         ...

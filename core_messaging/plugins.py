@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -20,6 +20,7 @@ from core_messaging import hookspecs
 from core_messaging.errors import ConfigurationError, PluginError
 from core_messaging.observers import Observers
 from core_messaging.project import Project
+from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
 from core_messaging.telling import Implementation, tell_all, wrap_all
@@ -28,6 +29,9 @@ logger = logging.getLogger("core_messaging.plugins")
 
 GROUP = "core.plugins"
 API = "1"
+
+# Hooks that are called before there is an event loop.
+PLAIN = ("configure", "register_brokers", "register_codecs", "register_commands")
 
 # States that somebody has to look at. The others are "ok", "disabled" and "unavailable" (an extra is missing).
 WRONG = ("broken", "conflict", "incompatible", "switched off")
@@ -45,6 +49,12 @@ class PluginReport:
     hooks: tuple[str, ...] = ()
     seconds: float = 0.0
     plugin: Any = field(default=None, repr=False)
+    offers: dict[str, tuple[Offer[Any], ...]] = field(default_factory=dict, repr=False)  # by kind
+
+    @property
+    def usable(self) -> bool:
+        """Whether its hooks are called. Of one that registers what another one registers too, the rest is used."""
+        return self.plugin is not None and self.state in ("ok", "conflict")
 
 
 @cache
@@ -63,7 +73,7 @@ class Plugins:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         for report in reports:
-            if report.state == "ok":
+            if report.usable:
                 self._manager.register(report.plugin, name=report.name)
         self._implementations = {
             hook: [Implementation(hook, impl, settings.plugin_timeout) for impl in self._impls(hook)]
@@ -79,6 +89,10 @@ class Plugins:
         """The slots of the engine, None wherever nobody listens."""
         slots = {hook: tell_all(found) for hook, found in self._implementations.items()}
         return Observers(**slots, wrap_process=wrap_all(self._impls("wrap_process")))
+
+    def registrations(self) -> Registrations:
+        """The brokers and codecs of all of them."""
+        return registrations(self._reports)
 
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
         """Let plugins start what answers questions. What they raise stops the start."""
@@ -109,7 +123,7 @@ class Plugins:
     async def close(self) -> None:
         """Tell plugins that have a ``close`` method or coroutine that all is over."""
         for report in self._reports:
-            closing = getattr(report.plugin, "close", None) if report.state == "ok" else None
+            closing = getattr(report.plugin, "close", None) if report.usable else None
             if closing is None:
                 continue
             try:
@@ -120,26 +134,36 @@ class Plugins:
                 logger.exception("plugin %s: close() failed", report.name, extra={"plugin": report.name})
 
 
-def load(settings: Settings, *, disable: Iterable[str] = (), root: Path | None = None) -> Plugins:
-    """Load all plugins that are not disabled, and configure them.
+def load(
+    settings: Settings,
+    *,
+    disable: Iterable[str] = (),
+    only: Container[str] | None = None,
+    root: Path | None = None,
+) -> Plugins:
+    """Load all plugins (*only* some of them) that are not disabled, and configure them.
 
     Raises ConfigurationError where a plugin's section is wrong: half-configured is worse than not started.
     """
-    reports = find(settings, disable=disable)
+    reports = find(settings, disable=disable, only=only)
     sections = _sections(root or Path.cwd())
     for report in reports:
-        if report.state == "ok":
+        if report.usable:
             _configure(report, sections.get(report.name, {}), settings)
     return Plugins(reports, settings)
 
 
-def find(settings: Settings, *, disable: Iterable[str] = ()) -> list[PluginReport]:
-    """Import and check every plugin that is not disabled; configure none."""
+def find(
+    settings: Settings, *, disable: Iterable[str] = (), only: Container[str] | None = None
+) -> list[PluginReport]:
+    """Import and check every plugin (*only* some of them) that is not disabled; configure none."""
     points = entry_points()
     names = [point.name for point in points]
     unwanted = _unwanted(names, settings, disable)
     reports = []
     for point in points:
+        if only is not None and point.name not in only:
+            continue
         report = PluginReport(point.name, _label(point))
         reports.append(report)
         if point.name in unwanted:
@@ -149,7 +173,42 @@ def find(settings: Settings, *, disable: Iterable[str] = ()) -> list[PluginRepor
             report.state, report.cause = "conflict", f"{', '.join(others)} uses the same name"
         else:
             _load(report, point.load)
+    for report in reports:
+        _tell_conflicts(report, reports)
     return reports
+
+
+def _tell_conflicts(report: PluginReport, reports: Sequence[PluginReport]) -> None:
+    """A name that two plugins claim is nobody's; what else they do is used."""
+    if not report.usable:
+        return
+    twin = next((r for r in reports if r is not report and r.usable and r.plugin is report.plugin), None)
+    if twin is not None:
+        report.state, report.cause = "conflict", f"it is the same object as plugin {twin.name} ({twin.label})"
+        report.plugin = None
+    for kind in report.offers:
+        every = [offer for r in reports if r.usable for offer in r.offers.get(kind, ())]
+        for name, others in contested(every, f"{report.name} ({report.label})").items():
+            report.state = "conflict"
+            report.cause = (
+                f"the {kind} {name!r} is also registered by {', '.join(others)}; disable one of them"
+            )
+
+
+def registrations(reports: Iterable[PluginReport]) -> Registrations:
+    """What usable plugins register; the broken ones are named to whoever misses something."""
+    usable = [report for report in reports if report.usable]
+    broken = tuple(
+        f"{r.name} ({r.label}): {r.cause}" for r in reports if r.state in ("broken", "incompatible")
+    )
+
+    def every(kind: str) -> tuple[Offer[Any], ...]:
+        return tuple(offer for report in usable for offer in report.offers.get(kind, ()))
+
+    return Registrations(
+        brokers=Registered("broker", every("broker"), broken),
+        codecs=Registered("codec", every("codec"), broken),
+    )
 
 
 def _label(point: Any) -> str:
@@ -158,13 +217,15 @@ def _label(point: Any) -> str:
 
 def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> dict[str, str]:
     """name -> who disabled it. CORE_PLUGINS, where set, is the list of those that may load at all."""
-    asked = {
+    told = _words(os.environ.get("CORE_PLUGINS_DISABLE", ""))
+    wishes = {
+        # The settings have read the environment too; each name is told once.
+        "by the setting core_plugins_disable": [n for n in settings.core_plugins_disable if n not in told],
+        "by CORE_PLUGINS_DISABLE": told,
         "by --disable-plugin": list(disable),
-        "by CORE_PLUGINS_DISABLE": _words(os.environ.get("CORE_PLUGINS_DISABLE", "")),
-        "by the setting core_plugins_disable": list(settings.core_plugins_disable),
     }
     unwanted: dict[str, str] = {}
-    for who, which in asked.items():
+    for who, which in wishes.items():
         _warn_unknown(which, names, who)
         unwanted |= dict.fromkeys(which, who)
     allowed = os.environ.get("CORE_PLUGINS")
@@ -192,6 +253,7 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
         report.plugin = load_plugin()
         report.file = _file_of(report.plugin)
         report.hooks = check(report.plugin)
+        report.offers = asked(report.plugin, report.hooks, f"{report.name} ({report.label})")
     except KeyboardInterrupt:
         raise
     except PluginUnavailable as error:
@@ -253,6 +315,8 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
         raise PluginError(
             f"{name} has no argument {', '.join(map(repr, wrong))}; it has {', '.join(offered)}"
         )
+    if name in PLAIN and inspect.iscoroutinefunction(function):
+        raise PluginError(f"{name} must be a plain def: it is called where no event loop runs")
     if name == "wrap_process" and not inspect.iscoroutinefunction(function):
         raise PluginError("wrap_process must be async def: it awaits call_next(message, context)")
 

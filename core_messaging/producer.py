@@ -216,9 +216,9 @@ def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:
 
 
 def _publisher(settings: Settings) -> Publisher:
-    from core_messaging.brokers.kafka import KafkaBroker  # noqa: PLC0415 - aiokafka only where it is used
+    from core_messaging.choosing import broker_of  # noqa: PLC0415 - what makes brokers only where one is used
 
-    return KafkaBroker(settings).publisher()
+    return broker_of(settings).publisher()
 
 
 # The producers of each event loop. Weak: a loop that is gone takes its producers along (with their warning).

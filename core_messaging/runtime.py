@@ -8,13 +8,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from core_messaging.broker import Broker, Publisher
+from core_messaging.choosing import broker_of, codecs_of
+from core_messaging.codecs import Codec
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import KafkaDisabled, TopicMissing
 from core_messaging.loop_guard import LoopGuard
@@ -32,7 +34,7 @@ GRACE = 3.0  # seconds a handler has to end after it was cancelled
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run. ``broker`` None: Kafka at ``settings.kafka_bootstrap_servers``.
+    """How to run. ``broker`` None: what ``settings.kafka_broker`` names, Kafka at first.
 
     ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
     ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
@@ -50,30 +52,28 @@ class RunOptions:
 async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> None:
     """Run *workers* in this event loop until SIGINT, SIGTERM or a failure; all of them stop together.
 
-    Raises KafkaDisabled, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before anything starts,
+    Raises KafkaDisabled, ConfigurationError, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before
+    anything starts,
     RetriesExhausted or ShutdownTimeout afterwards.
     """
     settings = options.settings
     if not settings.kafka_enabled:
         raise KafkaDisabled("running workers")
-    broker = options.broker or _kafka(settings)
+    registered = options.plugins.registrations() if options.plugins else None
+    codecs = codecs_of([config_of(worker) for worker in workers], settings, registered)
+    broker = options.broker or broker_of(settings, registered)
     await _check_topics(workers, broker, options)
     publisher = broker.publisher()
     try:
         await publisher.start()
-        await _Run(workers, broker, publisher, options).run()
+        around = _Around(broker, publisher, codecs)
+        await _Run(workers, around, options).run()
     finally:
         # The producer goes last: a drained worker may still be dead-lettering.
         await publisher.close()
         await close_producers()
         if options.plugins is not None:
             await options.plugins.close()
-
-
-def _kafka(settings: Settings) -> Broker:
-    from core_messaging.brokers.kafka import KafkaBroker  # noqa: PLC0415 - aiokafka only where it is used
-
-    return KafkaBroker(settings)
 
 
 async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options: RunOptions) -> None:
@@ -90,20 +90,28 @@ async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options
     logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What was made before anything runs."""
+
+    broker: Broker
+    publisher: Publisher
+    codecs: Mapping[str, Codec]
+
+
 class _Run:
     """All engines of one process."""
 
-    def __init__(
-        self, workers: Sequence[type[Worker]], broker: Broker, publisher: Publisher, options: RunOptions
-    ) -> None:
+    def __init__(self, workers: Sequence[type[Worker]], given: _Around, options: RunOptions) -> None:
         self._options = options
         self._threads = ThreadPoolExecutor(
             options.settings.handler_threads, thread_name_prefix="core-handler"
         )
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         around = Surroundings(
-            broker=broker,
-            publisher=publisher,
+            broker=given.broker,
+            publisher=given.publisher,
+            codecs=given.codecs,
             settings=options.settings,
             threads=self._threads,
             observers=self._observers,

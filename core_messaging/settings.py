@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", validate_default=True, frozen=True)
 
     kafka_enabled: bool = True
+    kafka_broker: str = "kafka"  # or the name of one that a plugin registers
     kafka_bootstrap_servers: str = "localhost:9092"
     kafka_client_id: str = "core-messaging"
 
@@ -75,4 +76,10 @@ class Settings(BaseSettings):
 
     # Plugins.
     plugin_timeout: float = Field(default=5.0, gt=0)  # for one async hook call
-    core_plugins_disable: tuple[str, ...] = ()
+    core_plugins_disable: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("core_plugins_disable", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """In the environment it is ``a,b``; without NoDecode pydantic-settings would take that for JSON."""
+        return value.replace(",", " ").split() if isinstance(value, str) else value

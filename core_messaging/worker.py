@@ -193,6 +193,8 @@ def _check_handler(cls: type[Worker]) -> None:
 
 def _check_annotation(cls: type[Worker]) -> None:
     annotation = message_type(cls)
+    if config_of(cls).codec is not None:
+        return  # what it decodes to is known when the plugins are loaded
     if not describes_a_message(annotation):
         raise OptionError(
             cls.__name__,

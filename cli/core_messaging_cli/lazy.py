@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any, cast
 
@@ -33,11 +33,16 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in self._table and not name.startswith("-"):
-            nearest = difflib.get_close_matches(name, self._table, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(self._table)}"
+        known = self.known(name)
+        if name not in known and not name.startswith("-"):
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
             ctx.fail(f"no command is named {name!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def known(self, name: str) -> Collection[str]:
+        """The names among which *name* is looked for."""
+        return self._table
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -9,6 +9,7 @@ import click
 
 from core_messaging.errors import CoreMessagingError
 from core_messaging_cli.lazy import LazyGroup
+from core_messaging_cli.plugin_commands import PluginGroup
 
 _COMMANDS = "core_messaging_cli.commands"
 
@@ -27,7 +28,7 @@ TOP = {
 }
 
 
-@click.group(cls=LazyGroup, table=TOP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PluginGroup, table=TOP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="core-messaging")
 def core() -> None:
     """Run the Kafka workers that installed packages and this project advertise.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core_messaging.broker import Broker, Publisher, Subscription
+from core_messaging.codecs import Codec
 from core_messaging.config import WorkerConfig
 from core_messaging.engine.batching import BatchRunners
 from core_messaging.engine.careful import Careful
@@ -47,6 +49,7 @@ class Surroundings:
     settings: Settings
     threads: ThreadPoolExecutor  # for plain def handlers
     observers: Observers = NOBODY
+    codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
 
 
 class Engine:
@@ -82,7 +85,12 @@ class Engine:
         schedule = _schedule_for(self.config)
         return Parts(
             config=self.config,
-            handler=Handler(self._worker, self.config, surroundings.threads),
+            handler=Handler(
+                self._worker,
+                self.config,
+                surroundings.threads,
+                surroundings.codecs.get(self.config.codec or ""),
+            ),
             schedule=schedule,
             slots=Slots(self.config.concurrency),
             roster=Roster(schedule),

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from core_messaging.codecs import Decoder, decoder_for
+from core_messaging.codecs import Codec, Decoder, Encoder, decoder_for, encode
 from core_messaging.config import WorkerConfig
 from core_messaging.context import Context
 from core_messaging.errors import AttemptTimeout, BrokenWorker
@@ -28,11 +28,19 @@ class Handler:
     ``on_success``, ``on_error`` and ``on_undecodable`` are None where the worker does not define them.
     """
 
-    def __init__(self, worker: Worker, config: WorkerConfig, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        config: WorkerConfig,
+        threads: ThreadPoolExecutor,
+        codec: Codec | None = None,
+    ) -> None:
         self.worker = worker
         self.config = config
         self._threads = threads
-        self.decode: Decoder = decoder_for(message_type(type(worker)))
+        annotation = message_type(type(worker))
+        self.decode: Decoder = (codec.decoder_for if codec else decoder_for)(annotation)
+        self.encode: Encoder = codec.encoder if codec else encode
         self.on_success = self._find("on_success")
         self.on_error = self._find("on_error")
         self.on_undecodable = self._find("on_undecodable")

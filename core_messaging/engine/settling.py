@@ -8,7 +8,6 @@ import time
 from asyncio import CancelledError, Future
 from typing import Any, cast
 
-from core_messaging.codecs import encode
 from core_messaging.context import Context
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
@@ -162,7 +161,7 @@ class Settler:
 
     async def _publish_result(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
         try:
-            value = encode(result)
+            value = self._handler.encode(result)
         except Unencodable as error:
             # The handler would return the same again: trying again helps nobody.
             self._counts.failed += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.plugins import PluginReport, Plugins, check
+from core_messaging.registrations import asked
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing.virtual_clock import run_virtually
@@ -22,12 +23,14 @@ def run_with(plugin: Any, worker: type[Worker], messages: Sequence[bytes | None]
     ``configure`` is not called; do so yourself. Raises PluginError where a hook is wrong, and TimeoutError where
     a message is never finished.
     """
-    check(plugin)
+    hooks = check(plugin)
     config = config_of(worker)
     broker = MemoryBroker(dict.fromkeys(config.topics, 1))
     for message in messages:
         broker.put(config.input_topics[0], message)
-    plugins = Plugins([PluginReport("under-test", "the plugin under test", plugin=plugin)], Settings())
+    label = "the plugin under test"
+    report = PluginReport("under-test", label, hooks=hooks, plugin=plugin, offers=asked(plugin, hooks, label))
+    plugins = Plugins([report], Settings())
     options = RunOptions(settings=Settings(), broker=broker, plugins=plugins, handle_signals=False)
     run_virtually(_work_off(worker, options, broker, len(messages)))
     return broker

@@ -10,6 +10,8 @@ import click
 
 from core_messaging.plugins import WRONG, PluginReport, find
 from core_messaging.project import Project
+from core_messaging_cli.main import TOP
+from core_messaging_cli.plugin_commands import tell_problems
 from core_messaging_cli.tables import show_table
 
 
@@ -23,7 +25,9 @@ def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...]) -> None
     Disable one with --disable-plugin, the setting core_plugins_disable, or CORE_PLUGINS_DISABLE=name,name;
     CORE_PLUGINS=name,name is the list of those that may load at all.
     """
-    reports = sorted(find(Project(Path.cwd()).settings(), disable=disable_plugin), key=lambda r: r.name)
+    reports = find(Project(Path.cwd()).settings(), disable=disable_plugin)
+    tell_problems(reports, TOP)
+    reports.sort(key=lambda report: report.name)
     if as_json:
         click.echo(json.dumps([_facts(report) for report in reports], indent=2))
     elif not reports:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import click
 import msgspec
 
+from core_messaging.choosing import broker_of
 from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent, TopicMissing
 from core_messaging.producer import Key, get_producer, outgoing
 from core_messaging.project import Project
@@ -202,9 +203,7 @@ async def _publish(
 
 async def _require(settings: Settings, topic: str) -> None:
     """A topic that is missing would show up as a time-out per message."""
-    from core_messaging.brokers.kafka import KafkaBroker  # noqa: PLC0415 - aiokafka only where it is used
-
     if not settings.kafka_enabled:
         raise KafkaDisabled("publishing")
-    if await KafkaBroker(settings).topics().missing([topic]):
+    if await broker_of(settings).topics().missing([topic]):
         raise TopicMissing([topic], settings.kafka_bootstrap_servers)

@@ -9,11 +9,15 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import click
 import pytest
+from core_messaging_cli.plugin_commands import commands_of
 
-from core_messaging import Worker, hookimpl, hookspecs
+from core_messaging import Codec, Worker, hookimpl, hookspecs
 from core_messaging.broker import Subscription
-from core_messaging.plugins import PluginReport, Plugins, check
+from core_messaging.choosing import broker_of
+from core_messaging.plugins import PluginReport, Plugins, check, registrations
+from core_messaging.registrations import Registrations, asked
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import MemoryBroker, run_virtually, run_with
@@ -168,6 +172,40 @@ def test_what_serve_raises_stops_the_start() -> None:
 
     with pytest.raises(OSError, match="no port"):
         told_to(serve, GOOD)
+
+
+def test_register_brokers() -> None:
+    def register_brokers() -> dict[str, Any]:
+        return {"acme": lambda settings: MemoryBroker({settings.kafka_broker: 1})}
+
+    broker = broker_of(Settings(kafka_broker="acme"), registered_by(register_brokers))
+    assert asyncio.run(broker.topics().missing(["acme"])) == []
+
+
+def test_register_codecs() -> None:
+    def register_codecs() -> dict[str, Any]:
+        return {"hex": Codec(lambda data, kind: kind(data.hex()), bytes.fromhex)}
+
+    (offer,) = registered_by(register_codecs).codecs.offers
+    assert offer.thing.decoder_for(str | None)(b"\xff") == "ff"
+    assert offer.thing.encoder("ff") == b"\xff"
+
+
+def test_register_commands() -> None:
+    def register_commands() -> dict[str, Any]:
+        return {"audit": click.Command("audit")}
+
+    assert list(commands_of(the_report(register_commands))) == ["audit"]
+
+
+def the_report(implementation: Callable[..., Any]) -> PluginReport:
+    plugin = type("Plugin", (), {implementation.__name__: staticmethod(hookimpl(implementation))})()
+    hooks = check(plugin)
+    return PluginReport("p", "test 1", hooks=hooks, plugin=plugin, offers=asked(plugin, hooks, "p (test 1)"))
+
+
+def registered_by(implementation: Callable[..., Any]) -> Registrations:
+    return registrations([the_report(implementation)])
 
 
 def test_configure() -> None:

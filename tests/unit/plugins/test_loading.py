@@ -4,55 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from core_messaging import plugins
 from core_messaging.errors import ConfigurationError
 from core_messaging.plugins import PluginReport, find, load
 from core_messaging.settings import Settings
+from tests.unit.plugins.conftest import Install
 
-Install = Callable[..., None]
 SETTINGS = Settings()
 HEAD = "from core_messaging import hookimpl\n"
 GOOD = HEAD + "@hookimpl\ndef on_success(worker, result): ...\n@hookimpl\nasync def on_error(error): ...\n"
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Only the distributions a test installs; the entry points read anew."""
-    modules = set(sys.modules)
-    monkeypatch.chdir(tmp_path)
-    for name in ("CORE_PLUGINS", "CORE_PLUGINS_DISABLE"):
-        monkeypatch.delenv(name, raising=False)
-    real = plugins.entry_points
-    real.cache_clear()
-    ours = tuple(point.name for point in real())
-    real.cache_clear()
-    monkeypatch.setattr(plugins, "entry_points", lambda: tuple(p for p in real() if p.name not in ours))
-    yield
-    real.cache_clear()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-
-    def add(dist: str, source: str, name: str | None = None) -> None:
-        module = dist.replace("-", "_")
-        meta = site / f"{module}-1.0.dist-info"
-        meta.mkdir()
-        (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
-        (meta / "entry_points.txt").write_text(f"[core.plugins]\n{name or dist} = {module}\n")
-        (site / f"{module}.py").write_text(source)
-
-    return add
 
 
 def the_report(name: str, **options: object) -> PluginReport:
@@ -115,6 +78,17 @@ def test_a_plugin_is_disabled_by_option_environment_setting_and_allow_list(
     monkeypatch.setenv("CORE_PLUGINS", "other")
     assert the_report("audit-log").cause == "not in CORE_PLUGINS"
     assert the_report("other").state == "ok"
+
+
+@pytest.mark.parametrize("given", ["health,outcome-log", "health outcome-log", "health"])
+def test_the_environments_list_of_disabled_plugins_is_words_not_json(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("CORE_PLUGINS_DISABLE", given)
+    settings = Settings()
+    assert settings.core_plugins_disable == tuple(given.replace(",", " ").split())
+    (report,) = [r for r in find(settings) if r.name == "health"]
+    assert (report.state, report.cause) == ("disabled", "by CORE_PLUGINS_DISABLE")
 
 
 def test_a_name_that_disables_nothing_is_warned_about_with_the_nearest_one(

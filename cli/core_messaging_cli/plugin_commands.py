@@ -1,0 +1,197 @@
+"""Commands that plugins add to ``core``: listed from metadata, loaded when they are called.
+
+``core --help`` imports no plugin. So a package announces its commands in the entry-point group ``core.commands``
+(the command's name, and the plugin whose ``register_commands`` has it), and only the plugin that is asked for is
+loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core_messaging.errors import PluginError, RegisteredTwice
+from core_messaging_cli.lazy import LazyGroup
+
+if TYPE_CHECKING:
+    from core_messaging.plugins import PluginReport
+
+GROUP = "core.commands"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """``core NAME``, announced by the distribution *label* for the plugin at *value*."""
+
+    name: str
+    value: str
+    dist: str
+    label: str
+
+
+@cache
+def announced() -> tuple[Announced, ...]:
+    """Every command that an installed package announces, by name."""
+    import importlib_metadata  # noqa: PLC0415 - only where entry points are read
+
+    found = []
+    for point in importlib_metadata.entry_points(group=GROUP):
+        dist, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
+        found.append(Announced(point.name, point.value, dist, f"{dist} {version}"))
+    return tuple(sorted(found, key=lambda each: (each.name, each.label)))
+
+
+class PluginGroup(LazyGroup):
+    """A LazyGroup to which plugins add commands; its own names win."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        others = {each.name for each in announced()} - set(self._table)
+        return [*super().list_commands(ctx), *sorted(others)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._table:
+            return super().get_command(ctx, cmd_name)
+        offers = [each for each in announced() if each.name == cmd_name]
+        return load_command(offers) if offers else None
+
+    def known(self, name: str) -> Collection[str]:
+        # Entry points are read only for a name that is not built in.
+        return self._table if name in self._table else self.list_commands(click.get_current_context())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        if announced():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(_rows(self._table))
+
+
+def _rows(built_in: Collection[str]) -> list[tuple[str, str]]:
+    labels: dict[str, list[str]] = {}
+    for each in announced():
+        labels.setdefault(each.name, []).append(each.label)
+    return [(name, _says(name, offers, built_in)) for name, offers in labels.items()]
+
+
+def _says(name: str, labels: Sequence[str], built_in: Collection[str]) -> str:
+    if name in built_in:
+        return f"Not offered: {' and '.join(labels)} would hide the command that is built in."
+    if len(labels) > 1:
+        return f"Contested by {' and '.join(labels)}: disable one."
+    return f"From {labels[0]}."
+
+
+def load_command(offers: Sequence[Announced]) -> click.Command:
+    """The command of the one plugin in *offers* that is not disabled.
+
+    Raises PluginError, RegisteredTwice, ConfigurationError.
+    """
+    from core_messaging.plugins import load  # noqa: PLC0415 - no plugin is read for --help
+    from core_messaging.project import Project  # noqa: PLC0415 - as above
+
+    names = {plugin_of(each) for each in offers}
+    reports = {r.name: r for r in load(Project(Path.cwd()).settings(), only=names).report()}
+    named = [(each, reports[plugin_of(each)]) for each in offers]
+    enabled = [(each, report) for each, report in named if report.state != "disabled"]
+    if len(enabled) > 1:
+        raise RegisteredTwice("command", offers[0].name, [each.label for each, _ in enabled])
+    each, report = (enabled or named)[0]
+    if not report.usable:
+        raise PluginError(
+            f"`core {each.name}` is of plugin {report.name} ({report.label}), which is {report.state}: "
+            f"{report.cause}; see `core plugins`"
+        )
+    return _command(each, commands_of(report))
+
+
+def plugin_of(each: Announced) -> str:
+    """The name of the plugin behind an announcement. Raises PluginError."""
+    from core_messaging.plugins import entry_points  # noqa: PLC0415 - no plugin is read for --help
+
+    for point in entry_points():
+        if point.value == each.value and point.dist and point.dist.name == each.dist:
+            return str(point.name)
+    raise PluginError(
+        f"{each.label} announces `core {each.name}` by {each.value!r}, which is no plugin of it; its author has to "
+        f"add {each.value!r} to the entry points of core.plugins"
+    )
+
+
+def commands_of(report: PluginReport) -> dict[str, Any]:
+    """What the plugin's ``register_commands`` returns. Raises PluginError, naming the plugin."""
+    from core_messaging.registrations import mapping_of  # noqa: PLC0415 - no plugin is read for --help
+
+    if "register_commands" not in report.hooks:
+        return {}
+    try:
+        given = dict(mapping_of("register_commands", report.plugin.register_commands()))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"plugin {report.name} ({report.label}): register_commands raised {type(error).__name__}: {error}; "
+            "its author has to mend it"
+        ) from error
+    wrong = [name for name, command in given.items() if not isinstance(command, click.Command)]
+    if wrong:
+        raise PluginError(
+            f"plugin {report.name} ({report.label}): register_commands: {wrong[0]!r} is no click command; "
+            "its author has to mend it"
+        )
+    return given
+
+
+def _command(each: Announced, given: dict[str, Any]) -> click.Command:
+    if each.name not in given:
+        raise PluginError(
+            f"{each.label} announces `core {each.name}`, but register_commands returns "
+            f"{', '.join(map(repr, given)) or 'nothing'}; its author has to mend one of the two"
+        )
+    command: click.Command = given[each.name]
+    return command
+
+
+def tell_problems(reports: list[PluginReport], built_in: Collection[str]) -> None:
+    """Write what is wrong with commands into *reports*, for ``core plugins``."""
+    from core_messaging.plugins import PluginReport  # noqa: PLC0415 - no plugin is read for --help
+
+    mine: dict[str, list[Announced]] = {}
+    for each in announced():
+        try:
+            mine.setdefault(plugin_of(each), []).append(each)
+        except PluginError as error:
+            reports.append(PluginReport(each.name, each.label, "broken", str(error)))
+    enabled = {report.name for report in reports if report.usable}
+    contested = [each for name in enabled for each in mine.get(name, ())]
+    for report in reports:
+        if report.name in enabled and report.state == "ok":
+            _tell(report, mine.get(report.name, []), contested, built_in)
+
+
+def _tell(
+    report: PluginReport, mine: Sequence[Announced], every: Sequence[Announced], built_in: Collection[str]
+) -> None:
+    try:
+        given = commands_of(report)
+        for each in mine:
+            _command(each, given)
+    except PluginError as error:
+        report.state, report.cause = "broken", str(error)
+        return
+    names = {each.name for each in mine}
+    for name in sorted(given.keys() - names):
+        report.state = "broken"
+        report.cause = f"register_commands has {name!r}, which the entry points of {GROUP} do not announce"
+    for name in sorted(names):
+        others = [each.label for each in every if each.name == name and each not in mine]
+        if name in built_in:
+            report.state, report.cause = "conflict", f"`core {name}` is built in; its author has to rename it"
+        elif others:
+            report.state = "conflict"
+            report.cause = (
+                f"the command {name!r} is also registered by {', '.join(others)}; disable one of them"
+            )

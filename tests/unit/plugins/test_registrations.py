@@ -1,0 +1,317 @@
+"""Brokers, codecs and commands by name: found where they are asked for, contested ones named with both owners."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from core_messaging_cli.main import core
+
+from core_messaging import Codec, Worker, hookimpl
+from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.choosing import broker_of, codecs_of
+from core_messaging.errors import BrokenWorker, NotRegistered, PluginError, RegisteredTwice, Unencodable
+from core_messaging.plugins import find, load
+from core_messaging.producer import Producer
+from core_messaging.registrations import NOTHING
+from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.settings import Settings
+from core_messaging.testing import run_with
+from core_messaging.worker import config_of
+from tests.unit.plugins.conftest import Install
+
+SETTINGS = Settings()
+ACME = Settings(kafka_broker="acme")
+HEAD = (
+    "from core_messaging import Codec, hookimpl\nfrom core_messaging.testing import MemoryBroker\n@hookimpl\n"
+)
+BROKER = HEAD + "def register_brokers(): return {'acme': lambda settings: MemoryBroker()}\n"
+CODEC = HEAD + "def register_codecs(): return {'acme': Codec(lambda data, kind: data.hex(), bytes.fromhex)}\n"
+COMMAND = """
+import click
+from core_messaging import hookimpl
+@hookimpl
+def register_commands():
+    return {"audit": click.Command("audit", callback=lambda: click.echo("audited"))}
+"""
+WATCHING = "@hookimpl\ndef on_start(): ...\n"
+
+
+def state_of(name: str) -> tuple[str, str]:
+    (report,) = [report for report in find(SETTINGS) if report.name == name]
+    return report.state, report.cause
+
+
+def test_the_setting_chooses_a_broker_of_a_plugin_also_for_producers(install: Install) -> None:
+    install("acme-broker", BROKER)
+    assert isinstance(broker_of(ACME, load(ACME).registrations()), MemoryBroker)
+
+    async def send() -> int:
+        async with Producer(ACME, "here") as producer:
+            return (await producer.send(topic="tasks", message={"n": 1})).offset
+
+    assert asyncio.run(send()) == 0
+
+
+def test_kafka_needs_no_plugin_and_nobody_may_take_its_name(install: Install) -> None:
+    install("acme-broker", BROKER.replace("'acme'", "'kafka'"))
+    assert broker_of(SETTINGS, load(SETTINGS).registrations()).address == "localhost:9092"
+    assert state_of("acme-broker") == (
+        "broken",
+        "PluginError: register_brokers: the broker 'kafka' is built in; register yours under another name",
+    )
+
+
+def test_a_broker_that_nobody_registers_is_told_with_the_nearest_and_with_what_is_broken(
+    install: Install,
+) -> None:
+    install("acme-broker", BROKER.replace("'acme'", "'acmee'"))
+    install("other-broker", HEAD + "def register_brokers(): return 1 / 0\n")
+    with pytest.raises(
+        NotRegistered, match=r"no broker 'acme': did you mean 'acmee'\?; broken: other-broker \(oth.*Zero"
+    ):
+        broker_of(ACME)
+    with pytest.raises(NotRegistered, match="no plugin registers a broker"):
+        broker_of(ACME, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("factory", "says"),
+    [
+        (
+            "lambda settings: 1 / 0",
+            r"the broker 'acme' of acme-broker \(acme-broker 1.0\) cannot be made: ZeroDiv",
+        ),
+        ("lambda settings: object()", "lacks address, consumer, publisher, topics"),
+    ],
+)
+def test_a_factory_that_fails_is_one_line_that_names_its_plugin(
+    install: Install, factory: str, says: str
+) -> None:
+    install("acme-broker", HEAD + f"def register_brokers(): return {{'acme': {factory}}}\n")
+    with pytest.raises(PluginError, match=says):
+        broker_of(ACME)
+
+
+def of_codec() -> object:
+    return codecs_of([dataclasses.replace(config_of(Hexed), codec="acme")], SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("source", "ask"), [(BROKER, lambda: broker_of(ACME)), (CODEC, of_codec)], ids=["broker", "codec"]
+)
+def test_a_name_that_two_plugins_register_is_nobodys_and_both_are_named(
+    install: Install, monkeypatch: pytest.MonkeyPatch, source: str, ask: Callable[[], object]
+) -> None:
+    install("first", source + WATCHING)
+    install("second", source)
+    both = r"registered by first \(first 1.0\) and second \(second 1.0\); disable one"
+    with pytest.raises((RegisteredTwice, BrokenWorker), match=both):
+        ask()
+    state, cause = state_of("first")
+    assert (state, "also registered by second (second 1.0)" in cause) == ("conflict", True)
+    assert load(SETTINGS).observers().on_start is not None  # what is not contested is used
+    monkeypatch.setenv("CORE_PLUGINS_DISABLE", "second")
+    assert state_of("first") == ("ok", "")
+    assert ask()
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("def register_codecs(): raise SystemExit(3)", "SystemExit: 3"),
+        ("def register_codecs(): return ['acme']", "register_codecs returned ['acme']; return a dict of names"),
+        ("def register_codecs(): return {'acme': 7}", "'acme' is 7; give a core_messaging.Codec"),
+        ("async def register_codecs(): return {}", "register_codecs must be a plain def"),
+        ("def register_brokers(): return {'acme': 7}", "'acme' is 7; give a function of the settings"),
+        ("def register_brokers(): return None", "register_brokers returned None; return a dict of names"),
+        ("async def decode(data, kind): ...\n@hookimpl\ndef register_codecs(): return {'a': Codec(decode, bytes)}", "decoding and encoding are plain def"),
+    ],
+)  # fmt: skip
+def test_a_broken_registration_is_told_and_the_healthy_ones_work(
+    install: Install, body: str, cause: str
+) -> None:
+    install("bad", HEAD.replace("@hookimpl\n", "") + body if "decode" in body else HEAD + body)
+    install("good", CODEC)
+    state, told = state_of("bad")
+    assert (state, cause in told) == ("broken", True), told
+    assert state_of("good") == ("ok", "")
+    assert of_codec()
+
+
+class Hexed(Worker):
+    input_topic = "tasks"
+    output_topic = "results"
+    dlq_topic = "tasks-dlq"
+    codec = "hex"
+
+    async def process(self, message: str | None) -> Any:
+        return None if message is None else {"ff": "00", "01": 7}.get(message, message)
+
+
+class Hex:
+    """Decodes to hex digits and back. Whatever is wrong is raised as a plain error."""
+
+    annotations: list[Any]
+
+    def __init__(self, wrong: Callable[[], Any] | None = None) -> None:
+        self.annotations = []
+        self.wrong = wrong
+
+    @hookimpl
+    def register_codecs(self) -> dict[str, Codec]:
+        return {"hex": Codec(self._decode, bytes.fromhex)}
+
+    def _decode(self, data: bytes, kind: Any) -> str:
+        self.annotations.append(kind)
+        if data == b"bad" and self.wrong:
+            raise self.wrong()
+        return data.hex()
+
+
+def test_a_worker_decodes_its_messages_and_encodes_its_results_with_its_codec() -> None:
+    plugin = Hex()
+    broker = run_with(plugin, Hexed, [b"\xff", b"\xab", None])
+    assert [record.value for record in broker.records("results")] == [b"\x00", b"\xab"]
+    assert set(plugin.annotations) == {str}
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_whatever_decode_raises_makes_one_message_undecodable_and_the_next_one_is_done(
+    error: type[BaseException],
+) -> None:
+    broker = run_with(Hex(lambda: error("bad")), Hexed, [b"bad", b"\xff"])
+    (letter,) = broker.records("tasks-dlq")
+    headers = dict(letter.headers)
+    assert (letter.value, headers["core-error-type"], headers["core-attempts"]) == (
+        b"bad",
+        b"Undecodable",
+        b"1",
+    )
+    assert error.__name__.encode() in headers["core-error-message"]
+    assert [record.value for record in broker.records("results")] == [b"\x00"]
+
+
+def test_a_result_that_encode_refuses_is_dead_lettered() -> None:
+    broker = run_with(Hex(), Hexed, [b"\x01", b"\xff"])
+    (letter,) = broker.records("tasks-dlq")
+    assert dict(letter.headers)["core-error-type"] == b"Unencodable"
+    assert len(broker.records("results")) == 1
+
+
+def test_what_encode_returns_has_to_be_bytes() -> None:
+    async def coroutine(value: Any) -> bytes:
+        return b""
+
+    for encode in (lambda value: "text", coroutine):
+        with pytest.raises(Unencodable, match="not bytes"):
+            Codec(lambda data, kind: data, encode).encoder(1)  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_a_worker_whose_codec_nobody_registers_does_not_start() -> None:
+    broker = MemoryBroker()
+    broker.put("tasks", b"x")
+    options = RunOptions(settings=SETTINGS, broker=broker, handle_signals=False)
+    with pytest.raises(BrokenWorker, match=r"worker 'Hexed'.*no codec 'hex': no plugin registers a codec"):
+        asyncio.run(run_workers([Hexed], options))
+    assert not broker.committed("hexed", "tasks")
+
+
+class Foreign:
+    """No type that anything of ours decodes to."""
+
+
+def test_a_class_that_only_a_codec_knows_is_taken_with_a_codec() -> None:
+    class Reads(Worker):
+        input_topic = "tasks"
+        codec = "hex"
+
+        async def process(self, message: Foreign) -> None: ...
+
+    assert config_of(Reads).codec == "hex"
+
+
+def run_core(*arguments: str) -> str:
+    result = CliRunner().invoke(core, arguments, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_a_command_is_listed_without_importing_its_plugin_and_runs(install: Install) -> None:
+    install("acme-audit", COMMAND, commands={"audit": "acme_audit"})
+    install("slow", "raise RuntimeError('must not even be imported')", commands={"slow": "slow"})
+    listed = run_core("--help")
+    assert "audit  From acme-audit 1.0." in listed
+    assert "slow   From slow 1.0." in listed
+    assert run_core("audit") == "audited\n"
+
+
+def test_a_built_in_command_stays_what_it_is_and_the_package_is_named(install: Install) -> None:
+    install("acme-audit", COMMAND.replace("audit", "plugins"), commands={"plugins": "acme_audit"})
+    assert "plugins  Not offered: acme-audit 1.0 would hide" in run_core("--help")
+    assert "conflict: `core plugins` is built in; its author has to rename it" in unfolded(
+        run_core("plugins")
+    )
+
+
+def unfolded(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_command_of_two_plugins_is_nobodys_until_one_is_disabled(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("first", COMMAND, commands={"audit": "first"})
+    install("second", COMMAND, commands={"audit": "second"})
+    assert "Contested by first 1.0 and second 1.0: disable one." in run_core("--help")
+    with pytest.raises(
+        RegisteredTwice, match=r"the command 'audit' is registered by first 1.0 and second 1.0"
+    ):
+        run_core("audit")
+    assert "the command 'audit' is also registered by second 1.0" in unfolded(run_core("plugins", "--json"))
+    monkeypatch.setenv("CORE_PLUGINS_DISABLE", "first")
+    assert run_core("audit") == "audited\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "commands", "says"),
+    [
+        ("import acme_db", {"audit": "acme"}, "is of plugin acme (acme 1.0), which is broken: ModuleNotFoundError"),
+        (COMMAND, {"audits": "acme"}, "acme 1.0 announces `core audits`, but register_commands returns 'audit'"),
+        (COMMAND, {"audit": "elsewhere"}, "by 'elsewhere', which is no plugin of it"),
+        (COMMAND.replace("return", "raise SystemExit(4)\n    return"), {"audit": "acme"}, "plugin acme (acme 1.0): register_commands raised SystemExit: 4"),
+        (COMMAND.replace("return {", "return {'audit': 7} or {"), {"audit": "acme"}, "'audit' is no click command"),
+    ],
+)  # fmt: skip
+def test_a_broken_command_is_one_line_that_names_its_package(
+    install: Install, source: str, commands: dict[str, str], says: str
+) -> None:
+    install("acme", source, commands=commands)
+    with pytest.raises(PluginError) as raised:
+        run_core(*commands)
+    assert says in str(raised.value)
+    listed = run_core("plugins", "--json")
+    assert '"state": "broken"' in listed
+    assert "Kafka" in run_core("--help")
+
+
+def test_a_command_that_is_not_announced_is_told_by_core_plugins(install: Install) -> None:
+    install("acme", COMMAND)
+    assert (
+        "register_commands has 'audit', which the entry points of core.commands do not announce"
+        in unfolded(run_core("plugins"))
+    )
+
+
+def test_a_command_of_a_disabled_plugin_says_who_disabled_it(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("acme", "raise RuntimeError('must not even be imported')", commands={"audit": "acme"})
+    monkeypatch.setenv("CORE_PLUGINS_DISABLE", "acme")
+    with pytest.raises(PluginError, match="which is disabled: by CORE_PLUGINS_DISABLE"):
+        run_core("audit")
