@@ -39,7 +39,11 @@
     │   ├── FolderInUse            by another broker that runs
     │   ├── BrokerStartFailed
     │   └── BrokerEnded            by itself, while it was in use
-    └── ShutdownTimeout            something blocked the exit
+    ├── ShutdownTimeout            something blocked the exit
+    ├── SimulationStuck            a simulation can make no progress
+    ├── SimulationFailed           a guarantee was broken in one
+    ├── NoWorker                   the testing kit was given something else
+    └── NotFinished                the testing kit waited in vain
 
 Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
 :class:`RetryAfter`, :class:`PartialBatchError`.
@@ -409,6 +413,28 @@ class SimulationFailed(CoreMessagingError, AssertionError):
         )
         self.seed = seed
         self.violations = tuple(violations)
+
+
+class NoWorker(CoreMessagingError, TypeError):
+    """Something that is no worker was to be run."""
+
+    def __init__(self, thing: object) -> None:
+        super().__init__(
+            f"{thing!r} is no worker; pass a subclass of Worker that has an input_topic, or a function under @worker"
+        )
+
+
+class NotFinished(CoreMessagingError, TimeoutError):
+    """Messages of a test were not finished in time. ``unfinished``: their coordinates."""
+
+    def __init__(self, seconds: float, unfinished: Sequence[str]) -> None:
+        more = " ..." if len(unfinished) > 5 else ""  # noqa: PLR2004 - as many as one line holds
+        super().__init__(
+            f"not finished after {seconds:g} s: {', '.join(unfinished[:5])}{more}. A handler that waits for the real "
+            "world (network, another thread) cannot run on the virtual clock of run(): use process_all(); one that "
+            "takes longer needs until_finished(seconds)"
+        )
+        self.unfinished = tuple(unfinished)
 
 
 class Reject(Exception):

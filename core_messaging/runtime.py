@@ -38,6 +38,7 @@ class RunOptions:
 
     ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
     ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
+    ``threads``: where plain ``def`` handlers run, None: in ``settings.handler_threads`` threads of their own.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class RunOptions:
     handle_signals: bool = True
     degraded: tuple[str, ...] = ()
     exit_now: Callable[[int], Any] | None = None
+    threads: ThreadPoolExecutor | None = None
 
 
 async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> None:
@@ -104,7 +106,7 @@ class _Run:
 
     def __init__(self, workers: Sequence[type[Worker]], given: _Around, options: RunOptions) -> None:
         self._options = options
-        self._threads = ThreadPoolExecutor(
+        self._threads = options.threads or ThreadPoolExecutor(
             options.settings.handler_threads, thread_name_prefix="core-handler"
         )
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY

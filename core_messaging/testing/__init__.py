@@ -3,17 +3,29 @@
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.testing.beside import run_with
 from core_messaging.testing.faults import Fault
+from core_messaging.testing.outcome import DeadLetter, Failure, HookCall, Outcome, Retry, Success
 from core_messaging.testing.simulation import ProcessDied, Report, Simulation, simulate, simulate_many
 from core_messaging.testing.virtual_clock import run_virtually
+from core_messaging.testing.workbench import Workbench, process_all, run, running
 
 __all__ = [
+    "DeadLetter",
+    "Failure",
     "Fault",
+    "HookCall",
     "MemoryBroker",
+    "Outcome",
     "ProcessDied",
     "Report",
+    "Retry",
     "Simulation",
+    "Success",
+    "Workbench",
+    "process_all",
+    "run",
     "run_virtually",
     "run_with",
+    "running",
     "simulate",
     "simulate_many",
 ]

@@ -42,6 +42,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        # For asyncio.to_thread: the clock does not wait for a real thread.
+        self.set_default_executor(InlineThreads(1))
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
+        """There are no threads to wait for; asyncio would wait for them in one more."""
 
     def time(self) -> float:
         return self._jumping.now

@@ -1,0 +1,96 @@
+"""Plugins of the testing kit: one that writes down what happens, and a stand-in that writes down its own calls."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from core_messaging.config import WorkerConfig
+from core_messaging.context import Context
+from core_messaging.errors import RetryAfter
+from core_messaging.hookspecs import PROJECT, hookimpl
+from core_messaging.plugins import check
+from core_messaging.testing.outcome import Failure, HookCall, Retry, Success
+
+
+class Recorder:
+    """Writes down what became of each message. *config*: as the user wrote it, with its delays."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._policy = config.retry_policy
+        self.successes: list[Success] = []
+        self.retries: list[Retry] = []
+        self.failures: list[Failure] = []
+        self.dead_lettered: dict[str, Exception] = {}
+
+    def settled(self) -> set[str]:
+        """The coordinates of what is done, or has failed for good."""
+        done = {success.coordinates for success in self.successes}
+        return done | {failure.coordinates for failure in self.failures}
+
+    @hookimpl
+    def on_success(self, message: Any, result: Any, context: Context) -> None:
+        self.successes.append(Success(context.coordinates, message, result, context.attempt))
+
+    @hookimpl
+    def on_retry(self, error: Exception, context: Context, delay: float) -> None:
+        # Where delays are left out, the one that the worker would have waited is what its author wants to see.
+        if delay == 0 and not isinstance(error, RetryAfter):
+            delay = self._policy.delay(context.attempt)
+        self.retries.append(Retry(context.coordinates, context.attempt, error, delay))
+
+    @hookimpl
+    def on_error(self, error: Exception, context: Context) -> None:
+        self.failures.append(Failure(context.coordinates, error, context.attempt))
+
+    @hookimpl
+    def on_dead_letter(self, error: Exception, context: Context) -> None:
+        self.dead_lettered[context.coordinates] = error
+
+
+class NoHooks:
+    """Stands for a plugin of which no hook is called, or which is given hooks that write down their calls."""
+
+
+def watched(plugin: Any, calls: list[HookCall]) -> Any:
+    """A plugin that does what *plugin* does and adds each call to *calls*. Raises PluginError, Incompatible."""
+    stand_in: Any = NoHooks()
+    for hook in check(plugin):
+        setattr(stand_in, hook, _watched(hook, getattr(plugin, hook), calls))
+    if hasattr(plugin, "close"):
+        stand_in.close = plugin.close
+    return stand_in
+
+
+def _watched(hook: str, function: Callable[..., Any], calls: list[HookCall]) -> Callable[..., Any]:
+    names = tuple(inspect.signature(function).parameters)
+
+    def begin(facts: tuple[Any, ...]) -> HookCall:
+        call = HookCall(hook, dict(zip(names, facts, strict=True)))
+        calls.append(call)
+        return call
+
+    @functools.wraps(function)
+    def plain(*facts: Any) -> Any:
+        call = begin(facts)
+        try:
+            return function(*facts)
+        except BaseException as error:
+            call.error = error
+            raise
+
+    @functools.wraps(function)
+    async def awaited(*facts: Any) -> Any:
+        call = begin(facts)
+        try:
+            return await function(*facts)
+        except BaseException as error:
+            call.error = error
+            raise
+
+    found = awaited if inspect.iscoroutinefunction(function) else plain
+    # A bound method shows its attributes, but has them in its function.
+    setattr(found, f"{PROJECT}_impl", getattr(function, f"{PROJECT}_impl"))
+    return found

@@ -1,0 +1,250 @@
+"""A worker on a workbench: the real engine on a broker in memory, messages in, what became of them out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import new_class
+from typing import Any
+
+from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.codecs import encode
+from core_messaging.config import WorkerConfig
+from core_messaging.errors import NotFinished, NoWorker
+from core_messaging.plugins import PluginReport, Plugins, check, find
+from core_messaging.records import Outgoing, Record, TopicPartition
+from core_messaging.registrations import asked
+from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.settings import Settings
+from core_messaging.testing.outcome import DeadLetter, HookCall, Outcome
+from core_messaging.testing.recorder import NoHooks, Recorder, watched
+from core_messaging.testing.virtual_clock import InlineThreads, VirtualLoop, run_virtually
+from core_messaging.worker import Worker, as_worker, config_of
+
+# A value, a (key, value), a mapping (sent as JSON), or a whole record with headers, topic and partition.
+Message = bytes | None | tuple[bytes | None, bytes | None] | Mapping[str, Any] | Outgoing
+
+PATIENCE = 10.0  # seconds in which everything must be finished
+VIRTUAL_PATIENCE = 20_000.0  # the same on a virtual clock, where a week of retries costs nothing
+SHORT = 0.02  # seconds between two looks, and between commits, where the clock is real
+
+
+class Workbench:
+    """A worker that runs. Made by ``running``."""
+
+    def __init__(self, worker: type[Worker], plugins: Sequence[Any]) -> None:
+        self._config = config = config_of(worker)
+        self.broker = MemoryBroker(dict.fromkeys(config.topics, 1))
+        self._recorder = Recorder(config)
+        self._calls: list[HookCall] = []
+        self._plugins = [watched(plugin, self._calls) for plugin in plugins]
+        self._task: asyncio.Task[None] | None = None
+        self._worker = worker
+
+    def put(self, *messages: Message) -> None:
+        """Store *messages*, in the first input topic unless an Outgoing says otherwise. Raises RecordRefused."""
+        for message in messages:
+            record = _outgoing(message, self._config.input_topics[0])
+            self.broker.put(record.topic, record.value, record.key, record.headers, record.partition)
+
+    async def until_finished(self, patience: float | None = None) -> None:
+        """Wait until all that was put is settled and committed; what the worker stopped with is raised.
+
+        *patience*: seconds, 10 by default (20,000 on a virtual clock). Raises NotFinished after that.
+        """
+        virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+        limit = patience or (VIRTUAL_PATIENCE if virtual else PATIENCE)
+        try:
+            async with asyncio.timeout(limit) as scope:
+                while self._uncommitted():
+                    self.raise_if_stopped()
+                    await asyncio.sleep(1.0 if virtual else SHORT)
+        except TimeoutError:
+            if scope.expired():
+                raise NotFinished(limit, self._unfinished()) from None
+            raise
+
+    def outcome(self) -> Outcome:
+        """What has happened so far."""
+        output = self._config.output_topic
+        return Outcome(
+            successes=tuple(self._recorder.successes),
+            retries=tuple(self._recorder.retries),
+            failures=tuple(self._recorder.failures),
+            dead_letters=tuple(self._dead_letters()),
+            results=tuple(self.broker.records(output)) if output else (),
+            committed=self._committed(),
+            calls=tuple(self._calls),
+            broker=self.broker,
+        )
+
+    def start(self) -> None:
+        """Run the worker in this event loop, with its delays where they cost nothing and without where they do."""
+        virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+        worker = self._worker if virtual else _undelayed(self._worker)
+        options = _options(self._config, self.broker, [self._recorder, *self._plugins], virtual=virtual)
+        self._task = asyncio.ensure_future(run_workers([worker], options))
+
+    async def stop(self) -> None:
+        """End in order: what runs may finish."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def raise_if_stopped(self) -> None:
+        """Raise what the worker stopped with by itself, if it did."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
+
+    def _input(self) -> Iterable[Record]:
+        return (record for topic in self._config.input_topics for record in self.broker.records(topic))
+
+    def _committed(self) -> dict[TopicPartition, int]:
+        return {
+            TopicPartition(topic, partition): commit.offset
+            for topic in self._config.input_topics
+            for partition, commit in self.broker.committed(self._config.group_id, topic).items()
+        }
+
+    def _uncommitted(self) -> list[str]:
+        done = self._committed()
+        return [
+            coordinates_of(record)
+            for record in self._input()
+            if record.offset >= done.get(TopicPartition(record.topic, record.partition), 0)
+        ]
+
+    def _unfinished(self) -> list[str]:
+        settled = self._recorder.settled()
+        late = self._uncommitted()
+        return [coordinates for coordinates in late if coordinates not in settled] or late
+
+    def _dead_letters(self) -> Iterable[DeadLetter]:
+        for record in self.broker.records(self._config.dlq_topic or ""):
+            facts = dict(record.headers)
+            place = _original(facts)
+            # What a test put into the queue itself has no origin; what a hook was not told of yet has no error.
+            if (error := self._recorder.dead_lettered.get(place)) is not None:
+                yield DeadLetter(place, record.key, record.value, record.headers, error)
+
+
+@asynccontextmanager
+async def running(worker: object, *, plugins: Sequence[Any] = ()) -> AsyncIterator[Workbench]:
+    """Run *worker* (a class, or a function under ``@worker``) while the block lasts, on a broker in memory.
+
+    Retries wait for nothing unless the loop has a virtual clock; what a handler asks for itself (``RetryAfter``,
+    its own sleeping) is waited for. *plugins*: objects or modules with hooks; ``configure`` is not called.
+    Raises NoWorker, PluginError.
+    """
+    bench = Workbench(_class_of(worker), plugins)
+    bench.start()
+    try:
+        yield bench
+    finally:
+        await bench.stop()
+    bench.raise_if_stopped()
+
+
+async def process_all(worker: object, messages: Iterable[Message], *, plugins: Sequence[Any] = ()) -> Outcome:
+    """Let *worker* work off *messages* in this event loop, and stop it; see ``running``.
+
+    Raises what the worker stopped with, and NotFinished.
+    """
+    async with running(worker, plugins=plugins) as bench:
+        bench.put(*messages)
+        await bench.until_finished()
+    return bench.outcome()
+
+
+def run(worker: object, messages: Iterable[Message], *, plugins: Sequence[Any] = ()) -> Outcome:
+    """``process_all`` without an event loop of yours, on a virtual clock: delays are the real ones and cost nothing.
+
+    Handlers must not wait for the real world (network, other threads); plain ``def`` handlers run inline.
+    """
+    return run_virtually(process_all(worker, messages, plugins=plugins))
+
+
+def coordinates_of(record: Record) -> str:
+    """``topic[partition]@offset``."""
+    return f"{record.topic}[{record.partition}]@{record.offset}"
+
+
+def _class_of(thing: object) -> type[Worker]:
+    found = as_worker(thing)
+    if found is None:
+        raise NoWorker(thing)
+    return found
+
+
+def _outgoing(message: Message, topic: str) -> Outgoing:
+    match message:
+        case Outgoing():
+            return message
+        case (key, value):
+            return Outgoing(topic, value, key)
+        case None | bytes():
+            return Outgoing(topic, message)
+        case _:
+            return Outgoing(topic, encode(message))
+
+
+def _undelayed(worker: type[Worker]) -> type[Worker]:
+    """*worker* without delays between attempts, and with little waiting for full batches."""
+    config = config_of(worker)
+    # Without a topic it is not checked as a worker of its own, nor found by discovery as one.
+    twin: Any = new_class(worker.__name__, (worker,), exec_body=lambda body: body.update(input_topic=None))
+    twin.input_topic = getattr(worker, "input_topic", None)
+    twin.__core_config__ = _without_delays(config)
+    made: type[Worker] = twin
+    return made
+
+
+def _without_delays(config: WorkerConfig) -> WorkerConfig:
+    policy = replace(config.retry_policy, initial_delay=0.0, jitter=0.0)
+    return replace(config, retry_backoff=policy, batch_timeout=min(config.batch_timeout, SHORT))
+
+
+def _options(
+    config: WorkerConfig, broker: MemoryBroker, plugins: Sequence[Any], *, virtual: bool
+) -> RunOptions:
+    # Kafka is often switched off where tests run; nothing here needs it.
+    settings = Settings(kafka_enabled=True) if virtual else _quick_settings()
+    reports = [_report(number, plugin) for number, plugin in enumerate(plugins)]
+    if config.codec is not None:
+        reports += _codecs_of_others(settings, reports)
+    return RunOptions(
+        settings=settings,
+        broker=broker,
+        plugins=Plugins(reports, settings),
+        handle_signals=False,
+        threads=InlineThreads(1) if virtual else None,
+    )
+
+
+def _report(number: int, plugin: Any) -> PluginReport:
+    name, hooks = f"plugin-{number}", check(plugin)
+    return PluginReport(name, "under test", hooks=hooks, plugin=plugin, offers=asked(plugin, hooks, name))
+
+
+def _codecs_of_others(settings: Settings, tested: Sequence[PluginReport]) -> list[PluginReport]:
+    """The codecs of installed plugins, without their hooks; a name that a plugin under test has is that one's."""
+    taken = {offer.name for report in tested for offer in report.offers.get("codec", ())}
+    found = ((report, report.offers.get("codec", ())) for report in find(settings) if report.usable)
+    return [
+        PluginReport(report.name, report.label, plugin=NoHooks(), offers={"codec": free})
+        for report, offers in found
+        if (free := tuple(offer for offer in offers if offer.name not in taken))
+    ]
+
+
+def _quick_settings() -> Settings:
+    return Settings(kafka_enabled=True, commit_interval=SHORT, shutdown_timeout=PATIENCE)
+
+
+def _original(facts: Mapping[str, bytes]) -> str:
+    topic, partition, offset = (
+        facts.get(f"core-original-{name}", b"").decode() for name in ("topic", "partition", "offset")
+    )
+    return f"{topic}[{partition}]@{offset}"
