@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core_messaging.registrations import Registrations
+from core_messaging.snapshot import HookCalls
 
 # Called with keyword facts; never raises. Returns None when everybody was told at once, or an awaitable when
 # an implementation is async: the fast path of plain implementations makes no coroutine.
@@ -50,6 +51,10 @@ class ObserverSource(Protocol):
     def observers(self) -> Observers: ...
     def registrations(self) -> Registrations:
         """The brokers and codecs there are."""
+        ...
+
+    def calls(self) -> Sequence[HookCalls]:
+        """How often each implementation was called and failed."""
         ...
 
     async def serve(self, snapshot: Callable[[], Any]) -> None:

@@ -8,21 +8,21 @@ import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import msgspec
 import pluggy
 
 from core_messaging import hookspecs
-from core_messaging.errors import ConfigurationError, PluginError
+from core_messaging.apart import Apart, leave_behind, within
+from core_messaging.errors import CoreMessagingError, PluginError
 from core_messaging.observers import Observers
-from core_messaging.project import Project
+from core_messaging.plugin_config import configure, sections_of
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings
-from core_messaging.snapshot import Snapshot
+from core_messaging.snapshot import HookCalls, Snapshot
 from core_messaging.telling import Implementation, tell_all, wrap_all
 
 logger = logging.getLogger("core_messaging.plugins")
@@ -70,6 +70,7 @@ class Plugins:
 
     def __init__(self, reports: list[PluginReport], settings: Settings) -> None:
         self._reports = reports
+        self._limit = settings.plugin_timeout
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         for report in reports:
@@ -95,11 +96,41 @@ class Plugins:
         return registrations(self._reports)
 
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Let plugins start what answers questions. What they raise stops the start."""
+        """Let plugins start what answers questions. Raises PluginError, and a CoreMessagingError of their own."""
         for implementation in self._impls("serve"):
-            outcome = implementation.function(*[snapshot for _ in implementation.argnames])
-            if inspect.isawaitable(outcome):
-                await outcome
+            calling = partial(implementation.function, *[snapshot for _ in implementation.argnames])
+            error = await self._ended(calling)
+            if isinstance(error, CoreMessagingError):
+                raise error
+            if error is not None:
+                report = self._report_of(implementation.plugin_name)
+                raise PluginError(
+                    f"plugin {report.name} ({report.label}): serve {_what(error)}; "
+                    f"mend what it needs, or start with --disable-plugin {report.name}"
+                ) from error
+
+    async def _ended(self, calling: Callable[[], Any]) -> BaseException | None:
+        """Call it, and wait ``plugin_timeout`` seconds at most where it is async; what it raised."""
+        try:
+            outcome = calling()
+        except BaseException as error:
+            return error
+        if not inspect.isawaitable(outcome):
+            return None
+        call = Apart(outcome)
+        await within(self._limit, [call])
+        if call.task.done():
+            return call.error
+        call.give_up()
+        return TimeoutError(f"it took longer than plugin_timeout = {self._limit:g} s")
+
+    def calls(self) -> list[HookCalls]:
+        """How often each observer was called, how often it failed, and how long it took."""
+        return [
+            HookCalls(each.plugin, hook, each.calls, each.failures, each.seconds, each.breaker.is_open)
+            for hook, found in self._implementations.items()
+            for each in found
+        ]
 
     def trace(self) -> None:
         """Log every hook call with its time from now on."""
@@ -116,22 +147,30 @@ class Plugins:
         return sorted(self._reports, key=lambda report: report.name)
 
     def _switched_off(self, plugin: str, hook: str) -> None:
-        for report in self._reports:
-            if report.name == plugin:
-                report.state, report.cause = "switched off", f"{hook} keeps failing"
+        report = self._report_of(plugin)
+        report.state, report.cause = "switched off", f"{hook} keeps failing"
+
+    def _report_of(self, plugin: str) -> PluginReport:
+        return next(report for report in self._reports if report.name == plugin)
 
     async def close(self) -> None:
         """Tell plugins that have a ``close`` method or coroutine that all is over."""
         for report in self._reports:
             closing = getattr(report.plugin, "close", None) if report.usable else None
-            if closing is None:
-                continue
-            try:
-                outcome = closing()
-                if inspect.isawaitable(outcome):
-                    await outcome
-            except Exception:
-                logger.exception("plugin %s: close() failed", report.name, extra={"plugin": report.name})
+            error = None if closing is None else await self._ended(closing)
+            if error is not None:
+                logger.error(
+                    "plugin %s: close() %s",
+                    report.name,
+                    _what(error),
+                    exc_info=error,
+                    extra={"plugin": report.name, "action": "plugin close failed"},
+                )
+        leave_behind()
+
+
+def _what(error: BaseException) -> str:
+    return f"raised {type(error).__name__}: {error}"
 
 
 def load(
@@ -146,10 +185,10 @@ def load(
     Raises ConfigurationError where a plugin's section is wrong: half-configured is worse than not started.
     """
     reports = find(settings, disable=disable, only=only)
-    sections = _sections(root or Path.cwd())
+    sections = sections_of(root or Path.cwd())
     for report in reports:
         if report.usable:
-            _configure(report, sections.get(report.name, {}), settings)
+            configure(report, sections.get(report.name, {}), settings)
     return Plugins(reports, settings)
 
 
@@ -319,30 +358,3 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
         raise PluginError(f"{name} must be a plain def: it is called where no event loop runs")
     if name == "wrap_process" and not inspect.iscoroutinefunction(function):
         raise PluginError("wrap_process must be async def: it awaits call_next(message, context)")
-
-
-def _sections(root: Path) -> dict[str, dict[str, Any]]:
-    found = Project(root).tool_core().get("plugins", {})
-    return found if isinstance(found, dict) else {}
-
-
-def _configure(report: PluginReport, section: Mapping[str, Any], settings: Settings) -> None:
-    if "configure" not in report.hooks:
-        if section:
-            raise ConfigurationError(
-                f"[tool.core.plugins.{report.name}] is set, but plugin {report.name} ({report.label}) takes no "
-                "configuration; remove the section"
-            )
-        return
-    prefix = f"CORE_PLUGIN_{report.name.upper().replace('-', '_')}_"
-    given = {n[len(prefix) :].lower(): v for n, v in os.environ.items() if n.startswith(prefix)}
-    kind = getattr(report.plugin, "core_config", dict[str, Any])
-    try:
-        config = msgspec.convert({**section, **given}, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(
-            f"plugin {report.name} ({report.label}): {error}; mend [tool.core.plugins.{report.name}] or {prefix}..."
-        ) from error
-    function = report.plugin.configure
-    facts = {"config": config, "settings": settings}
-    function(**{name: facts[name] for name in inspect.signature(function).parameters})

@@ -147,7 +147,9 @@ class _Run:
     def snapshot(self) -> Snapshot:
         """The state of the moment, without asking the broker."""
         workers = tuple(engine.snapshot() for engine in self.engines)
-        return Snapshot(time.time(), workers, self._options.degraded)
+        plugins = self._options.plugins
+        hooks = tuple(plugins.calls()) if plugins else ()
+        return Snapshot(time.time(), workers, self._options.degraded, hooks)
 
     async def _run_all(self) -> None:
         tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]

@@ -92,10 +92,23 @@ class WorkerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class HookCalls:
+    """One plugin's implementation of one observer hook, since the start; ``seconds`` of all calls together."""
+
+    plugin: str
+    hook: str
+    calls: int
+    failures: int
+    seconds: float
+    switched_off: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All workers of this process. ``degraded`` names what should run and does not. ``time``: seconds since the
-    epoch."""
+    """All workers of this process. ``degraded`` names what should run and does not; ``hooks`` is what the plugins
+    cost and where they fail. ``time``: seconds since the epoch."""
 
     time: float
     workers: tuple[WorkerSnapshot, ...]
     degraded: tuple[str, ...] = ()
+    hooks: tuple[HookCalls, ...] = ()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
 
 import pluggy
 
+from core_messaging.apart import Apart, within
 from core_messaging.observers import Tell, Wrap
 from core_messaging.rules.breaker import Breaker
 from core_messaging.rules.throttle import Throttle, also
-from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.plugins")
 
-SLOW = 0.1  # seconds a plain def may hold the event loop before it is named
+SLOW = 0.1  # seconds an implementation may hold the event loop before it is named
 
 
 class Implementation:
@@ -42,7 +42,7 @@ class Implementation:
         self.plugin = impl.plugin_name
         self.function: Callable[..., Any] = impl.function
         self.arguments: tuple[str, ...] = impl.argnames
-        self.limit = limit  # seconds an async implementation may take
+        self.limit = limit  # seconds a call may take; more is a failure
         self.breaker = Breaker()
         self.calls = 0
         self.failures = 0
@@ -69,7 +69,7 @@ class Implementation:
 
         self.function = traced
 
-    def tell(self, facts: dict[str, Any]) -> Awaitable[None] | None:
+    def tell(self, facts: dict[str, Any]) -> Pending | None:
         """Call it; what is left to wait for, if it is async. Never raises."""
         started = monotonic()
         if self.breaker.opened_at is not None and not self.breaker.allows(started):
@@ -80,37 +80,40 @@ class Implementation:
             self._failed(error)
             return None
         if outcome is not None and inspect.isawaitable(outcome):
-            return self._finish(outcome, started)
-        self._succeeded(monotonic() - started)
+            return Pending(self, Apart(outcome), started)
+        seconds = monotonic() - started
+        self._over(seconds, held=seconds)
         return None
 
-    async def _finish(self, outcome: Awaitable[Any], started: float) -> None:
-        scope = asyncio.timeout(self.limit)
-        try:
-            async with scope:
-                await outcome
-        except TimeoutError as error:
-            own = scope.expired()
-            self._failed(
-                TimeoutError(f"took longer than plugin_timeout = {self.limit:g} s") if own else error
-            )
-        except BaseException as error:
-            if stopping_us(error):
-                raise
-            self._failed(error)
+    def finished(self, call: Apart, seconds: float) -> None:
+        """An async call is over, or its time is."""
+        if not call.task.done():
+            call.give_up()
+            self._failed(TimeoutError(f"took longer than plugin_timeout = {self.limit:g} s"))
+        elif call.error is not None:
+            self._failed(call.error)
         else:
-            self._succeeded(0.0)
-            self.seconds += monotonic() - started
+            self._over(seconds, call.held)
 
-    def _succeeded(self, seconds: float) -> None:
-        self.calls += 1
+    def _over(self, seconds: float, held: float) -> None:
         self.seconds += seconds
+        if held > self.limit:
+            self._failed(
+                TimeoutError(
+                    f"held the event loop for {held:.2g} s, longer than plugin_timeout = {self.limit:g} s"
+                )
+            )
+            return
+        self._succeeded()
+        if held > SLOW:
+            self._warn_slow(held)
+
+    def _succeeded(self) -> None:
+        self.calls += 1
         if self.breaker.failures and self.breaker.succeeded():
             logger.warning(
                 "plugin %s: %s works again", self.plugin, self.hook, extra=self._tag("plugin recovered")
             )
-        if seconds > SLOW:
-            self._warn_slow(seconds)
 
     def _failed(self, error: BaseException) -> None:
         self.calls += 1
@@ -143,7 +146,7 @@ class Implementation:
     def _warn_slow(self, seconds: float) -> None:
         if self._throttle.pass_through("slow", monotonic()) is not None:
             logger.warning(
-                "plugin %s: %s held the event loop for %.2g s; make it async def, or do less in it",
+                "plugin %s: %s held the event loop for %.2g s; await something asynchronous in it, or do less",
                 self.plugin,
                 self.hook,
                 seconds,
@@ -154,26 +157,39 @@ class Implementation:
         return {"plugin": self.plugin, "action": action}
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A call of an async implementation that is under way."""
+
+    implementation: Implementation
+    call: Apart
+    started: float
+
+
 def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
     """One function that tells them all; None where there is nobody, so that nothing is called at all."""
     if not implementations:
         return None
     tells = [implementation.tell for implementation in implementations]
+    limit = max(implementation.limit for implementation in implementations)
 
     def told(**facts: Any) -> Awaitable[None] | None:
-        pending: list[Awaitable[None]] | None = None
+        pending: list[Pending] | None = None
         for each in tells:
             waiting = each(facts)
             if waiting is not None:
                 pending = [waiting] if pending is None else [*pending, waiting]
-        return None if pending is None else _all(pending)
+        return None if pending is None else _all(pending, limit)
 
     return told
 
 
-async def _all(pending: Sequence[Awaitable[None]]) -> None:
+async def _all(pending: Sequence[Pending], limit: float) -> None:
+    """They run side by side: one that hangs costs the message its time limit, and the others nothing."""
+    await within(limit, [each.call for each in pending])
+    now = monotonic()
     for each in pending:
-        await each
+        each.implementation.finished(each.call, now - each.started)
 
 
 def wrap_all(implementations: Sequence[pluggy.HookImpl]) -> Wrap | None:

@@ -16,6 +16,7 @@ from core_messaging_cli.plugin_commands import commands_of
 from core_messaging import Codec, Worker, hookimpl, hookspecs
 from core_messaging.broker import Subscription
 from core_messaging.choosing import broker_of
+from core_messaging.errors import PluginError
 from core_messaging.plugins import PluginReport, Plugins, check, registrations
 from core_messaging.registrations import Registrations, asked
 from core_messaging.runtime import RunOptions, run_workers
@@ -170,7 +171,7 @@ def test_what_serve_raises_stops_the_start() -> None:
     def serve() -> None:
         raise OSError("no port")
 
-    with pytest.raises(OSError, match="no port"):
+    with pytest.raises(PluginError, match="serve raised OSError: no port; mend what it needs"):
         told_to(serve, GOOD)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.errors import ConfigurationError
+from core_messaging.errors import ConfigurationError, PluginError
 from core_messaging.plugins import PluginReport, find, load
 from core_messaging.settings import Settings
 from tests.unit.plugins.conftest import Install
@@ -133,6 +133,15 @@ def test_a_wrong_section_stops_the_start_and_names_where_to_mend_it(install: Ins
     (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.notify]\nurl = 3\n")
     with pytest.raises(
         ConfigurationError, match=r"plugin notify \(notify 1.0\): .*url.*tool.core.plugins.notify"
+    ):
+        load(SETTINGS)
+
+
+def test_a_configure_that_raises_stops_the_start_with_the_plugins_name(install: Install) -> None:
+    install("notify", HEAD + "@hookimpl\ndef configure(config): return 1 / 0\n")
+    with pytest.raises(
+        PluginError,
+        match=r"plugin notify \(notify 1.0\): configure raised ZeroDivisionError: .*--disable-plugin",
     ):
         load(SETTINGS)
 

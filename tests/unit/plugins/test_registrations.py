@@ -14,7 +14,14 @@ from core_messaging_cli.main import core
 from core_messaging import Codec, Worker, hookimpl
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.choosing import broker_of, codecs_of
-from core_messaging.errors import BrokenWorker, NotRegistered, PluginError, RegisteredTwice, Unencodable
+from core_messaging.errors import (
+    BrokenWorker,
+    NotRegistered,
+    PluginError,
+    RegisteredTwice,
+    Undecodable,
+    Unencodable,
+)
 from core_messaging.plugins import find, load
 from core_messaging.producer import Producer
 from core_messaging.registrations import NOTHING
@@ -178,6 +185,13 @@ def test_a_worker_decodes_its_messages_and_encodes_its_results_with_its_codec() 
     broker = run_with(plugin, Hexed, [b"\xff", b"\xab", None])
     assert [record.value for record in broker.records("results")] == [b"\x00", b"\xab"]
     assert set(plugin.annotations) == {str}
+    assert not broker.records("tasks-dlq")  # str | None takes the tombstone
+
+
+def test_a_tombstone_is_undecodable_unless_the_annotation_takes_none() -> None:
+    decode = Codec(lambda data, kind: data.hex(), bytes.fromhex).decoder_for(str)
+    with pytest.raises(Undecodable, match="tombstone"):
+        decode(None)
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError])

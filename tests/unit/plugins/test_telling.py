@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging import hookspecs
+from core_messaging import apart, hookspecs, telling
+from core_messaging.apart import leave_behind
 from core_messaging.hookspecs import hookimpl
 from core_messaging.observers import Tell, tell
 from core_messaging.rules.breaker import Breaker
@@ -61,7 +63,9 @@ def test_plain_implementations_make_no_coroutine() -> None:
     assert told(**FACTS) is None
 
 
-@pytest.mark.parametrize("error", [ValueError("boom"), SystemExit(1), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [ValueError("boom"), SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()]
+)
 def test_one_that_raises_is_named_and_the_others_are_told(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +115,108 @@ def test_after_repeated_failures_it_is_switched_off_with_a_loud_line(
     assert len(calls) == found.breaker.threshold == 10
     assert "failed 10 times in a row and is switched off for 60 s" in caplog.text
     assert found.breaker.is_open
+
+
+def test_after_its_rest_one_call_is_let_through_and_decides(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(telling, "monotonic", lambda: now)
+    calls: list[float] = []
+    well = False
+
+    def recovering() -> None:
+        calls.append(now)
+        if not well:
+            raise ValueError("boom")
+
+    told, (found,) = teller("on_success", recovering=recovering)
+    for _ in range(20):
+        told(**FACTS)
+    assert len(calls) == 10
+    now = 1_059.0
+    told(**FACTS)
+    assert len(calls) == 10
+    now = 1_060.0
+    told(**FACTS)
+    told(**FACTS)
+    assert (len(calls), found.breaker.is_open) == (11, True)  # it failed again: off for another 60 s
+    now, well = 1_120.0, True
+    told(**FACTS)
+    told(**FACTS)
+    assert (len(calls), found.breaker.is_open) == (13, False)
+    assert "plugin recovering: on_success works again" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_one_that_holds_the_event_loop_is_named_and_beyond_its_limit_counted_as_failed(
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, seconds = 0.0, 0.3
+    monkeypatch.setattr(telling, "monotonic", lambda: now)
+
+    def holds() -> None:
+        nonlocal now
+        now += seconds
+
+    async def holds_later() -> None:
+        await asyncio.sleep(0)
+        holds()
+
+    monkeypatch.setattr(apart, "monotonic", lambda: now)
+    told, (found,) = teller("on_success", holder=holds if kind == "def" else holds_later)
+    asyncio.run(tell(told, **FACTS))
+    assert "plugin holder: on_success held the event loop for 0.3 s" in caplog.text
+    assert (found.calls, found.failures) == (1, 0)
+    seconds = 3.0
+    for _ in range(20):
+        asyncio.run(tell(told, **FACTS))
+    assert (found.calls, found.failures) == (11, 10)
+    assert "longer than plugin_timeout = 1 s" in caplog.text
+    assert "switched off for 60 s" in caplog.text
+
+
+def test_one_that_ignores_its_cancellation_is_left_behind_and_holds_up_no_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def stubborn() -> None:
+        while True:
+            with contextlib.suppress(BaseException):
+                await asyncio.Event().wait()
+
+    told, (found,) = teller("on_success", limit=0.01, stubborn=stubborn)
+
+    async def test() -> None:
+        async with asyncio.timeout(5):
+            await tell(told, **FACTS)
+        leave_behind()
+
+    asyncio.run(test())
+    assert found.failures == 1
+
+
+def test_a_message_that_is_cancelled_takes_its_hook_calls_with_it() -> None:
+    ended: list[str] = []
+
+    async def hangs() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    told, found = teller("on_success", limit=60, one=hangs, two=hangs)
+
+    async def test() -> None:
+        task = asyncio.ensure_future(tell(told, **FACTS))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await asyncio.sleep(0)
+
+    asyncio.run(test())
+    assert ended == ["cancelled", "cancelled"]
+    assert [f.failures for f in found] == [0, 0]
 
 
 def test_tracing_logs_every_call_with_its_time(caplog: pytest.LogCaptureFixture) -> None:
