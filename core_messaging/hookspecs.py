@@ -4,9 +4,10 @@ A plugin is a module or an object with functions under ``@hookimpl``, offered in
 ``core.plugins``. An implementation names only the arguments it wants, and may be ``def`` or ``async def``.
 
 Observers (all but ``configure``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are isolated: one that
-raises or takes too long is logged, counted and after repeated failures switched off for a while; it never
-changes what becomes of a message and never keeps another plugin from being told. An ``async def`` is waited
-for (``plugin_timeout`` seconds at most) before the message goes on, so a slow one costs throughput.
+raises (a SystemExit or KeyboardInterrupt too) or takes too long is logged, counted and after repeated failures
+switched off for a while; it never changes what becomes of a message and never keeps another plugin from being
+told. An ``async def`` runs in a task of its own, beside those of other plugins, and is waited for
+(``plugin_timeout`` seconds at most) before the message goes on, so a slow one costs throughput.
 
 >>> from core_messaging import hookimpl
 >>> @hookimpl
@@ -116,7 +117,8 @@ def serve(snapshot: Callable[[], Snapshot]) -> None:
     """Called once on the workers' event loop, before they join their groups: start what answers questions.
 
     ``snapshot()`` is the state of the moment, at any time, without a round trip to the broker. May be
-    ``async def``. An error here stops the start: a probe that nobody answers would stop it later and worse.
+    ``async def``; it starts something and returns, within ``plugin_timeout`` seconds. An error here stops the start:
+    a probe that nobody answers would stop it later and worse.
 
     >>> @hookimpl
     ... async def serve(snapshot):

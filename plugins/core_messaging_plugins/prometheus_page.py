@@ -1,4 +1,5 @@
-"""A snapshot in the words of Prometheus. The labels are fixed: ``worker`` and, for the condition, ``condition``."""
+"""A snapshot in the words of Prometheus. The labels are fixed: ``worker`` and, for the condition, ``condition``;
+``plugin`` and ``hook`` for what plugins do."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from core_messaging.snapshot import Condition, Snapshot, WorkerSnapshot
+from core_messaging.snapshot import Condition, HookCalls, Snapshot, WorkerSnapshot
 from core_messaging_plugins.http_server import Answer
 
 COUNTERS = {
@@ -28,6 +29,12 @@ COUNTERS = {
     "hook_errors": "Failures of the worker's own on_success, on_error or on_undecodable",
     "commits": "Commits acknowledged",
     "commit_failures": "Commits refused or not answered",
+}
+
+HOOKS = {
+    "calls": "Calls of a plugin's hook",
+    "failures": "Calls of a plugin's hook that raised or took too long",
+    "seconds": "Time spent in a plugin's hook",
 }
 
 Gauge = Callable[[WorkerSnapshot, float], float]
@@ -68,11 +75,27 @@ class _Metrics(Collector):
             for worker in workers:
                 gauge.add_metric([worker.name], value(worker, self._snapshot.time))
             yield gauge
+        yield from _hooks(self._snapshot.hooks)
         yield _conditions(workers)
         yield _latencies(workers)
         yield GaugeMetricFamily(
             "core_degraded", "Workers that should run and do not", value=len(self._snapshot.degraded)
         )
+
+
+def _hooks(hooks: tuple[HookCalls, ...]) -> Iterator[Metric]:
+    labels = ["plugin", "hook"]
+    for name, told in HOOKS.items():
+        counter = CounterMetricFamily(f"core_plugin_{name}", told, labels=labels)
+        for each in hooks:
+            counter.add_metric([each.plugin, each.hook], getattr(each, name))
+        yield counter
+    off = GaugeMetricFamily(
+        "core_plugin_switched_off", "1 while a hook that keeps failing is off", labels=labels
+    )
+    for each in hooks:
+        off.add_metric([each.plugin, each.hook], each.switched_off)
+    yield off
 
 
 def _conditions(workers: tuple[WorkerSnapshot, ...]) -> Metric:

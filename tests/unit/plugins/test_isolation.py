@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from core_messaging_plugins.prometheus_page import page
+from prometheus_client.parser import text_string_to_metric_families
 
 from core_messaging import Worker, hookimpl
 from core_messaging.brokers.memory import MemoryBroker
@@ -249,6 +251,38 @@ def test_implementations_that_wait_wait_side_by_side() -> None:
     processed, told, committed = when
     assert told == processed
     assert committed - processed < 7.0  # one time limit and a commit interval, not two limits
+
+
+def test_failures_are_counted_for_the_metrics_hook_and_prometheus() -> None:
+    class Metrics:
+        last: Any = None
+
+        @hookimpl
+        def metrics(self, snapshot: Any) -> None:
+            self.last = snapshot
+
+    metrics = Metrics()
+
+    async def test() -> None:
+        async with at_work(plugins(faulty=plugin_of(raises), metrics=metrics), *[GOOD] * 11):
+            pass
+
+    run_virtually(test())
+    body = page(metrics.last).body.decode()
+    families = {family.name: family for family in text_string_to_metric_families(body)}
+
+    def value(name: str) -> float:
+        (found,) = [
+            sample.value
+            for sample in families[name].samples
+            if sample.labels == {"plugin": "faulty", "hook": "on_success"}
+            and not sample.name.endswith("_created")
+        ]
+        return float(found)
+
+    assert (value("core_plugin_calls"), value("core_plugin_failures")) == (10, 10)
+    assert value("core_plugin_switched_off") == 1
+    assert value("core_plugin_seconds") >= 0
 
 
 class Closing:
