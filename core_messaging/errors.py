@@ -39,6 +39,10 @@
     │   ├── FolderInUse            by another broker that runs
     │   ├── BrokerStartFailed
     │   └── BrokerEnded            by itself, while it was in use
+    ├── NewPackageError            `core new` cannot write a package
+    │   ├── NameRefused
+    │   ├── FolderRefused
+    │   └── ExtraMissing           what it is written with is not installed
     ├── ShutdownTimeout            something blocked the exit
     ├── SimulationStuck            a simulation can make no progress
     ├── SimulationFailed           a guarantee was broken in one
@@ -380,6 +384,34 @@ class BrokerEnded(LocalBrokerError):
             f"{what} ended by itself: {cause}; its data is kept, start it again. Its log is {log}"
         )
         self.log = log
+
+
+class NewPackageError(CoreMessagingError):
+    """A package cannot be made."""
+
+
+class NameRefused(NewPackageError):
+    """A package cannot be called so. *why* follows the name in the sentence."""
+
+    def __init__(self, name: str, why: str, remedy: str) -> None:
+        super().__init__(f"{name!r} {why}; {remedy}")
+        self.name = name
+
+
+class FolderRefused(NewPackageError):
+    """A package cannot be written there. *why* follows the folder in the sentence."""
+
+    def __init__(self, folder: str, why: str) -> None:
+        super().__init__(f"{folder} {why}; choose another name, or run `core new` in another folder")
+        self.folder = folder
+
+
+class ExtraMissing(NewPackageError):
+    """A package that *what* needs comes with *extra* and is not installed."""
+
+    def __init__(self, what: str, missing: str, extra: str) -> None:
+        super().__init__(f"{what} needs {missing}, which is not there; pip install 'core-messaging[{extra}]'")
+        self.missing = missing
 
 
 class ShutdownTimeout(CoreMessagingError):

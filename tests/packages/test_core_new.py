@@ -5,54 +5,88 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.environments import ROOT, layer, run
+from tests.environments import ROOT, Environment, layer, run
 from tests.integration.commands import core
 
 pytestmark = pytest.mark.timeout(180)
 
+RUFF = [sys.executable, "-m", "ruff"]
+OURS = ["--config", str(ROOT / "pyproject.toml")]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    made = layer(tmp_path_factory.mktemp("environment"))
+    made.install("--editable", str(ROOT))
+    return made
+
+
+def made(kind: str, name: str, folder: Path) -> Path:
+    written = core("new", kind, name, folder=folder)
+    assert written.returncode == 0, written.stderr
+    assert written.stdout == f"wrote {name}: cd {name} && pip install -e '.[test]' && pytest\n"
+    return folder / name
+
+
+def listed_as_a_worker(environment: Environment, folder: Path) -> None:
+    found = core("kafka", "workers", "--json", folder=folder, command=str(environment.core))
+    rows = {row["name"]: row for row in json.loads(found.stdout)}
+    assert (found.returncode, rows["ParcelTracker"]["state"]) == (0, "ok"), found.stdout
+
+
+def listed_as_a_plugin(environment: Environment, folder: Path) -> None:
+    found = core("plugins", "--check", "--json", folder=folder, command=str(environment.core))
+    rows = {row["name"]: row for row in json.loads(found.stdout)}
+    assert (found.returncode, rows["label-printer"]["state"]) == (0, "ok"), found.stdout
+    assert rows["label-printer"]["from"] == "label-printer 0.1.0"
+
 
 @pytest.mark.parametrize(
-    ("kind", "listing", "listed"),
+    ("kind", "name", "listed"),
     [
-        ("worker", ("kafka", "workers", "--json"), {"name": "ParcelTracker", "state": "ok"}),
-        ("plugin", ("plugins", "--json"), {"name": "parcel-tracker", "state": "ok"}),
+        ("worker", "parcel-tracker", listed_as_a_worker),
+        ("plugin", "label-printer", listed_as_a_plugin),
     ],
 )
-def test_the_package_installs_and_its_own_tests_pass(
-    kind: str, listing: tuple[str, ...], listed: dict[str, str], tmp_path: Path
+def test_the_package_installs_passes_its_tests_and_our_checks_and_is_listed(
+    kind: str,
+    name: str,
+    listed: Callable[[Environment, Path], None],
+    environment: Environment,
+    tmp_path: Path,
 ) -> None:
-    made = core("new", kind, "parcel-tracker", folder=tmp_path)
-    assert made.returncode == 0, made.stderr
-    package = tmp_path / "parcel-tracker"
-    environment = layer(tmp_path / "environment")
-    environment.install("--editable", str(ROOT))
+    package = made(kind, name, tmp_path)
     environment.install("--editable", str(package))
     assert "passed" in run([str(environment.python), "-m", "pytest", "-q", "-W", "error"], cwd=package)
-    found = core(*listing, folder=tmp_path, command=str(environment.core))
-    rows = [row for row in json.loads(found.stdout) if row["name"] == listed["name"]]
-    assert [row["state"] for row in rows] == [listed["state"]], found.stdout
+    listed(environment, tmp_path)
     # An editable install is invisible to mypy; the source is not.
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
-    run(["env", f"MYPYPATH={ROOT}", *mypy, "src"], cwd=package)
-    run(
-        [sys.executable, "-m", "ruff", "check", "--line-length", "110", "--select", "E,F,I,UP,B,SIM", "."],
-        cwd=package,
-    )
-    run([sys.executable, "-m", "ruff", "format", "--line-length", "110", "--check", "."], cwd=package)
+    run(["env", f"MYPYPATH={ROOT}:src", *mypy, "src", "tests"], cwd=package)
+    run([*RUFF, "check", *OURS, "."], cwd=package)
+    run([*RUFF, "format", "--check", *OURS, "."], cwd=package)
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("json", "would hide a module"),
-        ("class", "would hide a module"),
+        ("json", "would hide a module, json,"),
+        ("core", "would hide a module, core,"),
+        ("tests", "would hide a module, tests,"),
+        ("core-messaging", "would hide a module, core_messaging,"),
+        ("class", "is a word of Python itself"),
+        ("none", "would make a class None"),
+        ("worker", "would make a class Worker"),
         ("two words", "is no package name"),
         ("../escape", "is no package name"),
+        ("-x", "No such option"),
         ("taken", "exists already"),
+        ("afile", "exists already"),
+        ("dangling", "exists already"),
     ],
 )
 def test_a_name_that_does_not_do_is_one_line_and_nothing_is_written(
@@ -60,9 +94,27 @@ def test_a_name_that_does_not_do_is_one_line_and_nothing_is_written(
 ) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/file").touch()
+    (tmp_path / "afile").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
     refused: subprocess.CompletedProcess[str] = core("new", "worker", name, folder=tmp_path)
-    assert refused.returncode == 1
-    (line,) = refused.stderr.splitlines()
-    assert told in line
+    assert refused.returncode != 0
+    assert told in refused.stderr
+    assert "Traceback" not in refused.stderr
+    if refused.returncode == 1:
+        assert len(refused.stderr.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_plugin_is_not_called_like_one_of_ours(tmp_path: Path) -> None:
+    refused = core("new", "plugin", "health", folder=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith(
+        "'health' is the name of one of the plugins of core-messaging; choose another name"
+    )
+    assert core("new", "worker", "health", folder=tmp_path).returncode == 0
+
+
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "parcel-tracker").mkdir()
+    assert (made("worker", "parcel-tracker", tmp_path) / "pyproject.toml").is_file()

@@ -42,6 +42,23 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_the_wheel_holds_what_new_packages_are_made_of(wheel: Path) -> None:
+    templates = ROOT / "cli/core_messaging_cli/templates"
+    wanted = {str(f.relative_to(ROOT / "cli")) for f in templates.rglob("*") if f.is_file()}
+    assert len(wanted) >= 10
+    assert wanted <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_without_the_extra_a_new_package_is_refused_in_one_line_with_the_remedy(
+    installed: Path, tmp_path: Path
+) -> None:
+    refused = core("new", "worker", "parcel-tracker", folder=tmp_path, command=str(installed / "core"))
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert line.endswith("needs Jinja, which is not there; pip install 'core-messaging[new]'")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_installed_can_be_imported_under_both_paths(installed: Path, tmp_path: Path) -> None:
     code = (
         "import core_messaging\n"

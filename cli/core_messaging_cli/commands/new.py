@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import keyword
-import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -13,8 +11,9 @@ from pathlib import Path
 
 import click
 
-from core_messaging.errors import CoreMessagingError
+from core_messaging.errors import ExtraMissing, FolderRefused
 from core_messaging_cli.lazy import LazyGroup
+from core_messaging_cli.naming import names_for
 
 _HERE = "core_messaging_cli.commands.new"
 
@@ -22,8 +21,6 @@ TABLE = {
     "worker": (f"{_HERE}:worker", "A package with a worker."),
     "plugin": (f"{_HERE}:plugin", "A package with a plugin."),
 }
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
 
 @click.group(cls=LazyGroup, table=TABLE)
@@ -39,7 +36,8 @@ def worker(name: str) -> None:
     \b
     core new worker invoice-mailer
     """
-    _write("worker", name)
+    # A worker may be called like one of another package: `package:Name` tells them apart.
+    _write("worker", name, installed={})
 
 
 @click.command()
@@ -50,49 +48,43 @@ def plugin(name: str) -> None:
     \b
     core new plugin slack-notifier
     """
-    _write("plugin", name)
+    _write("plugin", name, installed=_built_in())
 
 
-class CannotWrite(CoreMessagingError):
-    """The package cannot be called so, or cannot be written there."""
+def _built_in() -> dict[str, str]:
+    """The plugins that come with us: another one of that name would be in conflict for ever."""
+    from core_messaging.plugins import entry_points  # noqa: PLC0415 - pluggy only where plugins are read
+
+    ours = [point for point in entry_points() if point.dist and point.dist.name == "core-messaging"]
+    return {point.name: "the plugins of core-messaging" for point in ours}
 
 
-def _write(kind: str, name: str) -> None:
-    words = _words(name)
+def _write(kind: str, name: str, installed: Mapping[str, str]) -> None:
+    words = asdict(names_for(name, installed)) | {"version": version("core-messaging")}
     folder = Path(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CannotWrite(f"{folder} exists already, nothing was written; choose another name, or remove it")
-    for path, text in _rendered(kind, words):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+    _check_folder(folder)
+    # Rendered whole before anything is written: half a package would have to be removed by hand.
+    pages = list(_rendered(kind, words))
+    try:
+        for path, text in pages:
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FolderRefused(str(folder), f"cannot be written ({error.strerror})") from error
     click.echo(f"wrote {folder}: cd {folder} && pip install -e '.[test]' && pytest")
 
 
-def _words(name: str) -> dict[str, str]:
-    """What the templates fill in. Raises CannotWrite."""
-    module = re.sub(r"[-_]+", "_", name).lower()
-    if not _NAME.fullmatch(name):
-        raise CannotWrite(
-            f"{name!r} is no package name; use letters, digits and single dashes: invoice-mailer"
-        )
-    if keyword.iskeyword(module) or module in sys.stdlib_module_names or module.startswith("core_messaging"):
-        raise CannotWrite(f"{name!r} would hide a module that is there already; choose another name")
-    camel = "".join(word[:1].upper() + word[1:] for word in re.split("[-_]", name))
-    return {
-        "name": name,
-        "module": module,
-        "cls": camel,
-        "topic": module.replace("_", "-"),
-        "version": version("core-messaging"),
-    }
+def _check_folder(folder: Path) -> None:
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise FolderRefused(str(folder), "exists already and is not an empty folder")
 
 
-def _rendered(kind: str, words: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _rendered(kind: str, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     try:
         import jinja2  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise CannotWrite("`core new` needs Jinja; pip install 'core-messaging[new]'") from None
+    except ImportError as error:
+        raise ExtraMissing("`core new`", "Jinja", "new") from error
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,

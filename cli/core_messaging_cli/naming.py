@@ -1,0 +1,96 @@
+"""What a new package may be called, and what its parts are called then. Pure."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core_messaging.errors import NameRefused
+
+# PEP 503 without dots: letters and digits, one dash or underscore between them; a module cannot begin with a digit.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*", re.ASCII)
+
+# Ours, what we and the new package's tests import, and folders that every project has: hidden, they break at once.
+_TAKEN_MODULES = frozenset(
+    [
+        "core",
+        "core_messaging",
+        "core_messaging_cli",
+        "core_messaging_plugins",
+        "aiokafka",
+        "click",
+        "conftest",
+        "hatchling",
+        "importlib_metadata",
+        "jinja2",
+        "msgspec",
+        "pip",
+        "pluggy",
+        "pydantic",
+        "pydantic_settings",
+        "pytest",
+        "rich",
+        "setup",
+        "setuptools",
+        "src",
+        "test",
+        "tests",
+    ]
+)
+
+# What the templates import or define beside the class itself.
+_TAKEN_CLASSES = frozenset({"Any", "Config", "Context", "Failing", "Worker"})
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``name``: of the distribution; ``cls``: of the worker or plugin class; ``topic``: what the worker reads."""
+
+    name: str
+    module: str
+    cls: str
+    topic: str
+
+
+def names_for(name: str, installed: Mapping[str, str]) -> Names:
+    """The names of a new package called *name*. *installed*: name -> label of what it must not meet.
+
+    Raises NameRefused.
+    """
+    if not _NAME.fullmatch(name):
+        raise NameRefused(
+            name, "is no package name", "use letters, digits and single dashes, for example invoice-mailer"
+        )
+    module = name.replace("-", "_").lower()
+    cls = "".join(word[:1].upper() + word[1:] for word in re.split("[-_]", name))
+    _refuse_module(name, module)
+    _refuse_class(name, cls)
+    if name in installed:
+        raise NameRefused(name, f"is the name of one of {installed[name]}", "choose another name")
+    return Names(name, module, cls, module.replace("_", "-"))
+
+
+def _refuse_module(name: str, module: str) -> None:
+    if keyword.iskeyword(module):
+        raise NameRefused(
+            name, "is a word of Python itself", f"choose another name, for example {name}-tasks"
+        )
+    if module in sys.stdlib_module_names or module in _TAKEN_MODULES:
+        raise NameRefused(
+            name,
+            f"would hide a module, {module}, that is there already",
+            f"choose another name, for example {name}-tasks",
+        )
+
+
+def _refuse_class(name: str, cls: str) -> None:
+    if cls in _TAKEN_CLASSES or keyword.iskeyword(cls) or hasattr(builtins, cls):
+        raise NameRefused(
+            name,
+            f"would make a class {cls}, which means something else",
+            f"choose another name, for example {name}-tasks",
+        )
