@@ -6,7 +6,7 @@ from core_messaging.testing.faults import Fault
 from core_messaging.testing.outcome import DeadLetter, Failure, HookCall, Outcome, Retry, Success
 from core_messaging.testing.simulation import ProcessDied, Report, Simulation, simulate, simulate_many
 from core_messaging.testing.virtual_clock import run_virtually
-from core_messaging.testing.workbench import Workbench, process_all, run, running
+from core_messaging.testing.workbench import Message, Workbench, process_all, run, running
 
 __all__ = [
     "DeadLetter",
@@ -14,6 +14,7 @@ __all__ = [
     "Fault",
     "HookCall",
     "MemoryBroker",
+    "Message",
     "Outcome",
     "ProcessDied",
     "Report",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,12 +45,6 @@ def test_the_packages_own_tests_pass(name: str, installed: Environment, tmp_path
     )
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_the_packages_are_typed_as_strictly_as_we_are(name: str) -> None:
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
-    run(["env", f"MYPYPATH={ROOT}", *mypy, str(EXAMPLES / name / "src")], cwd=ROOT)
-
-
 def test_they_are_listed_and_the_broken_one_is_named_with_its_slip(
     installed: Environment, tmp_path: Path
 ) -> None:
@@ -79,3 +76,70 @@ def test_a_worker_runs_with_the_good_ones_and_without_the_broken_one(
     assert running.output.count("hello 1\n") == 1
     assert running.output.count("hello 2\n") == 1
     assert "plugin broken-plugin (broken-plugin 0.3.0) is broken" in running.output
+
+
+FUSSY = """
+from core_messaging import worker
+
+@worker(topic="names", dlq_topic="names-dlq", max_retries=0)
+async def greet(message: dict) -> None:
+    raise ValueError("no such name")
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    """An address that takes JSON, and what was posted there."""
+    notes: list[Any] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            notes.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002 - the server's signature
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", notes
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_notifier_posts_what_failed_in_a_real_worker(
+    installed: Environment, receiver: tuple[str, list[Any]], tmp_path: Path
+) -> None:
+    url, notes = receiver
+    (tmp_path / "src/workers").mkdir(parents=True)
+    (tmp_path / "src/workers/greet.py").write_text(FUSSY)
+    (tmp_path / "pyproject.toml").write_text(f'[tool.core.plugins.error-notifier]\nurl = "{url}"\n')
+    with EmbeddedBroker() as broker:
+        for topic in ("names", "names-dlq"):
+            broker.create_topic(topic)
+        run_async(publish(broker.address, "names", [(b"k", b'{"id": 1}')]))
+        env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+        command = str(installed.core)
+        with running_core("kafka", "worker", "greet", folder=tmp_path, env=env, command=command) as running:
+            running.until(lambda: notes)
+            running.signal(signal.SIGTERM)
+            assert running.wait() == 0, running.output
+    (note,) = notes
+    assert (note["worker"], note["error"]) == ("greet", "ValueError: no such name")
+    assert note["message"].startswith("names[")
+
+
+def test_a_notifier_with_a_wrong_address_is_one_line_before_anything_starts(
+    installed: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "src/workers").mkdir(parents=True)
+    (tmp_path / "src/workers/greet.py").write_text(FUSSY)
+    env = {"CORE_PLUGIN_ERROR_NOTIFIER_URL": "ftp://example.com"}
+    refused = core("kafka", "worker", "greet", folder=tmp_path, env=env, command=str(installed.core))
+    assert refused.returncode == 1
+    # The plugin that is broken on purpose is told, too.
+    (line,) = [line for line in refused.stderr.splitlines() if "error-notifier" in line]
+    assert "CORE_PLUGIN_ERROR_NOTIFIER_" in line
+    assert "Traceback" not in refused.stderr

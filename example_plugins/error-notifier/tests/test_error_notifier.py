@@ -1,18 +1,25 @@
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 from error_notifier import Config, ErrorNotifier
 
-from core_messaging import Context
-from core_messaging.config import make_config
-from core_messaging.testing import MemoryBroker
+from core_messaging import Worker
+from core_messaging.testing import run_with
 
-WORKER = make_config("Greet", {"input_topic": "names"}, "a test")
+
+class Greet(Worker):
+    input_topic = "names"
+    dlq_topic = "names-dlq"
+    max_retries = 0
+
+    async def process(self, message: dict[str, Any]) -> None:
+        if "name" not in message:
+            raise ValueError("no name")
 
 
 @pytest.fixture
@@ -36,17 +43,31 @@ def received() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
-def test_a_failure_is_posted(received: tuple[str, list[Any]]) -> None:
-    url, notes = received
+def notifier(url: str | None) -> ErrorNotifier:
     plugin = ErrorNotifier()
     plugin.configure(Config(url))
-    broker = MemoryBroker({"names": 1})
-    broker.put("names", b"{}")
-    context = Context(broker.records("names")[0], "Greet")
-    asyncio.run(plugin.on_error(WORKER, ValueError("no"), context))
-    assert notes == [{"worker": "Greet", "message": "names[0]@0", "error": "ValueError: no"}]
+    return plugin
 
 
-def test_an_address_that_is_none_is_told_at_the_start() -> None:
-    with pytest.raises(ValueError, match="no http address"):
-        ErrorNotifier().configure(Config("file:///etc/passwd"))
+def test_a_failure_is_posted_and_a_success_is_not(received: tuple[str, list[Any]]) -> None:
+    url, notes = received
+    run_with(notifier(url), Greet, [{"name": "Ada"}, {}])
+    assert notes == [{"worker": "Greet", "message": "names[0]@1", "error": "ValueError: no name"}]
+
+
+def test_a_receiver_that_is_down_changes_nothing_for_the_message() -> None:
+    outcome = run_with(notifier("http://127.0.0.1:1/"), Greet, [{}, {"name": "Ada"}])
+    (call,) = outcome.calls_of("on_error")
+    assert isinstance(call.error, OSError)
+    assert (len(outcome.dead_letters), len(outcome.successes)) == (1, 1)
+
+
+def test_without_an_address_nothing_is_posted() -> None:
+    (call,) = run_with(notifier(None), Greet, [{}]).calls_of("on_error")
+    assert call.error is None
+
+
+@pytest.mark.parametrize("wrong", [{"url": "file:///etc/passwd"}, {"timeout": 0}, {"url": 7}])
+def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, ErrorNotifier.core_config)

@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -11,15 +11,15 @@ from core_messaging import Context, hookimpl
 from core_messaging.config import WorkerConfig
 from core_messaging.hookspecs import Next
 
-Seen = tuple[str, object]  # worker and id
+Seen = tuple[str, str | int]  # worker and id
 
 
 class Config(msgspec.Struct):
     """``field``: where the id is in a message. ``window``: seconds. ``most``: ids that are remembered."""
 
     field: str = "id"
-    window: float = 3600.0
-    most: int = 100_000
+    window: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
+    most: Annotated[int, msgspec.Meta(ge=1)] = 100_000
 
 
 class DropDuplicates:
@@ -39,28 +39,33 @@ class DropDuplicates:
         self, call_next: Next, worker: WorkerConfig, message: Any, context: Context
     ) -> Any:
         """Batches go through as they are: leaving out one message would change how many results are expected."""
-        found = message.get(self.config.field) if isinstance(message, dict) else None
-        if found is None:
-            return await call_next(message, context)
+        seen = self._id_of(worker, message)
         self._forget()
-        seen = (worker.name, found)
-        if seen in self._seen:
+        if seen is not None and seen in self._seen:
             return None
-        result = await call_next(message, context)
-        # Only now: a message that failed has to be tried again.
-        self._seen[seen] = self._clock()
-        return result
+        return await call_next(message, context)
+
+    @hookimpl
+    def on_success(self, worker: WorkerConfig, message: Any) -> None:
+        """Only now is it remembered: a message that failed, or whose result nobody has acknowledged, comes again."""
+        seen = self._id_of(worker, message)
+        # One that was left out has succeeded too; it must not make the window longer.
+        if seen is not None and seen not in self._seen:
+            self._seen[seen] = self._clock()
+            self._forget()
 
     @property
     def remembered(self) -> int:
         """How many ids."""
         return len(self._seen)
 
+    def _id_of(self, worker: WorkerConfig, message: Any) -> Seen | None:
+        found = message.get(self.config.field) if isinstance(message, dict) else None
+        return (worker.name, found) if isinstance(found, str | int) else None
+
     def _forget(self) -> None:
         oldest = self._clock() - self.config.window
-        while self._seen and (
-            len(self._seen) >= self.config.most or next(iter(self._seen.values())) < oldest
-        ):
+        while self._seen and (len(self._seen) > self.config.most or next(iter(self._seen.values())) < oldest):
             self._seen.popitem(last=False)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.request
+from typing import Annotated
 
 import msgspec
 
@@ -13,8 +14,8 @@ from core_messaging.config import WorkerConfig
 class Config(msgspec.Struct):
     """[tool.core.plugins.error-notifier]; without a ``url`` nothing is posted. ``timeout``: seconds."""
 
-    url: str | None = None
-    timeout: float = 3.0
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")] | None = None
+    timeout: Annotated[float, msgspec.Meta(gt=0)] = 3.0
 
 
 class ErrorNotifier:
@@ -25,8 +26,6 @@ class ErrorNotifier:
 
     @hookimpl
     def configure(self, config: Config) -> None:
-        if config.url is not None and not config.url.startswith(("http://", "https://")):
-            raise ValueError(f"url = {config.url!r} is no http address")
         self.config = config
 
     @hookimpl
@@ -43,7 +42,7 @@ class ErrorNotifier:
         await asyncio.to_thread(self._post, self.config.url, json.dumps(note).encode())
 
     def _post(self, url: str, note: bytes) -> None:
-        request = urllib.request.Request(url, note, {"Content-Type": "application/json"})  # noqa: S310 - checked in configure
+        request = urllib.request.Request(url, note, {"Content-Type": "application/json"})  # noqa: S310 - see Config
         with urllib.request.urlopen(request, timeout=self.config.timeout):  # noqa: S310 - as above
             pass
 
