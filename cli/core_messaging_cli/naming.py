@@ -88,7 +88,7 @@ def _refuse_module(name: str, module: str) -> None:
 
 
 def _refuse_class(name: str, cls: str) -> None:
-    if cls in _TAKEN_CLASSES or keyword.iskeyword(cls) or hasattr(builtins, cls):
+    if cls in _TAKEN_CLASSES or hasattr(builtins, cls):
         raise NameRefused(
             name,
             f"would make a class {cls}, which means something else",
