@@ -37,9 +37,7 @@ class Codec:
 
         def decoder(data: bytes | None) -> Any:
             if data is None:
-                if takes_none:
-                    return None
-                raise Undecodable("the record has no value (a tombstone)")
+                return _tombstone(takes_none)
             try:
                 return self.decode(data, kind)
             except Undecodable:
@@ -122,15 +120,19 @@ def _str(data: bytes | None) -> str:
         raise Undecodable(f"the value is not UTF-8: {error}") from error
 
 
+def _tombstone(takes_none: bool) -> None:  # noqa: FBT001 - of the annotation, decided when the decoder is made
+    """What a record without a value decodes to, where that is anything."""
+    if not takes_none:
+        raise Undecodable("the record has no value (a tombstone)")
+
+
 def _json(annotation: Any) -> Decoder:
     decode = msgspec.json.Decoder(annotation).decode
     takes_none = _takes_none(annotation)
 
     def decoder(data: bytes | None) -> Any:
         if data is None:
-            if takes_none:
-                return None
-            raise Undecodable("the record has no value (a tombstone)")
+            return _tombstone(takes_none)
         try:
             return decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -164,7 +166,7 @@ def _is_pydantic(annotation: Any) -> bool:
 def _pydantic(model: Any) -> Decoder:
     def decoder(data: bytes | None) -> Any:
         if data is None:
-            raise Undecodable("the record has no value (a tombstone)")
+            return _tombstone(takes_none=False)
         try:
             return model.model_validate_json(data)
         except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core_messaging.records import Headers, Record
+from core_messaging.records import Headers, Record, coordinates_of
 
 
 def _never() -> bool:
@@ -15,8 +15,9 @@ class Context:
     """Handed to a handler (or hook) that names a parameter ``context``.
 
     ``timestamp`` is milliseconds since the epoch, as Kafka has it. ``attempt`` is 1 for the first try.
+    ``deadline`` is the event loop's time (seconds) at which ``timeout`` ends this attempt, None without one.
     ``carry`` are the headers that tie what is published to this message: those of its trace, unless a middleware
-    (tracing) sets others. ``deadline`` is the event loop's time (seconds) at which ``timeout`` ends this attempt, None without one.
+    (tracing) sets others.
     """
 
     # Slots and properties over the record instead of a dataclass: one is made for every message as soon as
@@ -70,7 +71,7 @@ class Context:
     @property
     def coordinates(self) -> str:
         """``topic[partition]@offset``: what an operator searches for."""
-        return f"{self.topic}[{self.partition}]@{self.offset}"
+        return coordinates_of(self._record)
 
     def __repr__(self) -> str:
         return f"<Context {self.coordinates} attempt {self.attempt} of {self.worker}>"

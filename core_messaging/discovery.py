@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from core_messaging.config import kebab
+from core_messaging.entry_points import points_of
 from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
 from core_messaging.project import Project
 from core_messaging.worker import Worker, as_worker, config_of, defined
@@ -196,18 +196,10 @@ def _tiers(sources: Sequence[Source], name: str) -> list[list[Source]]:
     return [[*loaded, *(s for s in named if s not in loaded)], mine, list(sources)]
 
 
-@cache
-def entry_points() -> tuple[Any, ...]:
-    """The entry points of the group, read once: it means looking into every installed distribution."""
-    import importlib_metadata  # noqa: PLC0415 - only where entry points are read
-
-    return tuple(importlib_metadata.entry_points(group=GROUP))
-
-
 def installed() -> list[Source]:
     """A source for every entry point."""
     sources = []
-    for point in entry_points():
+    for point in points_of(GROUP):
         dist = point.dist
         package = dist.name if dist else point.value.partition(":")[0]
         label = f"{dist.name} {dist.version}" if dist else point.value

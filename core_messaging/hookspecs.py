@@ -3,9 +3,9 @@
 A plugin is a module or an object with functions under ``@hookimpl``, offered in the entry-point group
 ``core.plugins``. An implementation names only the arguments it wants, and may be ``def`` or ``async def``.
 
-Observers (all but ``configure``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are isolated: one that
-raises (a SystemExit or KeyboardInterrupt too) or takes too long is logged, counted and after repeated failures
-switched off for a while; it never changes what becomes of a message and never keeps another plugin from being
+Observers (all but ``configure``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are
+isolated: one that raises (a SystemExit or KeyboardInterrupt too) or takes too long is logged, counted and after
+repeated failures switched off for a while; it never changes what becomes of a message and never keeps another plugin from being
 told. An ``async def`` runs in a task of its own, beside those of other plugins, and is waited for
 (``plugin_timeout`` seconds at most) before the message goes on, so a slow one costs throughput.
 

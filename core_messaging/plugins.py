@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,11 +17,12 @@ import pluggy
 
 from core_messaging import hookspecs
 from core_messaging.apart import Apart, leave_behind, within
+from core_messaging.entry_points import points_of
 from core_messaging.errors import CoreMessagingError, PluginError
 from core_messaging.observers import Observers
 from core_messaging.plugin_config import configure, sections_of
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
-from core_messaging.settings import Settings
+from core_messaging.settings import Settings, words
 from core_messaging.snapshot import HookCalls, Snapshot
 from core_messaging.telling import Implementation, tell_all, wrap_all
 
@@ -57,12 +58,9 @@ class PluginReport:
         return self.plugin is not None and self.state in ("ok", "conflict")
 
 
-@cache
 def entry_points() -> tuple[Any, ...]:
-    """The entry points of the group, read once: it means looking into every installed distribution."""
-    import importlib_metadata  # noqa: PLC0415 - only where entry points are read
-
-    return tuple(importlib_metadata.entry_points(group=GROUP))
+    """The entry points of the group."""
+    return points_of(GROUP)
 
 
 class Plugins:
@@ -256,7 +254,7 @@ def _label(point: Any) -> str:
 
 def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> dict[str, str]:
     """name -> who disabled it. CORE_PLUGINS, where set, is the list of those that may load at all."""
-    told = _words(os.environ.get("CORE_PLUGINS_DISABLE", ""))
+    told = words(os.environ.get("CORE_PLUGINS_DISABLE", ""))
     wishes = {
         # The settings have read the environment too; each name is told once.
         "by the setting core_plugins_disable": [n for n in settings.core_plugins_disable if n not in told],
@@ -269,13 +267,9 @@ def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> d
         unwanted |= dict.fromkeys(which, who)
     allowed = os.environ.get("CORE_PLUGINS")
     if allowed is not None:
-        _warn_unknown(_words(allowed), names, "CORE_PLUGINS")
-        unwanted |= {name: "not in CORE_PLUGINS" for name in names if name not in _words(allowed)}
+        _warn_unknown(words(allowed), names, "CORE_PLUGINS")
+        unwanted |= {name: "not in CORE_PLUGINS" for name in names if name not in words(allowed)}
     return unwanted
-
-
-def _words(text: str) -> list[str]:
-    return text.replace(",", " ").split()
 
 
 def _warn_unknown(which: Iterable[str], names: list[str], who: str) -> None:

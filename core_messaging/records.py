@@ -44,6 +44,11 @@ class Record(Protocol):
     def headers(self) -> Headers: ...
 
 
+def coordinates_of(record: Record) -> str:
+    """``topic[partition]@offset``: what an operator searches for."""
+    return f"{record.topic}[{record.partition}]@{record.offset}"
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record to be published. The value stays out of the repr: it may hold secrets."""

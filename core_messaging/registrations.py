@@ -55,9 +55,6 @@ class Registrations:
     codecs: Registered[Codec] = field(default_factory=lambda: Registered("codec"))
 
 
-NOTHING = Registrations()
-
-
 def asked(plugin: Any, hooks: Iterable[str], label: str) -> dict[str, tuple[Offer[Any], ...]]:
     """What *plugin* registers: kind -> offers. Raises PluginError, and whatever the plugin raises."""
     offers = {}

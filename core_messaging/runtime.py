@@ -55,8 +55,7 @@ async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> N
     """Run *workers* in this event loop until SIGINT, SIGTERM or a failure; all of them stop together.
 
     Raises KafkaDisabled, ConfigurationError, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before
-    anything starts,
-    RetriesExhausted or ShutdownTimeout afterwards.
+    anything starts, RetriesExhausted or ShutdownTimeout afterwards.
     """
     settings = options.settings
     if not settings.kafka_enabled:

@@ -82,4 +82,9 @@ class Settings(BaseSettings):
     @classmethod
     def _words(cls, value: object) -> object:
         """In the environment it is ``a,b``; without NoDecode pydantic-settings would take that for JSON."""
-        return value.replace(",", " ").split() if isinstance(value, str) else value
+        return words(value) if isinstance(value, str) else value
+
+
+def words(text: str) -> list[str]:
+    """The names in ``a,b`` or ``a b``: how lists are written in the environment."""
+    return text.replace(",", " ").split()

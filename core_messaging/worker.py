@@ -61,6 +61,18 @@ def config_of(worker: type[Worker]) -> WorkerConfig:
     return config
 
 
+def with_config(worker: type[Worker], config: WorkerConfig) -> type[Worker]:
+    """*worker* with another configuration; the class itself stays as it is."""
+    # Without a topic it is not checked as a worker of its own, nor found by discovery as one.
+    attributes = {"__module__": worker.__module__, "input_topic": None}
+    twin: Any = types.new_class(worker.__name__, (worker,), exec_body=lambda body: body.update(attributes))
+    original: Any = worker
+    twin.input_topic = original.input_topic
+    twin.__core_config__ = config
+    made: type[Worker] = twin
+    return made
+
+
 def as_worker(thing: object) -> type[Worker] | None:
     """The worker class behind a class or a decorated function; None if *thing* is neither."""
     if isinstance(thing, type) and issubclass(thing, Worker):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from core_messaging.entry_points import points_of
 from core_messaging.errors import PluginError, RegisteredTwice
 from core_messaging_cli.lazy import LazyGroup
 
@@ -37,10 +38,8 @@ class Announced:
 @cache
 def announced() -> tuple[Announced, ...]:
     """Every command that an installed package announces, by name."""
-    import importlib_metadata  # noqa: PLC0415 - only where entry points are read
-
     found = []
-    for point in importlib_metadata.entry_points(group=GROUP):
+    for point in points_of(GROUP):
         dist, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
         found.append(Announced(point.name, point.value, dist, f"{dist} {version}"))
     return tuple(sorted(found, key=lambda each: (each.name, each.label)))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka import errors as kafka_errors
+from aiokafka.admin import AIOKafkaAdminClient
 
 from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_refusal
+from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import BrokerRefused, BrokerUnreachable
 from core_messaging.settings import Settings
 
@@ -51,6 +53,17 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
                 extra={"action": "waiting for broker"},
             )
         await asyncio.sleep(_AGAIN)
+
+
+@asynccontextmanager
+async def admin_of(settings: Settings) -> AsyncIterator[Any]:
+    """An admin client that is connected inside the block. Raises what ``connect`` raises."""
+    options = client_options(settings, settings.kafka_client_id)
+    admin = await connect(settings, lambda: AIOKafkaAdminClient(**options))
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def _try(client: Any) -> Exception | None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import aiokafka
 from aiokafka import errors as kafka_errors
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
 from core_messaging.broker import Assigned, Revoked, Subscription
-from core_messaging.brokers.connecting import connect
+from core_messaging.brokers.connecting import admin_of, connect
 from core_messaging.brokers.kafka_errors import as_broker_error, as_publish_error, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
@@ -315,7 +314,7 @@ class KafkaTopics:
 
     async def missing(self, topics: Sequence[str]) -> Sequence[str]:
         """A cluster that makes topics by itself may do so when asked about them; then none is missing."""
-        async with self._admin() as admin:
+        async with admin_of(self._settings) as admin:
             try:
                 found = await admin.describe_topics(list(topics))
             except kafka_errors.KafkaError as error:
@@ -328,7 +327,7 @@ class KafkaTopics:
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
         """Raises BrokerError where the cluster refuses."""
         new = [NewTopic(topic, partitions, replication) for topic in topics]
-        async with self._admin() as admin:
+        async with admin_of(self._settings) as admin:
             try:
                 answer = await admin.create_topics(new)
             except kafka_errors.KafkaError as error:
@@ -338,15 +337,6 @@ class KafkaTopics:
             if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
                 reason = next((text for text in message if text), kind.__name__)
                 raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
-
-    @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[Any]:
-        options = client_options(self._settings, self._settings.kafka_client_id)
-        admin = await connect(self._settings, lambda: AIOKafkaAdminClient(**options))
-        try:
-            yield admin
-        finally:
-            await admin.close()
 
 
 async def _stop(client: Any) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 import aiokafka
 from aiokafka import errors as kafka_errors
-from aiokafka.admin import AIOKafkaAdminClient
 
-from core_messaging.brokers.connecting import connect
+from core_messaging.brokers.connecting import admin_of, connect
 from core_messaging.brokers.kafka_errors import as_broker_error
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import TopicMissing
@@ -83,24 +82,20 @@ class KafkaOffsets:
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[KafkaOffsets]:
     """Connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
-    options = client_options(settings, settings.kafka_client_id)
-    admin = await connect(settings, lambda: AIOKafkaAdminClient(**options))
-    try:
-        client = await connect(settings, lambda: _client(settings, options))
+    async with admin_of(settings) as admin:
+        client = await connect(settings, lambda: _client(settings))
         try:
             yield KafkaOffsets(settings, admin, client)
         finally:
             await client.stop()
-    finally:
-        await admin.close()
 
 
-def _client(settings: Settings, options: Mapping[str, Any]) -> Any:
+def _client(settings: Settings) -> Any:
     return aiokafka.AIOKafkaConsumer(
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level=settings.kafka_isolation_level,
-        **options,
+        **client_options(settings, settings.kafka_client_id),
     )
 
 

@@ -87,9 +87,8 @@ class MemoryConsumer:
         self._waiting: set[asyncio.Future[bool]] = set()
         self._letting_go: asyncio.Task[None] | None = None
         self._broken: BrokerError | None = None
-        self._gone: asyncio.Future[None] | None = (
-            None  # set: its process is dead; done when the group knows it
-        )
+        # Set: its process is dead. Done: the group knows it.
+        self._gone: asyncio.Future[None] | None = None
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
         """Ask to join; ``assigned`` follows when the group has decided. Raises BrokerUnreachable."""

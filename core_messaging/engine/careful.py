@@ -11,7 +11,7 @@ from core_messaging.broker import Consumer
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
 from core_messaging.errors import KilledTheProcess
-from core_messaging.records import Record
+from core_messaging.records import Record, coordinates_of
 from core_messaging.rules.assignment import Assignment, Hold
 
 logger = logging.getLogger("core_messaging.worker")
@@ -88,7 +88,7 @@ class Careful:
                 await consumer.keep_alive()
 
     def _convict(self, assignment: Assignment, record: Record) -> None:
-        error = KilledTheProcess(assignment.crashes, f"{assignment.source}@{record.offset}")
+        error = KilledTheProcess(assignment.crashes, coordinates_of(record))
         logger.error(
             "%s: %s",
             self._parts.config.name,

@@ -219,10 +219,10 @@ class Assignment:
         """Bytes the commit's note needs by now; 0 where it surely fits, because that is cheap to know."""
         # Each message that was taken and is not finished can be a hole between two runs of finished ones.
         holes = sum(chunk.done.count(0, 0, chunk.cursor) for chunk in self._chunks)
-        offset = self.committable()
-        if offset is None or holes + len(self._finished_before) < SURELY_FIT:
+        if holes + len(self._finished_before) < SURELY_FIT:
             return 0
-        return self._note(offset, held=True).size
+        offset = self.committable()
+        return 0 if offset is None else self._note(offset, held=True).size
 
     @property
     def held_bytes(self) -> int:

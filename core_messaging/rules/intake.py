@@ -33,9 +33,8 @@ class IntakePlan:
     room: int  # messages to ask for; 0: do not fetch
     pause: tuple[TopicPartition, ...]
     resume: tuple[TopicPartition, ...]
-    over_budget: tuple[
-        tuple[Assignment, int], ...
-    ] = ()  # whose waiting retries are too many, and by how many to be at half
+    # Whose waiting retries are too many, and how many fewer would be half of the budget.
+    over_budget: tuple[tuple[Assignment, int], ...] = ()
     crowded: tuple[TopicPartition, ...] = ()  # whose note hardly fits beside the commit any more
 
 
@@ -48,6 +47,7 @@ class _Level:
     """How full one partition is, by each thing that can fill it; 1 is full."""
 
     assignment: Assignment
+    unfinished: int
     waiting: float
     noted: float
     flowing: float
@@ -66,7 +66,7 @@ def plan(
     mine = list(assignments)
     budget = max(1, limits.held // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
-    room = limits.records - sum(assignment.unfinished - assignment.held for assignment in mine)
+    room = limits.records - sum(level.unfinished - level.assignment.held for level in levels)
     if room < limits.records // 8 or room < 1 or sum(a.held_bytes for a in mine) >= limits.size:
         room = 0
     sources = [(level.assignment.source, level.highest) for level in levels]
@@ -82,6 +82,7 @@ def plan(
 def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:
     # The messages of a partition that is alone do not pause it: no room does the same.
     share = max(limits.partition_records, limits.records // partitions)
-    flowing = assignment.unfinished / share if partitions > 1 else 0.0
+    unfinished = assignment.unfinished
+    flowing = unfinished / share if partitions > 1 else 0.0
     waiting = assignment.held / budget if limits.on_full == "wait" else 0.0
-    return _Level(assignment, waiting, assignment.note_size() / NOTE_FULL, flowing)
+    return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)

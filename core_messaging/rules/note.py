@@ -101,7 +101,7 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def decode(cls, metadata: str) -> CommitNote:
         """The note in *metadata*; an empty one for text of somebody else's or of a version we do not know."""
-        if not metadata.startswith(VERSION + ":"):
+        if not is_ours(metadata):
             return CommitNote()
         try:
             note = _DECODER.decode(zlib.decompress(base64.b85decode(metadata[2:])))
@@ -112,6 +112,11 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
     def makes_sense(self) -> bool:
         """Whether the runs can have been written by ``of``."""
         return len(self.runs) % 2 == 0 and all(number > 0 for number in self.runs)
+
+
+def is_ours(metadata: str) -> bool:
+    """Whether *metadata* was written by ``CommitNote.encode``, in the version that is known here."""
+    return metadata.startswith(VERSION + ":")
 
 
 _DECODER = msgspec.msgpack.Decoder(CommitNote)

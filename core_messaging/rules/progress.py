@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.note import VERSION, CommitNote, Run
+from core_messaging.rules.note import CommitNote, Run, is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def progress_of(standing: Standing) -> Progress:
         holes=_holes(commit.offset, runs),
         attempts=note.attempt_of(commit.offset),
         crashes=note.ownership.crashes,
-        foreign=bool(commit.metadata) and not commit.metadata.startswith(f"{VERSION}:"),
+        foreign=bool(commit.metadata) and not is_ours(commit.metadata),
     )
 
 

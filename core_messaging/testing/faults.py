@@ -27,9 +27,6 @@ class Fault(Enum):
     UNREACHABLE = "no new connection succeeds for a while"
 
 
-REPEATING = frozenset({Fault.CRASH, Fault.EXPEL, Fault.FETCH_BROKEN})
-
-
 @dataclass(frozen=True, slots=True)
 class Planned:
     """*fault* at *at* seconds; *chance* in [0, 1) chooses whom it meets."""

@@ -123,9 +123,8 @@ class Simulation:
         for number, message in enumerate(self._messages):
             key, value = message if isinstance(message, tuple) else (None, message)
             topic = self._config.input_topics[number % len(self._config.input_topics)]
-            receipt = self._memory.put(topic, value, key)
-            (record,) = [r for r in self._memory.records(topic)[-1:] if r.offset == receipt.offset]
-            self.ledger.send(record)
+            self._memory.put(topic, value, key)
+            self.ledger.send(self._memory.records(topic)[-1])
             if number % BURST == BURST - 1:
                 await asyncio.sleep(0.25)
 
@@ -252,7 +251,7 @@ class Simulation:
         return late
 
     def _notice_failures(self) -> None:
-        for process in self._fleet:
+        for process in tuple(self._fleet):
             if process.task.done() and not process.task.cancelled():
                 error = process.task.exception()
                 self.ledger.violations.append(f"{process.name} stopped by itself: {error!r}")

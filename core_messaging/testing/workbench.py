@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from types import new_class
 from typing import Any
 
 from core_messaging.brokers.memory import MemoryBroker
@@ -14,14 +13,14 @@ from core_messaging.codecs import encode
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import NotFinished, NoWorker
 from core_messaging.plugins import PluginReport, Plugins, check, find
-from core_messaging.records import Outgoing, Record, TopicPartition
+from core_messaging.records import Outgoing, Record, TopicPartition, coordinates_of
 from core_messaging.registrations import asked
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing.outcome import DeadLetter, HookCall, Outcome
 from core_messaging.testing.recorder import NoHooks, Recorder, watched
 from core_messaging.testing.virtual_clock import InlineThreads, VirtualLoop, run_virtually
-from core_messaging.worker import Worker, as_worker, config_of
+from core_messaging.worker import Worker, as_worker, config_of, with_config
 
 # A value, a (key, value), a mapping (sent as JSON), or a whole record with headers, topic and partition.
 Message = bytes | None | tuple[bytes | None, bytes | None] | Mapping[str, Any] | Outgoing
@@ -166,11 +165,6 @@ def run(worker: object, messages: Iterable[Message], *, plugins: Sequence[Any] =
     return run_virtually(process_all(worker, messages, plugins=plugins))
 
 
-def coordinates_of(record: Record) -> str:
-    """``topic[partition]@offset``."""
-    return f"{record.topic}[{record.partition}]@{record.offset}"
-
-
 def _class_of(thing: object) -> type[Worker]:
     found = as_worker(thing)
     if found is None:
@@ -192,13 +186,7 @@ def _outgoing(message: Message, topic: str) -> Outgoing:
 
 def _undelayed(worker: type[Worker]) -> type[Worker]:
     """*worker* without delays between attempts, and with little waiting for full batches."""
-    config = config_of(worker)
-    # Without a topic it is not checked as a worker of its own, nor found by discovery as one.
-    twin: Any = new_class(worker.__name__, (worker,), exec_body=lambda body: body.update(input_topic=None))
-    twin.input_topic = getattr(worker, "input_topic", None)
-    twin.__core_config__ = _without_delays(config)
-    made: type[Worker] = twin
-    return made
+    return with_config(worker, _without_delays(config_of(worker)))
 
 
 def _without_delays(config: WorkerConfig) -> WorkerConfig:

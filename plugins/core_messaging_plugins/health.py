@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from collections.abc import Callable
 
-import msgspec
-
-from core_messaging import hookimpl
 from core_messaging.snapshot import Condition, Snapshot
-from core_messaging_plugins.http_server import Answer, listen, port_of
-
-logger = logging.getLogger("core_messaging.plugins.health")
+from core_messaging_plugins.endpoint import Endpoint
+from core_messaging_plugins.http_server import Answer, Pages
 
 # From harmless to worrying; the last one that applies is the status.
 STATUSES = ("running", "rebalancing", "starting", "draining", "degraded", "blocked", "stuck")
@@ -24,42 +18,18 @@ NOT_READY = frozenset({"starting", "draining", "stuck"})
 UNHEALTHY = frozenset({"degraded", "blocked", "stuck"})
 
 
-class Config(msgspec.Struct):
-    """``port`` None: no endpoint. 0: any free port, told in the log."""
-
-    port: int | None = None
-    host: str = "127.0.0.1"
-
-
-class Health:
+class Health(Endpoint):
     """Answers from the snapshot of the moment."""
 
-    core_config = Config
+    name = "health"
+    told = "health at {address}/healthz, /livez and /readyz"
 
-    def __init__(self) -> None:
-        self._config = Config()
-        self._server: asyncio.Server | None = None
-
-    @hookimpl
-    def configure(self, config: Config) -> None:
-        self._config = config
-
-    @hookimpl
-    async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
-        config = self._config
-        if config.port is None:
-            return
-        pages = {
+    def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
+        return {
             "/livez": lambda: page(snapshot(), DEAD),
             "/readyz": lambda: page(snapshot(), NOT_READY),
             "/healthz": lambda: page(snapshot(), UNHEALTHY),
         }
-        self._server = await listen(pages, config.host, config.port, "health")
-        logger.info("health at http://%s:%d/healthz, /livez and /readyz", config.host, port_of(self._server))
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
 
 
 def statuses(snapshot: Snapshot) -> list[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging import discovery
 from core_messaging.discovery import discover, workers_of
+from core_messaging.entry_points import all_points
 from core_messaging.errors import (
     BrokenPackages,
     BrokenWorker,
@@ -40,13 +40,13 @@ def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     """Nothing of one test is known to the next: defined workers, imported modules, the entry points read once."""
     before, modules = dict(defined), set(sys.modules)
     defined.clear()
-    discovery.entry_points.cache_clear()
+    all_points.cache_clear()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     defined.clear()
     defined.update(before)
-    discovery.entry_points.cache_clear()
+    all_points.cache_clear()
     for name in set(sys.modules) - modules:
         del sys.modules[name]
 

@@ -18,7 +18,7 @@ from core_messaging.plugins import WRONG, Plugins, load
 from core_messaging.project import Project
 from core_messaging.runtime import RunOptions, leave_at_once, run_workers
 from core_messaging.settings import Settings
-from core_messaging.worker import Worker, config_of
+from core_messaging.worker import Worker, config_of, with_config
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -73,7 +73,7 @@ def worker(
     settings = Project(Path.cwd()).settings()
     chosen, degraded = _choose(discover(), names, everything=everything, skip_broken=skip_broken)
     if concurrency is not None:
-        chosen = [with_concurrency(each, concurrency) for each in chosen]
+        chosen = [with_config(w, replace(config_of(w), concurrency=concurrency)) for w in chosen]
     options = RunOptions(
         settings=settings,
         create_topics=create_topics,
@@ -126,16 +126,6 @@ def _some(workers: list[type[Worker]]) -> list[type[Worker]]:
             "nothing under src/workers; see `core kafka workers`"
         )
     return workers
-
-
-def with_concurrency(worker: type[Worker], concurrency: int) -> type[Worker]:
-    """*worker* with another concurrency; the class itself stays as it is."""
-    config = replace(config_of(worker), concurrency=concurrency)
-    adjusted: type[Worker] = type(
-        worker.__name__, (worker,), {"__module__": worker.__module__, "input_topic": None}
-    )
-    adjusted.__core_config__ = config
-    return adjusted
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

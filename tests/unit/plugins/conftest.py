@@ -11,6 +11,7 @@ import pytest
 from core_messaging_cli.plugin_commands import announced
 
 from core_messaging import plugins
+from core_messaging.entry_points import all_points
 
 
 class Install(Protocol):
@@ -29,13 +30,13 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("CORE_PLUGINS", "CORE_PLUGINS_DISABLE"):
         monkeypatch.delenv(name, raising=False)
     real = plugins.entry_points
-    real.cache_clear()
+    all_points.cache_clear()
     announced.cache_clear()
     ours = tuple(point.name for point in real())
-    real.cache_clear()
+    all_points.cache_clear()
     monkeypatch.setattr(plugins, "entry_points", lambda: tuple(p for p in real() if p.name not in ours))
     yield
-    real.cache_clear()
+    all_points.cache_clear()
     announced.cache_clear()
     for name in set(sys.modules) - modules:
         del sys.modules[name]

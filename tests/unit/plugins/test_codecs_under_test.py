@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core_messaging import Worker
 from core_messaging.testing import run
 from tests.unit.plugins.conftest import Install
+from tests.unit.test_testing_kit import HexWorker
 
 HEX = """
 from core_messaging import Codec, hookimpl
@@ -21,14 +21,6 @@ def on_success():
 
 def test_a_codec_of_an_installed_plugin_is_found_and_its_hooks_are_not_called(install: Install) -> None:
     install("hex-codec", HEX)
-
-    class HexWorker(Worker):
-        input_topic = "tasks"
-        output_topic = "results"
-        codec = "hex"
-
-        async def process(self, message: str) -> str:
-            return message + "00"
 
     outcome = run(HexWorker, [b"\x01\xff"])
     assert [record.value for record in outcome.results] == [b"\x01\xff\x00"]

@@ -24,7 +24,7 @@ from core_messaging.errors import (
 )
 from core_messaging.plugins import find, load
 from core_messaging.producer import Producer
-from core_messaging.registrations import NOTHING
+from core_messaging.registrations import Registrations
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import run_with
@@ -83,7 +83,7 @@ def test_a_broker_that_nobody_registers_is_told_with_the_nearest_and_with_what_i
     ):
         broker_of(ACME)
     with pytest.raises(NotRegistered, match="no plugin registers a broker"):
-        broker_of(ACME, NOTHING)
+        broker_of(ACME, Registrations())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""A plugin that answers over HTTP: its port, its pages and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from core_messaging import hookimpl
+from core_messaging.snapshot import Snapshot
+from core_messaging_plugins.http_server import Pages, listen, port_of
+
+
+class Config(msgspec.Struct):
+    """``port`` None: no endpoint. 0: any free port, told in the log."""
+
+    port: int | None = None
+    host: str = "127.0.0.1"
+
+
+class Endpoint:
+    """Serves ``pages`` where a port is set. A subclass says its *name*, what to tell (*told*), and its pages."""
+
+    core_config = Config
+    name: str
+    told: str  # with {address} for http://host:port
+
+    def __init__(self) -> None:
+        self._config = Config()
+        self._server: asyncio.Server | None = None
+
+    def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
+        """Asked for only where a port is set, so what they need is imported in here."""
+        raise NotImplementedError
+
+    @hookimpl
+    def configure(self, config: Config) -> None:
+        self._config = config
+
+    @hookimpl
+    async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
+        host, port = self._config.host, self._config.port
+        if port is None:
+            return
+        self._server = await listen(self.pages(snapshot), host, port, self.name)
+        address = f"http://{host}:{port_of(self._server)}"
+        logging.getLogger(f"core_messaging.plugins.{self.name}").info(self.told.format(address=address))
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
