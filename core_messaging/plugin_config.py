@@ -13,6 +13,7 @@ import msgspec
 from core_messaging.errors import ConfigurationError, CoreMessagingError, PluginError
 from core_messaging.project import Project
 from core_messaging.settings import Settings
+from core_messaging.tracing import clocked
 
 if TYPE_CHECKING:
     from core_messaging.plugins import PluginReport
@@ -45,7 +46,8 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
     function = report.plugin.configure
     facts = {"config": config, "settings": settings}
     try:
-        function(**{name: facts[name] for name in inspect.signature(function).parameters})
+        with clocked(report.took, "configure"):
+            function(**{name: facts[name] for name in inspect.signature(function).parameters})
     except (KeyboardInterrupt, CoreMessagingError):
         raise
     except BaseException as error:

@@ -24,7 +24,8 @@ from core_messaging.plugin_config import configure, sections_of
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings, words
 from core_messaging.snapshot import HookCalls, Snapshot
-from core_messaging.telling import Implementation, tell_all, wrap_all
+from core_messaging.telling import Implementation, Plain, tell_all, wrap_all
+from core_messaging.tracing import log_call, traced
 
 logger = logging.getLogger("core_messaging.plugins")
 
@@ -44,12 +45,15 @@ class PluginReport:
 
     name: str
     label: str  # distribution and version
+    distribution: str = ""
+    version: str = ""
     state: str = "ok"
     cause: str = ""
     file: str = ""
     hooks: tuple[str, ...] = ()
     seconds: float = 0.0
     plugin: Any = field(default=None, repr=False)
+    took: dict[str, float] = field(default_factory=dict)  # seconds of the hooks called while it was loaded
     offers: dict[str, tuple[Offer[Any], ...]] = field(default_factory=dict, repr=False)  # by kind
 
     @property
@@ -78,6 +82,10 @@ class Plugins:
             hook: [Implementation(hook, impl, settings.plugin_timeout) for impl in self._impls(hook)]
             for hook in hookspecs.OBSERVERS
         }
+        self._plain = {
+            hook: [Plain(impl.plugin_name, impl.argnames, impl.function) for impl in self._impls(hook)]
+            for hook in ("serve", "wrap_process")
+        }
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
         # In the order of registration; pluggy itself would call the last one first.
@@ -87,7 +95,7 @@ class Plugins:
     def observers(self) -> Observers:
         """The slots of the engine, None wherever nobody listens."""
         slots = {hook: tell_all(found) for hook, found in self._implementations.items()}
-        return Observers(**slots, wrap_process=wrap_all(self._impls("wrap_process")))
+        return Observers(**slots, wrap_process=wrap_all(self._plain["wrap_process"]))
 
     def registrations(self) -> Registrations:
         """The brokers and codecs of all of them."""
@@ -95,7 +103,7 @@ class Plugins:
 
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
         """Let plugins start what answers questions. Raises PluginError, and a CoreMessagingError of their own."""
-        for implementation in self._impls("serve"):
+        for implementation in self._plain["serve"]:
             calling = partial(implementation.function, *[snapshot for _ in implementation.argnames])
             error = await self._ended(calling)
             if isinstance(error, CoreMessagingError):
@@ -131,7 +139,13 @@ class Plugins:
         ]
 
     def trace(self) -> None:
-        """Log every hook call with its time from now on."""
+        """Log every hook call with its time: those made so far, and from now on."""
+        for report in self._reports:
+            for hook, seconds in report.took.items():
+                log_call(report.name, hook, (), seconds)
+        for hook in self._plain:
+            for each in self._plain[hook]:
+                each.function = traced(each.plugin_name, hook, each.argnames, each.function)
         for found in self._implementations.values():
             for implementation in found:
                 implementation.trace()
@@ -202,6 +216,8 @@ def find(
         if only is not None and point.name not in only:
             continue
         report = PluginReport(point.name, _label(point))
+        if point.dist:
+            report.distribution, report.version = point.dist.name, point.dist.version
         reports.append(report)
         if point.name in unwanted:
             report.state, report.cause = "disabled", unwanted[point.name]
@@ -286,7 +302,7 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
         report.plugin = load_plugin()
         report.file = _file_of(report.plugin)
         report.hooks = check(report.plugin)
-        report.offers = asked(report.plugin, report.hooks, f"{report.name} ({report.label})")
+        report.offers = asked(report.plugin, report.hooks, f"{report.name} ({report.label})", report.took)
     except KeyboardInterrupt:
         raise
     except PluginUnavailable as error:
@@ -295,7 +311,7 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
         report.state, report.cause = "incompatible", str(error)
     except BaseException as error:
         report.state, report.cause = "broken", f"{type(error).__name__}: {error}"
-    report.seconds = perf_counter() - started
+    report.seconds = perf_counter() - started - sum(report.took.values())
 
 
 class PluginUnavailable(ImportError):

@@ -11,6 +11,7 @@ from core_messaging.broker import Broker
 from core_messaging.codecs import Codec
 from core_messaging.errors import NotRegistered, PluginError, RegisteredTwice
 from core_messaging.settings import Settings
+from core_messaging.tracing import clocked
 
 BrokerFactory = Callable[[Settings], Broker]
 
@@ -55,12 +56,19 @@ class Registrations:
     codecs: Registered[Codec] = field(default_factory=lambda: Registered("codec"))
 
 
-def asked(plugin: Any, hooks: Iterable[str], label: str) -> dict[str, tuple[Offer[Any], ...]]:
-    """What *plugin* registers: kind -> offers. Raises PluginError, and whatever the plugin raises."""
+def asked(
+    plugin: Any, hooks: Iterable[str], label: str, took: dict[str, float] | None = None
+) -> dict[str, tuple[Offer[Any], ...]]:
+    """What *plugin* registers: kind -> offers; the seconds of each call go to *took*.
+
+    Raises PluginError, and whatever the plugin raises.
+    """
     offers = {}
+    took = {} if took is None else took
     for hook, kind in KINDS.items():
         if hook in hooks:
-            given = mapping_of(hook, getattr(plugin, hook)())
+            with clocked(took, hook):
+                given = mapping_of(hook, getattr(plugin, hook)())
             _check(hook, given)
             offers[kind] = tuple(Offer(name, label, thing) for name, thing in given.items())
     return offers

@@ -15,6 +15,7 @@ from core_messaging.apart import Apart, within
 from core_messaging.observers import Tell, Wrap
 from core_messaging.rules.breaker import Breaker
 from core_messaging.rules.throttle import Throttle, also
+from core_messaging.tracing import traced
 
 logger = logging.getLogger("core_messaging.plugins")
 
@@ -26,6 +27,7 @@ class Implementation:
 
     __slots__ = (
         "_throttle",
+        "_unremarkable",
         "arguments",
         "breaker",
         "calls",
@@ -48,32 +50,18 @@ class Implementation:
         self.failures = 0
         self.seconds = 0.0
         self._throttle = Throttle(10.0)
+        self._unremarkable = min(SLOW, limit)
 
     def trace(self) -> None:
-        """Log every call; a wrapper, so that calls that are not traced do not pay for the question."""
-        function = self.function
-
-        def traced(*facts: Any) -> Any:
-            started = monotonic()
-            outcome = function(*facts)
-            logger.info(
-                "plugin %s: %s(%s) took %.3f ms%s",
-                self.plugin,
-                self.hook,
-                ", ".join(self.arguments),
-                1000 * (monotonic() - started),
-                " until its first await" if inspect.isawaitable(outcome) else "",
-                extra=self._tag("hook called"),
-            )
-            return outcome
-
-        self.function = traced
+        """Log every call with its time from now on."""
+        self.function = traced(self.plugin, self.hook, self.arguments, self.function)
 
     def tell(self, facts: dict[str, Any]) -> Pending | None:
         """Call it; what is left to wait for, if it is async. Never raises."""
         started = monotonic()
         if self.breaker.opened_at is not None and not self.breaker.allows(started):
             return None
+        self.calls += 1
         try:
             outcome = self.function(*[facts[name] for name in self.arguments])
         except BaseException as error:
@@ -82,7 +70,10 @@ class Implementation:
         if outcome is not None and inspect.isawaitable(outcome):
             return Pending(self, Apart(outcome), started)
         seconds = monotonic() - started
-        self._over(seconds, held=seconds)
+        self.seconds += seconds
+        # Spelled out rather than called: this is done for every message.
+        if seconds > self._unremarkable or self.breaker.failures:
+            self._over(seconds)
         return None
 
     def finished(self, call: Apart, seconds: float) -> None:
@@ -93,10 +84,11 @@ class Implementation:
         elif call.error is not None:
             self._failed(call.error)
         else:
-            self._over(seconds, call.held)
+            self.seconds += seconds
+            self._over(call.held)
 
-    def _over(self, seconds: float, held: float) -> None:
-        self.seconds += seconds
+    def _over(self, held: float) -> None:
+        """It raised nothing, and held the event loop for *held* seconds."""
         if held > self.limit:
             self._failed(
                 TimeoutError(
@@ -104,19 +96,14 @@ class Implementation:
                 )
             )
             return
-        self._succeeded()
-        if held > SLOW:
-            self._warn_slow(held)
-
-    def _succeeded(self) -> None:
-        self.calls += 1
         if self.breaker.failures and self.breaker.succeeded():
             logger.warning(
                 "plugin %s: %s works again", self.plugin, self.hook, extra=self._tag("plugin recovered")
             )
+        if held > SLOW:
+            self._warn_slow(held)
 
     def _failed(self, error: BaseException) -> None:
-        self.calls += 1
         self.failures += 1
         now = monotonic()
         if self.breaker.failed(now):
@@ -192,7 +179,16 @@ async def _all(pending: Sequence[Pending], limit: float) -> None:
         each.implementation.finished(each.call, now - each.started)
 
 
-def wrap_all(implementations: Sequence[pluggy.HookImpl]) -> Wrap | None:
+@dataclass(slots=True)
+class Plain:
+    """One plugin's function for a hook that is not isolated, so that it can be traced: pluggy's own is final."""
+
+    plugin_name: str
+    argnames: tuple[str, ...]
+    function: Callable[..., Any]
+
+
+def wrap_all(implementations: Sequence[pluggy.HookImpl | Plain]) -> Wrap | None:
     """One middleware out of all: the one registered first is the outermost. None where there is none."""
     if not implementations:
         return None
@@ -207,7 +203,7 @@ def wrap_all(implementations: Sequence[pluggy.HookImpl]) -> Wrap | None:
 
 
 def _around(
-    implementation: pluggy.HookImpl, call_next: Callable[..., Awaitable[Any]], worker: Any
+    implementation: pluggy.HookImpl | Plain, call_next: Callable[..., Awaitable[Any]], worker: Any
 ) -> Callable[..., Awaitable[Any]]:
     function = cast("Wrap", implementation.function)
     names = implementation.argnames

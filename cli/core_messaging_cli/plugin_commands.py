@@ -123,11 +123,13 @@ def plugin_of(each: Announced) -> str:
 def commands_of(report: PluginReport) -> dict[str, Any]:
     """What the plugin's ``register_commands`` returns. Raises PluginError, naming the plugin."""
     from core_messaging.registrations import mapping_of  # noqa: PLC0415 - no plugin is read for --help
+    from core_messaging.tracing import clocked  # noqa: PLC0415 - as above
 
     if "register_commands" not in report.hooks:
         return {}
     try:
-        given = dict(mapping_of("register_commands", report.plugin.register_commands()))
+        with clocked(report.took, "register_commands"):
+            given = dict(mapping_of("register_commands", report.plugin.register_commands()))
     except KeyboardInterrupt:
         raise
     except BaseException as error:

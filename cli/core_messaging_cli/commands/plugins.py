@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,11 +20,14 @@ from core_messaging_cli.tables import show_table
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a plugin is broken, for CI.")
 @click.option("--disable-plugin", multiple=True, metavar="NAME", help="As `core kafka worker` would take it.")
-def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...]) -> None:
+@click.option("--trace", is_flag=True, help="Print every hook call that this command makes, with its time.")
+def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...], trace: bool) -> None:
     """List the plugins that are installed, with their state.
 
     Disable one with --disable-plugin, the setting core_plugins_disable, or CORE_PLUGINS_DISABLE=name,name;
     CORE_PLUGINS=name,name is the list of those that may load at all.
+
+    Hooks are called here to register; all others while a worker runs: core kafka worker NAME --trace-plugins.
     """
     reports = find(Project(Path.cwd()).settings(), disable=disable_plugin)
     tell_problems(reports, TOP)
@@ -34,8 +38,18 @@ def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...]) -> None
         click.echo("no plugins: no installed package has an entry point in core.plugins")
     else:
         show_table(COLUMNS, [_cells(report) for report in reports])
+    if trace:
+        _trace(reports)
     if check and any(report.state in WRONG for report in reports):
         sys.exit(1)
+
+
+def _trace(reports: Sequence[PluginReport]) -> None:
+    """To stderr, so that --json stays JSON."""
+    for report in reports:
+        for hook, seconds in report.took.items():
+            click.echo(f"plugin {report.name}: {hook}() took {1000 * seconds:.3f} ms", err=True)
+    click.echo("the other hooks are called by workers: core kafka worker NAME --trace-plugins", err=True)
 
 
 COLUMNS = ("name", "from", "hooks", "import", "state", "file")
@@ -51,9 +65,12 @@ def _facts(report: PluginReport) -> dict[str, object]:
     return {
         "name": report.name,
         "from": report.label,
+        "distribution": report.distribution or None,
+        "version": report.version or None,
         "state": report.state,
         "cause": report.cause or None,
         "hooks": list(report.hooks),
         "import_seconds": round(report.seconds, 4),
+        "call_seconds": {hook: round(seconds, 6) for hook, seconds in report.took.items()},
         "file": report.file or None,
     }

@@ -91,11 +91,12 @@ def _plugins(settings: Settings, disable: Sequence[str], *, trace: bool) -> Plug
     for report in plugins.report():
         if report.state in WRONG:
             logger.error(
-                "plugin %s (%s) is %s: %s; it is not used",
+                "plugin %s (%s) is %s: %s; %s",
                 report.name,
                 report.label,
                 report.state,
                 report.cause,
+                "the rest of it is used" if report.usable else "it is not used",
                 extra={"plugin": report.name, "action": "plugin broken"},
             )
     return plugins

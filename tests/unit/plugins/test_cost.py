@@ -1,0 +1,105 @@
+"""What plugins cost a message, counted in Python calls: a count is the same on a busy machine, a time is not."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from core_messaging import Worker, hookimpl
+from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.hookspecs import OBSERVERS
+from core_messaging.observers import NOBODY
+from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.settings import Settings
+from tests.unit.test_hot_path import CountingLoop
+
+MESSAGES = 2_000
+
+
+class Noop(Worker):
+    input_topic = "hot"
+    concurrency = 8
+
+    done: asyncio.Event
+
+    def __init__(self) -> None:
+        self.left = MESSAGES
+
+    async def process(self, message: dict) -> None:  # type: ignore[type-arg]
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+
+
+async def work(broker: MemoryBroker, plugins: Plugins) -> None:
+    Noop.done = asyncio.Event()
+    options = RunOptions(settings=Settings(), broker=broker, plugins=plugins, handle_signals=False)
+    task = asyncio.create_task(run_workers([Noop], options))
+    async with asyncio.timeout(30):
+        await Noop.done.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+class Cost:
+    """Python functions called, and tasks and futures made, a message."""
+
+    def __init__(self, *plugins: Any) -> None:
+        self._calls = 0
+        broker = MemoryBroker({"hot": 4})
+        for number in range(MESSAGES):
+            broker.put("hot", b'{"id": 1}', b"key-%d" % (number % 100))
+        reports = [PluginReport(f"p{index}", "test", plugin=plugin) for index, plugin in enumerate(plugins)]
+        loop = CountingLoop()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            before = sys.getprofile()
+            sys.setprofile(self._count)
+            try:
+                runner.run(work(broker, Plugins(reports, Settings())))
+            finally:
+                sys.setprofile(before)
+        self.calls = self._calls / MESSAGES
+        self.made = loop.made / MESSAGES
+
+    def _count(self, _frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            self._calls += 1
+
+
+class OnSuccess:
+    @hookimpl
+    def on_success(self, result: Any) -> None: ...
+
+
+class OnlyOthers:
+    """Everything that is not told for each message that succeeds."""
+
+    @hookimpl
+    def on_start(self) -> None: ...
+
+    @hookimpl
+    async def on_error(self) -> None: ...
+
+    @hookimpl
+    def metrics(self, snapshot: Any) -> None: ...
+
+
+def test_a_hook_nobody_implements_is_an_empty_slot_and_no_call() -> None:
+    observers = Plugins([PluginReport("p", "test", plugin=OnlyOthers())], Settings()).observers()
+    told = [hook for hook in (*OBSERVERS, "wrap_process") if getattr(observers, hook) is not None]
+    assert told == ["on_start", "on_error", "metrics"]
+    assert Plugins([], Settings()).observers() == NOBODY
+    assert Cost(OnlyOthers()).calls == pytest.approx(Cost().calls, abs=0.9)
+
+
+def test_a_plain_on_success_costs_a_few_calls_a_message_and_no_task_or_future() -> None:
+    nobody, one, two = Cost(), Cost(OnSuccess()), Cost(OnSuccess(), OnSuccess())
+    # 7 and 3 it is: the facts and their context are made once, and one more call each would show.
+    assert one.calls - nobody.calls <= 8.0
+    assert two.calls - one.calls <= 4.0
+    assert two.made == pytest.approx(nobody.made, abs=0.1)
