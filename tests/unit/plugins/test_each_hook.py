@@ -23,6 +23,7 @@ from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import MemoryBroker, run_virtually, run_with
 from tests.environments import ROOT
+from tests.unit.plugins.test_isolation import MESSAGES, at_work, plugins
 
 HOOKS = [n for n, f in vars(hookspecs).items() if hasattr(f, f"{hookspecs.PROJECT}_spec")]
 DOCUMENTED = (ROOT / "docs/plugins.md").read_text()
@@ -226,13 +227,33 @@ def test_each_hook_is_documented_with_its_exact_signature_and_has_a_test_named_a
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_example_of_each_hook_runs_and_is_an_implementation_of_it(hook: str) -> None:
+    assert check(example_of(hook)) == (hook,)
+
+
+@pytest.mark.parametrize("hook", [*hookspecs.OBSERVERS, "serve", "wrap_process"])
+def test_the_example_of_each_hook_does_what_it_says_beside_a_worker(hook: str) -> None:
+    loaded = plugins(example=example_of(hook))
+    results: list[Any] = []
+
+    async def test() -> None:
+        async with at_work(loaded, *MESSAGES) as broker:
+            results.extend(broker.records("results"))
+
+    run_virtually(test())
+    assert len(results) == 4
+    called = [(each.hook, each.failures) for each in loaded.calls() if each.calls]
+    # Nothing is revoked in a group of one, and the last two are not observers.
+    assert called == ([] if hook in ("on_revoked", "serve", "wrap_process") else [(hook, 0)])
+
+
+def example_of(hook: str) -> Any:
+    """The example in the docstring of *hook*, run, as a plugin."""
     text = inspect.getdoc(getattr(hookspecs, hook)) or ""
     scope: dict[str, Any] = {"hookimpl": hookimpl}
     found = doctest.DocTestParser().get_doctest(text, scope, hook, None, None)
     assert found.examples
     assert doctest.DocTestRunner().run(found, clear_globs=False).failed == 0
-    plugin = type("Example", (), {hook: staticmethod(found.globs[hook])})()
-    assert check(plugin) == (hook,)
+    return type("Example", (), {hook: staticmethod(found.globs[hook])})()
 
 
 def test_the_table_of_the_documentation_names_no_hook_that_does_not_exist() -> None:
