@@ -1,1 +1,1 @@
-"""Ratios to raw aiokafka and to bare coroutines, in one run, on one broker."""
+"""Workers of ours against raw aiokafka, bare coroutines and every peer; ``make bench`` runs it."""

@@ -1,40 +1,85 @@
-"""Fills topics with messages of 160 bytes."""
+"""Fills topics with messages of 160 bytes, at once or at a rate, and watches topics fill."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from time import perf_counter
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-KEYS = 1_000
+from benchmarks.task import KEYS
+
+SIZE = 160
+
+
+def key(number: int) -> bytes:
+    return b"key-%d" % (number % KEYS)
 
 
 def body(number: int) -> bytes:
     """A JSON object of 160 bytes."""
     fields = {"id": number, "type": "process", "data": ""}
-    fields["data"] = "x" * (160 - len(json.dumps(fields)))
+    fields["data"] = "x" * (SIZE - len(json.dumps(fields)))
     return json.dumps(fields).encode()
+
+
+def stamped(number: int) -> bytes:
+    """A JSON object that says when it was made."""
+    return json.dumps({"id": number, "at": perf_counter(), "data": "x" * 100}).encode()
+
+
+async def make_topic(address: str, partitions: int) -> str:
+    """A new topic; its name."""
+    topic = f"bench-{uuid4().hex[:8]}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+    finally:
+        await admin.close()
+    return topic
 
 
 async def fill(address: str, count: int, partitions: int) -> str:
     """A new topic with *count* messages of 1,000 keys; its name."""
-    topic = f"bench-{uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, partitions, 1)])
-    await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=5, max_batch_size=131_072)
-    await producer.start()
-    try:
+    topic = await make_topic(address, partitions)
+    async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=5, max_batch_size=131_072) as producer:
         for start in range(0, count, 2_000):
-            sends = [
-                await producer.send(topic, body(n), b"key-%d" % (n % KEYS))
-                for n in range(start, min(count, start + 2_000))
-            ]
-            await asyncio.gather(*sends)
-    finally:
-        await producer.stop()
+            numbers = range(start, min(count, start + 2_000))
+            await asyncio.gather(*[await producer.send(topic, body(n), key(n)) for n in numbers])
     return topic
+
+
+async def pace(address: str, topic: str, count: int, rate: int) -> None:
+    """*count* stamped messages to *topic*, *rate* a second, nobody waited for."""
+    async with AIOKafkaProducer(bootstrap_servers=address) as producer:
+        started = perf_counter()
+        for number in range(count):
+            await asyncio.sleep(max(0.0, started + number / rate - perf_counter()))
+            await producer.send(topic, stamped(number), key(number))
+
+
+async def stored(consumer: AIOKafkaConsumer, topic: str) -> int:
+    """How many messages *topic* holds."""
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    return sum((await consumer.end_offsets(partitions)).values()) if partitions else 0
+
+
+async def watch(address: str, topic: str, count: int) -> None:
+    """Print the time at which *topic* held *count* messages, then how many it holds a little later."""
+    async with AIOKafkaConsumer(topic, bootstrap_servers=address, auto_offset_reset="latest") as consumer:
+        while await stored(consumer, topic) < count:
+            await asyncio.sleep(0.01)
+        print(perf_counter(), flush=True)
+        await asyncio.sleep(0.2)
+        print(await stored(consumer, topic), flush=True)
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:]
+    to, name, many, *fast = rest
+    asyncio.run(pace(to, name, int(many), int(fast[0])) if what == "pace" else watch(to, name, int(many)))

@@ -38,33 +38,36 @@ class Runners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, take, clock = self._slots, self._schedule.take, self._clock
+        now = clock()
         while True:
             job = take()
             if job is None:
                 await slots.wait()
+                now = clock()
                 continue
-            started = clock()
-            slots.current[slot], slots.since[slot] = job, started
+            slots.current[slot], slots.since[slot] = job, now
             if job.sending is None:
-                await self._attempt(job, started)
+                now = await self._attempt(job, now)
             else:
                 await self._settler.go_on(job, job.sending)
+                now = clock()
             slots.current[slot] = None
             if slots.watch is not None:
                 slots.watch.set()
-            ended = clock()
-            if ended >= self._turn_ends:
+            if now >= self._turn_ends:
                 await asyncio.sleep(0)
-                self._turn_ends = clock() + TURN
+                now = clock()
+                self._turn_ends = now + TURN
 
-    async def _attempt(self, job: Job, started: float) -> None:
+    async def _attempt(self, job: Job, started: float) -> float:
+        """Decode, process, settle; when the handler was done."""
         settler = self._settler
         self._counts.started += 1
         try:
             message = self._decode(job.record.value)
         except Exception as error:
             await settler.undecodable(job, as_undecodable(error))
-            return
+            return self._clock()
         context = settler.context(job) if self._wants_context else None
         try:
             result = await self._process(message, context)
@@ -73,9 +76,14 @@ class Runners:
                 raise
             self._counts.handled(self._clock() - started)
             await settler.failed(job, message, as_failure(error), context)
-        else:
-            self._counts.handled(self._clock() - started)
-            await settler.succeeded(job, message, result, context)
+            return self._clock()
+        ended = self._clock()
+        self._counts.handled(ended - started)
+        if settler.silent and (result is None or settler.ends_here):
+            settler.done_silently(job)
+            return ended
+        await settler.succeeded(job, message, result, context)
+        return self._clock()
 
 
 def as_undecodable(error: Exception) -> Undecodable:

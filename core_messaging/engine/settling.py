@@ -52,6 +52,15 @@ class Settler:
         self._park = parts.park
         self._fail = parts.fail
         self._throttle = Throttle(LOG_EVERY)
+        self.silent = parts.handler.on_success is None and parts.observers.on_success is None
+        self.ends_here = parts.config.output_topic is None
+
+    def done_silently(self, job: Job) -> None:
+        """``succeeded`` where nobody is told and nothing is published: no coroutine on the hot path."""
+        if self._schedule.finish(job):
+            self._counts.succeeded += 1
+        else:
+            self._counts.dropped += 1
 
     async def succeeded(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
         """The handler returned *result*."""

@@ -1,0 +1,41 @@
+"""What a figure depends on: versions and the machine, without anything that names it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from core_messaging.brokers.artifacts import KAFKA_VERSION
+
+PACKAGES = (
+    "core-messaging",
+    "aiokafka",
+    "msgspec",
+    "uvloop",
+    "faststream",
+    "kstreams",
+    "quixstreams",
+    "sentry-arroyo",
+    "faust-streaming",
+    "confluent-kafka",
+)
+
+
+def facts() -> dict[str, str]:
+    """Name and version or size."""
+    system = platform.uname()
+    return {
+        "cores": str(os.cpu_count()),
+        "system": f"{system.system} {system.release} {system.machine}",
+        "Python": platform.python_version(),
+        "Apache Kafka": KAFKA_VERSION,
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,79 @@
+"""Counts what a contestant handled: every message exactly once, or the round is an error."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from statistics import quantiles
+from time import perf_counter
+
+from benchmarks.task import KEYS, Outcome, Task
+
+
+class Miscounted(Exception):
+    """A contestant lost or repeated messages, so its figure is worth nothing."""
+
+
+class Tally:
+    """The books of one round. ``one`` is called by the handler, as its last act."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        # Those that fail on purpose are not waited for.
+        self.left = sum(number % KEYS >= task.failing for number in range(task.skip, task.count))
+        self.repeated = 0
+        self.started = self.ended = 0.0
+        self.complete = threading.Event()
+        self.latencies: list[float] = []
+        self._seen = bytearray(task.count)
+        self._lock = threading.Lock()
+        self._told: Callable[[], object] = self.complete.set
+
+    def begin(self) -> None:
+        """The first message is about to be handled; later calls do nothing."""
+        self.started = self.started or perf_counter()
+
+    def one(self, number: int) -> None:
+        """Message *number* is handled."""
+        if self._seen[number]:
+            self.repeated += 1
+            return
+        self._seen[number] = 1
+        self.left -= 1
+        if not self.left and not self.task.output:
+            self.finish(perf_counter())
+
+    def one_of_threads(self, number: int) -> None:
+        """``one``, from any thread."""
+        with self._lock:
+            self.one(number)
+
+    def late(self, number: int, sent: float) -> None:
+        """Message *number*, sent at *sent* (of this machine's one monotonic clock), is handled."""
+        if number >= self.task.skip:
+            self.latencies.append(perf_counter() - sent)
+            self.one(number)
+
+    def finish(self, now: float) -> None:
+        """The round is over."""
+        self.ended = now
+        self.complete.set()
+        self._told()
+
+    async def wait(self) -> None:
+        """Until the round is over; for contestants on an event loop."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        self._told = lambda: loop.call_soon_threadsafe(over.set)
+        if not self.complete.is_set():
+            await over.wait()
+
+    def outcome(self) -> Outcome:
+        """Raises Miscounted unless every message was handled exactly once."""
+        if self.left or self.repeated:
+            raise Miscounted(f"{self.left} messages were not handled, {self.repeated} more than once")
+        seconds = self.ended - self.started
+        if not self.latencies:
+            return Outcome(count=self.task.count, seconds=seconds)
+        cuts = quantiles(self.latencies, n=100)
+        return Outcome(count=len(self.latencies), seconds=seconds, p50=cuts[49] * 1e3, p99=cuts[98] * 1e3)
