@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from time import monotonic
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ class Implementation:
     """One plugin's function for one hook, with its record of calls, time and failures."""
 
     __slots__ = (
+        "_call",
         "_throttle",
         "_unremarkable",
         "arguments",
@@ -44,6 +46,7 @@ class Implementation:
         self.plugin = impl.plugin_name
         self.function: Callable[..., Any] = impl.function
         self.arguments: tuple[str, ...] = impl.argnames
+        self._call = _picking(self.arguments, self.function)
         self.limit = limit  # seconds a call may take; more is a failure
         self.breaker = Breaker()
         self.calls = 0
@@ -55,6 +58,7 @@ class Implementation:
     def trace(self) -> None:
         """Log every call with its time from now on."""
         self.function = traced(self.plugin, self.hook, self.arguments, self.function)
+        self._call = _picking(self.arguments, self.function)
 
     def tell(self, facts: dict[str, Any]) -> Pending | None:
         """Call it; what is left to wait for, if it is async. Never raises."""
@@ -63,7 +67,7 @@ class Implementation:
             return None
         self.calls += 1
         try:
-            outcome = self.function(*[facts[name] for name in self.arguments])
+            outcome = self._call(facts)
         except BaseException as error:
             self._failed(error)
             return None
@@ -144,6 +148,18 @@ class Implementation:
         return {"plugin": self.plugin, "action": action}
 
 
+def _picking(arguments: tuple[str, ...], function: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
+    """*function* of all facts, called with those it names. Made once: this is done for every message."""
+    match arguments:
+        case ():
+            return lambda _facts: function()
+        case (name,):
+            return lambda facts: function(facts[name])
+        case _:
+            pick = itemgetter(*arguments)
+            return lambda facts: function(*pick(facts))
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A call of an async implementation that is under way."""
@@ -153,22 +169,28 @@ class Pending:
     started: float
 
 
-def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
-    """One function that tells them all; None where there is nobody, so that nothing is called at all."""
-    if not implementations:
-        return None
-    tells = [implementation.tell for implementation in implementations]
-    limit = max(implementation.limit for implementation in implementations)
+class Everybody:
+    """Tells all implementations of one hook; ``wants_context`` where one of them names it: it is made for them."""
 
-    def told(**facts: Any) -> Awaitable[None] | None:
+    __slots__ = ("_limit", "_tells", "wants_context")
+
+    def __init__(self, implementations: Sequence[Implementation]) -> None:
+        self._tells = [implementation.tell for implementation in implementations]
+        self._limit = max(implementation.limit for implementation in implementations)
+        self.wants_context = any("context" in implementation.arguments for implementation in implementations)
+
+    def __call__(self, **facts: Any) -> Awaitable[None] | None:
         pending: list[Pending] | None = None
-        for each in tells:
-            waiting = each(facts)
+        for tell in self._tells:
+            waiting = tell(facts)
             if waiting is not None:
                 pending = [waiting] if pending is None else [*pending, waiting]
-        return None if pending is None else _all(pending, limit)
+        return None if pending is None else _all(pending, self._limit)
 
-    return told
+
+def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
+    """One function that tells them all; None where there is nobody, so that nothing is called at all."""
+    return Everybody(implementations) if implementations else None
 
 
 async def _all(pending: Sequence[Pending], limit: float) -> None:

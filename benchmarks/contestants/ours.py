@@ -89,7 +89,7 @@ async def batches(task: Task, tally: Tally) -> None:
         for message in messages:
             tally.one(message["id"])
 
-    await _work(task, tally, process_batch=process_batch, batch_size=task.batch, batch_timeout=0.05)
+    await _work(task, tally, process_batch=process_batch, batch_size=task.batch, batch_timeout=0.01)
 
 
 async def failing(task: Task, tally: Tally) -> None:

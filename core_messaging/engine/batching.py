@@ -112,7 +112,9 @@ class BatchRunners:
     async def _settle(self, opened: Opened, outcome: Outcome) -> None:
         for index, result in outcome.results.items():
             context = opened.contexts[index] if opened.contexts else None
-            await self._settler.succeeded(opened.jobs[index], opened.messages[index], result, context)
+            pending = self._settler.succeeded(opened.jobs[index], opened.messages[index], result, context)
+            if pending is not None:
+                await pending
         again, delay = list(outcome.untried), 0.0
         for index, error in outcome.errors.items():
             wait = await self._failed(opened, index, as_failure(error))

@@ -79,10 +79,10 @@ class Runners:
             return self._clock()
         ended = self._clock()
         self._counts.handled(ended - started)
-        if settler.silent and (result is None or settler.ends_here):
-            settler.done_silently(job)
+        pending = settler.succeeded(job, message, result, context)
+        if pending is None:
             return ended
-        await settler.succeeded(job, message, result, context)
+        await pending
         return self._clock()
 
 

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from asyncio import CancelledError, Future
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from core_messaging.context import Context
@@ -36,6 +37,11 @@ PUBLISH_AGAIN = RetryPolicy(backoff="exponential", initial_delay=0.1, max_delay=
 LOG_EVERY = 10.0  # seconds between two lines of one kind
 
 
+# The handler returned a result: (job, message, result, context). What is left to wait for; usually nothing, and
+# then no coroutine is made.
+Succeeded = Callable[[Job, Any, Any, Context | None], Awaitable[None] | None]
+
+
 class Settler:
     """Carries out what the rules decide about one worker's messages."""
 
@@ -52,38 +58,57 @@ class Settler:
         self._park = parts.park
         self._fail = parts.fail
         self._throttle = Throttle(LOG_EVERY)
-        self.silent = parts.handler.on_success is None and parts.observers.on_success is None
-        self.ends_here = parts.config.output_topic is None
+        handler, told = parts.handler, parts.observers.on_success
+        quiet = handler.on_success is None and told is None and parts.config.output_topic is None
+        self.succeeded: Succeeded = self._finish if quiet else self._succeeded
+        self._success_wants_context = getattr(told, "wants_context", True)
 
-    def done_silently(self, job: Job) -> None:
-        """``succeeded`` where nobody is told and nothing is published: no coroutine on the hot path."""
+    def _finish(self, job: Job, _message: Any, _result: Any, _context: Context | None) -> None:
+        """``succeeded`` where nobody is told and nothing is published."""
         if self._schedule.finish(job):
             self._counts.succeeded += 1
         else:
             self._counts.dropped += 1
 
-    async def succeeded(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
-        """The handler returned *result*."""
+    def _succeeded(
+        self, job: Job, message: Any, result: Any, context: Context | None
+    ) -> Awaitable[None] | None:
         if result is not None and self._config.output_topic is not None:
-            await self._publish_result(job, message, result, context)
-        else:
-            await self._done(job, message, result, context)
+            return self._publish_result(job, message, result, context)
+        return self._done(job, message, result, context)
 
-    async def _done(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
+    def _done(self, job: Job, message: Any, result: Any, context: Context | None) -> Awaitable[None] | None:
         if job.chunk.assignment.hold is Hold.FENCED:
             self._counts.dropped += 1
-            return
-        own, told = self._handler.on_success, self._observers.on_success
-        if own is not None:
-            await self._call_own("on_success", own, job, message, result, context)
+            return None
+        if self._handler.on_success is not None:
+            return self._done_after_own(self._handler.on_success, job, message, result, context)
+        return self._tell_success(job, message, result, context)
+
+    async def _done_after_own(
+        self, own: Call, job: Job, message: Any, result: Any, context: Context | None
+    ) -> None:
+        await self._call_own("on_success", own, job, message, result, context)
+        pending = self._tell_success(job, message, result, context)
+        if pending is not None:
+            await pending
+
+    def _tell_success(
+        self, job: Job, message: Any, result: Any, context: Context | None
+    ) -> Awaitable[None] | None:
+        told = self._observers.on_success
         if told is not None:
-            await tell(
-                told,
-                worker=self._config,
-                message=message,
-                result=result,
-                context=context or self.context(job),
-            )
+            if context is None and self._success_wants_context:
+                context = self.context(job)
+            pending = told(worker=self._config, message=message, result=result, context=context)
+            if pending is not None:
+                return self._finish_after(pending, job)
+        self._counts.succeeded += 1
+        self._schedule.finish(job)
+        return None
+
+    async def _finish_after(self, pending: Awaitable[None], job: Job) -> None:
+        await pending
         self._counts.succeeded += 1
         self._schedule.finish(job)
 
@@ -242,7 +267,9 @@ class Settler:
     async def _acknowledged(self, job: Job, sending: Sending) -> None:
         if sending.error is None:
             self._counts.published += 1
-            await self._done(job, sending.message, sending.result, None)
+            pending = self._done(job, sending.message, sending.result, None)
+            if pending is not None:
+                await pending
             return
         self._counts.dead_lettered += 1
         if (told := self._observers.on_dead_letter) is not None:

@@ -141,8 +141,11 @@ class BatchSchedule:
         assignment = job.assignment
         if assignment.hold is Hold.FENCED:
             return False
-        job.chunk.finish(job.index)
-        assignment.attempts.pop(job.record.offset, None)
+        # Spelled out rather than called: this is done for every message.
+        job.chunk.done[job.index] = 1
+        job.chunk.records[job.index] = None
+        if assignment.attempts:
+            assignment.attempts.pop(job.record.offset, None)
         batch = job.lane
         assert isinstance(batch, Batch)  # noqa: S101 - for the type checker; gather() sets nothing else
         batch.left -= 1

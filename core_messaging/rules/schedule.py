@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from operator import attrgetter
 from typing import cast
 
 from core_messaging.config import Ordering
@@ -13,10 +14,6 @@ from core_messaging.rules.assignment import Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
 
 _WHOLE_PARTITION = object()
-
-
-def _lane_by_key(record: Record) -> Hashable:
-    return record.key
 
 
 def _lane_by_partition(_record: Record) -> Hashable:
@@ -28,7 +25,7 @@ def _no_lane(_record: Record) -> Hashable:
 
 
 LANES: dict[Ordering, Callable[[Record], Hashable]] = {
-    "key": _lane_by_key,
+    "key": attrgetter("key"),
     "partition": _lane_by_partition,
     "none": _no_lane,
 }
