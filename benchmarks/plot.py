@@ -11,7 +11,7 @@ from benchmarks.rounds import Result
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402 - after the choice of a backend that needs no screen
+from matplotlib import pyplot as plt
 
 OURS, OTHERS = "#2a6f97", "#b8b8b8"
 

@@ -31,7 +31,10 @@ def _rows(result: Result) -> Iterator[Row]:
             yield name, "-", "", "", f"does not work: {figures.error or 'not run'}"
             continue
         bars = [bar for bar in result.workload.bars if bar.ours == name]
-        ratios, wanted = "; ".join(_ratio(result, bar) for bar in bars), "; ".join(_bar(result, b) for b in bars)
+        ratios, wanted = (
+            "; ".join(_ratio(result, bar) for bar in bars),
+            "; ".join(_bar(result, b) for b in bars),
+        )
         yield name, _figure(middle, result.workload.unit), ratios, wanted, promise
 
 
@@ -114,5 +117,7 @@ def _raw(result: Result) -> list[str]:
 def _raw_line(name: str, figures: Figures) -> str:
     counts = f"{figures.outcomes[0].count:,} messages a round"
     if figures.outcomes[0].p99:
-        return f"- {name}, {counts}: " + ", ".join(f"p50 {o.p50:.2f} p99 {o.p99:.2f} ms" for o in figures.outcomes)
+        return f"- {name}, {counts}: " + ", ".join(
+            f"p50 {o.p50:.2f} p99 {o.p99:.2f} ms" for o in figures.outcomes
+        )
     return f"- {name}, {counts}: " + ", ".join(f"{o.rate:,.0f}" for o in figures.outcomes) + " msg/s"

@@ -6,9 +6,10 @@ One contract test suite runs against both.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 
@@ -64,6 +65,14 @@ class Consumer(Protocol):
         ...
 
 
+class Sent(Awaitable[Receipt], Protocol):
+    """A record that is with the broker. Awaited: where it is stored; raises RecordRefused, PublishFailed."""
+
+    def add_done_callback(self, callback: Callable[[asyncio.Future[Any]], object]) -> None:
+        """Call *callback* on the event loop as soon as awaiting this would not wait."""
+        ...
+
+
 class Publisher(Protocol):
     """Sends records; a record is sent only when it is acknowledged by all in-sync replicas."""
 
@@ -71,7 +80,7 @@ class Publisher(Protocol):
         """Raises BrokerUnreachable, BrokerRefused."""
         ...
 
-    async def publish(self, record: Outgoing) -> Awaitable[Receipt]:
+    async def publish(self, record: Outgoing) -> Sent:
         """Hand *record* over, in order; await the answer for the acknowledgement.
 
         Raises (either await) RecordRefused when it can never work, PublishFailed when it may work later.

@@ -100,7 +100,7 @@ def encode(value: Any) -> bytes:
     try:
         if isinstance(value, str):
             return value.encode()
-        if _is_pydantic(type(value)):
+        if not isinstance(value, dict) and _is_pydantic(type(value)):
             return value.model_dump_json().encode()  # type: ignore[no-any-return] # pydantic may be absent
         return msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -74,10 +74,14 @@ class Producer:
         under way have been answered, which says what is stored and what is not.
         """
         batch = _Batch(self._publisher or await self._connect())
-        async for message in _each(messages):
-            await batch.add_message(topic, message, key(message) if key else None)
-            if batch.failures:
-                break
+        if isinstance(messages, AsyncIterable):
+            async for message in messages:
+                if not await batch.took(topic, message, key(message) if key else None):
+                    break
+        else:
+            for message in messages:
+                if not await batch.took(topic, message, key(message) if key else None):
+                    break
         return await batch.finish()
 
     async def send_records(self, records: Iterable[Outgoing]) -> list[Receipt]:
@@ -140,13 +144,15 @@ class _Batch:
         self._count = 0
         self.failures: dict[int, Exception] = {}
 
-    async def add_message(self, topic: str, message: Any, key: Key) -> None:
+    async def took(self, topic: str, message: Any, key: Key) -> bool:
+        """Send *message*, waiting for the oldest one where too many are under way. False: nothing more may follow."""
         try:
             record = outgoing(topic, message, key)
         except MessageError as error:
             self.failures[self._count] = error
-            return
+            return False
         await self.add(record)
+        return not self.failures
 
     async def add(self, record: Outgoing) -> None:
         index, self._count = self._count, self._count + 1
@@ -172,15 +178,6 @@ class _Batch:
         if self.failures:
             raise ManyNotSent(self._receipts, self.failures)
         return self._receipts
-
-
-async def _each(messages: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(messages, AsyncIterable):
-        async for message in messages:
-            yield message
-    else:
-        for message in messages:
-            yield message
 
 
 def outgoing(

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
 
     # Publishing.
     kafka_max_request_size: int = Field(default=1_048_576, ge=1)
+    kafka_batch_size: int = Field(default=131_072, ge=1)
     kafka_compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
     kafka_linger: float = Field(default=0.0, ge=0)
     kafka_request_timeout: float = Field(default=40.0, gt=0)

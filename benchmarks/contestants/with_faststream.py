@@ -38,18 +38,18 @@ async def single(task: Task, tally: Tally) -> None:
 async def concurrent(task: Task, tally: Tally) -> None:
     """``max_workers``: so many at once, in no order, acknowledged before they are processed."""
     broker = _broker(task)
-    broker.subscriber(
-        task.topic, group_id=uuid4().hex, auto_offset_reset="earliest", max_workers=task.slots
-    )(coroutine(task, tally))
+    broker.subscriber(task.topic, group_id=uuid4().hex, auto_offset_reset="earliest", max_workers=task.slots)(
+        coroutine(task, tally)
+    )
     await _serve(broker, tally)
 
 
 async def threads(task: Task, tally: Tally) -> None:
     """Plain ``def`` handlers under ``max_workers``."""
     broker = _broker(task)
-    broker.subscriber(
-        task.topic, group_id=uuid4().hex, auto_offset_reset="earliest", max_workers=task.slots
-    )(plain(task, tally))
+    broker.subscriber(task.topic, group_id=uuid4().hex, auto_offset_reset="earliest", max_workers=task.slots)(
+        plain(task, tally)
+    )
     await _serve(broker, tally)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import aiokafka
@@ -15,7 +15,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
-from core_messaging.broker import Assigned, Revoked, Subscription
+from core_messaging.broker import Assigned, Revoked, Sent, Subscription
 from core_messaging.brokers.connecting import admin_of, connect
 from core_messaging.brokers.kafka_errors import as_broker_error, as_publish_error, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
@@ -247,11 +247,12 @@ class KafkaPublisher:
             acks="all",
             max_request_size=settings.kafka_max_request_size,
             compression_type=settings.kafka_compression,
+            max_batch_size=min(settings.kafka_batch_size, settings.kafka_max_request_size),
             linger_ms=_ms(settings.kafka_linger),
             **client_options(settings, settings.kafka_client_id),
         )
 
-    async def publish(self, record: Outgoing) -> Awaitable[Receipt]:
+    async def publish(self, record: Outgoing) -> Sent:
         """Records of one partition are stored in the order of these calls."""
         try:
             if record.value is None and record.key is None:
@@ -267,7 +268,7 @@ class KafkaPublisher:
                 )
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
             raise as_publish_error(record.topic, error) from error
-        return _receipt(record.topic, sent)
+        return _Sent(record.topic, sent)
 
     async def _send_empty(self, record: Outgoing) -> Any:
         """A record without key and value: the client's send() refuses it, a batch takes it. It has to be
@@ -285,25 +286,29 @@ class KafkaPublisher:
             await _stop(client)
 
 
-def _receipt(topic: str, sent: asyncio.Future[Any]) -> Awaitable[Receipt]:
-    """*sent* in our words. A future and a callback, not a task: this is made for every record."""
-    ours: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+class _Sent:
+    """The client's future, awaited in our words. Not a future of our own that is set by the client's: that would
+    cost every record one more turn of the event loop."""
 
-    def answered(answer: asyncio.Future[Any]) -> None:
-        if ours.done():
-            if not answer.cancelled():
-                answer.exception()  # looked at, or the loop warns that nobody did
-            return
-        if answer.cancelled():
-            ours.set_exception(as_publish_error(topic, kafka_errors.ProducerClosed()))
-        elif (error := answer.exception()) is not None:
-            ours.set_exception(as_publish_error(topic, error))
-        else:
-            stored = answer.result()
-            ours.set_result(Receipt(stored.topic, stored.partition, stored.offset))
+    __slots__ = ("_future", "_topic")
 
-    sent.add_done_callback(answered)
-    return ours
+    def __init__(self, topic: str, future: asyncio.Future[Any]) -> None:
+        self._topic = topic
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, Receipt]:
+        try:
+            stored = yield from self._future
+        except asyncio.CancelledError as error:
+            if stopping_us(error):
+                raise
+            raise as_publish_error(self._topic, kafka_errors.ProducerClosed()) from error
+        except kafka_errors.KafkaError as error:
+            raise as_publish_error(self._topic, error) from error
+        return Receipt(stored.topic, stored.partition, stored.offset)
+
+    def add_done_callback(self, callback: Callable[[asyncio.Future[Any]], object]) -> None:
+        self._future.add_done_callback(callback)
 
 
 class KafkaTopics:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from core_messaging.context import Context
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.running import TURN, as_failure, as_undecodable
+from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batches import Batch, BatchSchedule
@@ -59,13 +59,17 @@ class BatchRunners:
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
-        slots, clock = self._parts.slots, self._parts.loop.time
+        slots, clock, called = self._parts.slots, self._parts.loop.time, False
         while True:
             work = self._schedule.take(clock())
             if work is None:
                 self._parts.rearm()
                 await slots.wait()
+                called = True
                 continue
+            if called:  # only who found something calls others, or they would call each other for ever
+                called = False
+                slots.wake(TEAM)
             slots.current[slot], slots.since[slot] = work, clock()
             if isinstance(work, Batch):
                 await self._attempt(work)

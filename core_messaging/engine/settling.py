@@ -7,6 +7,7 @@ import random
 import time
 from asyncio import CancelledError, Future
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from core_messaging.context import Context
@@ -59,7 +60,8 @@ class Settler:
         self._fail = parts.fail
         self._throttle = Throttle(LOG_EVERY)
         handler, told = parts.handler, parts.observers.on_success
-        quiet = handler.on_success is None and told is None and parts.config.output_topic is None
+        self._quiet = handler.on_success is None and told is None  # nobody is told of a success
+        quiet = self._quiet and parts.config.output_topic is None
         self.succeeded: Succeeded = self._finish if quiet else self._succeeded
         self._success_wants_context = getattr(told, "wants_context", True)
 
@@ -174,7 +176,8 @@ class Settler:
             error=error,
             failed_at=time.time(),
         )
-        await self._send(job, Sending(outgoing, message, error=error))
+        job.sending = sending = Sending(outgoing, message, error=error)
+        await self.go_on(job, sending)
 
     def _without_dlq(self, job: Job, error: BaseException) -> None:
         config = self._config
@@ -209,10 +212,7 @@ class Settler:
             key=record.key,
             headers=trace_headers(record.headers) if carry is None else tuple(carry),
         )
-        await self._send(job, Sending(outgoing, message, result=result))
-
-    async def _send(self, job: Job, sending: Sending) -> None:
-        job.sending = sending
+        job.sending = sending = Sending(outgoing, message, result=result)
         await self.go_on(job, sending)
 
     async def go_on(self, job: Job, sending: Sending | Condemned) -> None:
@@ -255,9 +255,17 @@ class Settler:
         ack = await self._publisher.publish(sending.outgoing)
         sending.ack = ack
         self._slots.unacked.add(job)
-        cast("Future[Any]", ack).add_done_callback(lambda _ack: self._answered(job))
+        ack.add_done_callback(partial(self._answered, job, sending))
 
-    def _answered(self, job: Job) -> None:
+    def _answered(self, job: Job, sending: Sending, answer: Future[Any]) -> None:
+        if self._quiet and sending.error is None and not answer.cancelled() and answer.exception() is None:
+            # Nothing is left that could wait, so it needs no runner.
+            self._slots.unacked.discard(job)
+            self._counts.published += 1
+            self._finish(job, None, None, None)
+            self._slots.wake_one()  # for what waited behind it
+            self._slots.noticed()
+            return
         self._schedule.resume(job)
         self._slots.wake(1)
         if job.assignment.hold is Hold.FENCED:

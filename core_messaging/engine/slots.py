@@ -19,13 +19,17 @@ class Slots:
         self.since: list[float] = [0.0] * count
         self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no slot
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._coming = 0  # woken, and not on the loop yet
         self.watch: asyncio.Event | None = None  # set after every job, while somebody waits for quiet
 
     async def wait(self) -> None:
         """Until ``wake``. No job can slip between an empty ``take`` and this: nothing awaits in between."""
         waiter = asyncio.get_running_loop().create_future()
         self._idle.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            self._coming -= waiter.done() and not waiter.cancelled()
 
     def wake(self, count: int) -> None:
         """Let up to *count* idle runners look for work."""
@@ -33,7 +37,14 @@ class Slots:
             waiter = self._idle.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+                self._coming += 1
                 count -= 1
+
+    def wake_one(self) -> None:
+        """Let one idle runner look for work, unless one is on its way: it calls others if it finds more than one
+        can do. The answers of a hundred records come in one turn of the loop, and a runner may be enough for all."""
+        if not self._coming:
+            self.wake(1)
 
     def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""

@@ -15,7 +15,7 @@ from typing import Any
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged
 
-_UNDONE = b"\x00"
+_UNDONE, _DONE = b"\x00", b"\x01"
 
 # After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched,
 # and about this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
@@ -63,6 +63,16 @@ class Chunk:
     def held_bytes(self) -> int:
         """Bytes of values still held, by the chunk's average size."""
         return self.size * self.unfinished // len(self.done)
+
+
+def _stretches(done: bytearray) -> Iterator[tuple[int, int, bool]]:
+    """(first index, index after the last, finished) of each stretch of equals, at the speed of memchr."""
+    first, size = 0, len(done)
+    while first < size:
+        after = done.find(_UNDONE if done[first] else _DONE, first)
+        after = size if after < 0 else after
+        yield first, after, bool(done[first])
+        first = after
 
 
 def _offsets(records: Sequence[Record]) -> Sequence[int]:
@@ -245,14 +255,14 @@ class Assignment:
         last = 0
         seen_unfinished = False
         for chunk in self._chunks:
-            for offset, done in zip(chunk.offsets, chunk.done, strict=True):
-                if not done:
+            for first, after, finished in _stretches(chunk.done):
+                if not finished:
                     if start is not None:
                         yield start, last
                     start, seen_unfinished = None, True
                 elif seen_unfinished:
-                    start = offset if start is None else start
-                    last = offset
+                    start = chunk.offsets[first] if start is None else start
+                    last = chunk.offsets[after - 1]
         if start is not None:
             yield start, last
 

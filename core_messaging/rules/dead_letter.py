@@ -47,7 +47,7 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
 
 def trace_headers(headers: Headers) -> tuple[tuple[str, bytes], ...]:
     """Those of *headers* that tie a result to the trace of the message it came from."""
-    return tuple(pair for pair in headers if pair[0] in TRACE_HEADERS)
+    return tuple(pair for pair in headers if pair[0] in TRACE_HEADERS) if headers else ()
 
 
 def without_core_headers(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

@@ -230,5 +230,10 @@ class Schedule:
         return sum(chunk.untaken for chunk in self._fresh)
 
     @property
+    def ready(self) -> int:
+        """Messages that may run now and are no news: what they waited for is over."""
+        return len(self._ready)
+
+    @property
     def waiting_retries(self) -> int:
         return len(self._retries)

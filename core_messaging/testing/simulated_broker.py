@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core_messaging.broker import Assigned, Revoked, Subscription, Topics
@@ -92,7 +92,7 @@ class SimulatedPublisher:
     async def start(self) -> None:
         await self._inner.start()
 
-    async def publish(self, record: Outgoing) -> Awaitable[Receipt]:
+    async def publish(self, record: Outgoing) -> asyncio.Future[Receipt]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Receipt] = loop.create_future()
         loop.call_later(ACK_TAKES, _answer, answer, await self._outcome(record))
