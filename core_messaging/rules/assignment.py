@@ -15,7 +15,8 @@ from typing import Any
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged
 
-_UNDONE, _DONE = b"\x00", b"\x01"
+_UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
+FEW = 32  # chunks that are not worth folding
 
 # After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched,
 # and about this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
@@ -48,8 +49,19 @@ class Chunk:
         self.size = sum(len(record.value or b"") for record in records)
 
     def finish(self, index: int) -> None:
-        self.done[index] = 1
-        self.records[index] = None  # one slow record must not keep the payloads of its whole fetch alive
+        """The record at *index* is finished; once or more often. ``Schedule.finish`` spells this out."""
+        if not self.done[index]:
+            self.done[index] = 1
+            self.records[index] = None  # one slow record must not keep the payloads of its whole fetch alive
+            self.assignment.unfinished -= 1
+
+    def absorb(self, later: Chunk) -> None:
+        """Both are finished: from here on this one stands for all from its first record to the last of *later*."""
+        self.offsets = (self.offsets[0], later.offsets[-1])
+        self.done = bytearray(_DONE * len(self.offsets))
+        self.records = [None] * len(self.offsets)
+        self.cursor = len(self.offsets)
+        self.size = 0
 
     @property
     def unfinished(self) -> int:
@@ -93,6 +105,9 @@ class Assignment:
     __slots__ = (
         "_chunks",
         "_finished_before",
+        "_fold_at",
+        "_largest",
+        "_noted",
         "_position",
         "_proven_at",
         "accused",
@@ -107,6 +122,7 @@ class Assignment:
         "limbo",
         "source",
         "suspect",
+        "unfinished",
     )
 
     def __init__(self, source: TopicPartition, epoch: int, committed: Committed | None = None) -> None:
@@ -118,6 +134,10 @@ class Assignment:
         # Jobs of this member's previous assignment of the partition that still run: offset -> job.
         self.limbo: dict[int, Any] = {}
         self._chunks: deque[Chunk] = deque()
+        self._fold_at = FEW
+        self.unfinished = 0  # delivered and not finished; counted, because every fetch asks
+        self._largest = 0  # bytes of the largest chunk's average value so far
+        self._noted = (0, 0)  # how many runs the note had when its size was last looked at, and that size
         self._position = committed.offset if committed else None  # after the last delivered record
         self._finished_before: deque[Run] = (
             deque()
@@ -158,8 +178,12 @@ class Assignment:
     def deliver(self, records: Sequence[Record]) -> Chunk:
         """Note that *records* (at least one, in order) came from the broker."""
         self._forget_finished()
+        if len(self._chunks) >= self._fold_at:
+            self._fold()
         chunk = Chunk(self, records)
         self._chunks.append(chunk)
+        self.unfinished += len(records)
+        self._largest = max(self._largest, chunk.size // len(records) + 1)
         if self._finished_before:
             self._mark_finished(chunk)
         self._position = records[-1].offset + 1
@@ -221,21 +245,44 @@ class Assignment:
         """The offset after the last delivered record: where the broker goes on."""
         return self._position
 
-    @property
-    def unfinished(self) -> int:
-        return sum(chunk.unfinished for chunk in self._chunks)
+    def _fold(self) -> None:
+        """Finished chunks behind an unfinished one become one of two records, the first and the last.
+
+        A key that waits an hour for its retry would otherwise keep a chunk for every fetch of that hour, and
+        make each look at the assignment longer.
+        """
+        folded: deque[Chunk] = deque()
+        for chunk in self._chunks:
+            if chunk.unfinished:
+                folded.append(chunk)
+            elif folded and not folded[-1].unfinished:
+                folded[-1].absorb(chunk)
+            else:
+                folded.append(chunk)
+        self._chunks = folded
+        self._fold_at = max(FEW, 2 * len(folded))
 
     def note_size(self) -> int:
-        """Bytes the commit's note needs by now; 0 where it surely fits, because that is cheap to know."""
-        # Each message that was taken and is not finished can be a hole between two runs of finished ones.
-        holes = sum(chunk.done.count(0, 0, chunk.cursor) for chunk in self._chunks)
-        if holes + len(self._finished_before) < SURELY_FIT:
+        """Bytes the commit's note needs by now, about; 0 where it surely fits, because that is cheap to know."""
+        if self.unfinished + len(self._finished_before) < SURELY_FIT:
             return 0
-        offset = self.committable()
-        return 0 if offset is None else self._note(offset, held=True).size
+        # A run begins where a finished record follows an unfinished one, or with a chunk.
+        runs = sum(chunk.done.count(_RUN) + 1 for chunk in self._chunks) + len(self._finished_before)
+        if runs < SURELY_FIT:
+            return 0
+        if abs(runs - self._noted[0]) > self._noted[0] // 8:  # packing it for every fetch would cost too much
+            offset = self.committable()
+            self._noted = runs, 0 if offset is None else self._note(offset, held=True).size
+        return self._noted[1]
+
+    @property
+    def most_bytes(self) -> int:
+        """As many bytes of values it holds at most; cheap to know."""
+        return self.unfinished * self._largest
 
     @property
     def held_bytes(self) -> int:
+        """Bytes of values still held."""
         return sum(chunk.held_bytes for chunk in self._chunks)
 
     def oldest(self) -> Record | None:

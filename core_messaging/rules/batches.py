@@ -144,6 +144,7 @@ class BatchSchedule:
         # Spelled out rather than called: this is done for every message.
         job.chunk.done[job.index] = 1
         job.chunk.records[job.index] = None
+        assignment.unfinished -= 1
         if assignment.attempts:
             assignment.attempts.pop(job.record.offset, None)
         batch = job.lane

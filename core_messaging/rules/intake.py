@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core_messaging.config import OnFullRetries
@@ -67,7 +67,7 @@ def plan(
     budget = max(1, limits.held // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
     room = limits.records - sum(level.unfinished - level.assignment.held for level in levels)
-    if room < limits.records // 8 or room < 1 or sum(a.held_bytes for a in mine) >= limits.size:
+    if room < limits.records // 8 or room < 1 or _too_large(mine, limits.size):
         room = 0
     sources = [(level.assignment.source, level.highest) for level in levels]
     return IntakePlan(
@@ -77,6 +77,12 @@ def plan(
         over_budget=tuple((a, a.held - budget // 2) for a in mine if a.held >= budget),
         crowded=tuple(level.assignment.source for level in levels if level.noted >= 1),
     )
+
+
+def _too_large(assignments: Sequence[Assignment], size: int) -> bool:
+    if sum(assignment.most_bytes for assignment in assignments) < size:
+        return False
+    return sum(assignment.held_bytes for assignment in assignments) >= size
 
 
 def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:

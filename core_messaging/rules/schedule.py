@@ -130,6 +130,7 @@ class Schedule:
             return False
         chunk.done[job.index] = 1
         chunk.records[job.index] = None
+        assignment.unfinished -= 1
         if assignment.attempts:
             assignment.attempts.pop(job.record.offset, None)
         lane = job.lane

@@ -44,6 +44,12 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.delivered[assignment] = []
         self.started[assignment] = []
 
+    @rule(source=st.sampled_from(SOURCES))
+    def fold(self, source: TopicPartition) -> None:
+        """What a delivery does by itself once there are many chunks; it must change nothing that can be seen."""
+        if source in self.held:
+            self.held[source]._fold()
+
     @rule(
         source=st.sampled_from(SOURCES),
         keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=5),
@@ -171,6 +177,12 @@ class ScheduleMachine(RuleBasedStateMachine):
             inside = {o for o in self.delivered[assignment] if any(a <= o <= b for a, b in claimed)}
             beyond = {o for o in self.finished[assignment] if offset is not None and o > offset}
             assert inside == beyond
+
+    @invariant()
+    def what_is_unfinished_is_counted(self) -> None:
+        for assignment in getattr(self, "held", {}).values():
+            unfinished = len(set(self.delivered[assignment]) - self.finished[assignment])
+            assert assignment.unfinished == unfinished
 
     @invariant()
     def keys_start_in_order(self) -> None:

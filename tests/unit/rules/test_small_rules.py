@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import PROVEN_AFTER, Assignment
+from core_messaging.rules.assignment import FEW, PROVEN_AFTER, Assignment
 from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
 from core_messaging.rules.intake import IntakeLimits, plan
 from core_messaging.rules.note import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote
@@ -267,3 +267,28 @@ def test_kinds_that_never_repeat_do_not_grow_memory() -> None:
     for number in range(1000):
         assert throttle.pass_through(number, 0.0) == 0
     assert len(throttle._last) <= 8
+
+
+def test_a_record_that_waits_for_long_does_not_make_the_assignment_longer_with_every_fetch() -> None:
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    assignment.deliver([PlainRecord(0)])  # waits for its retry, say
+    for number in range(1, 1_000):
+        assignment.deliver([PlainRecord(2 * number), PlainRecord(2 * number + 1)]).finish(0)
+        assignment._chunks[-1].finish(1)
+    assert len(assignment._chunks) < 2 * FEW
+    assert (assignment.unfinished, assignment.committable()) == (1, 0)
+    assert list(assignment.finished_beyond()) == [(2, 1_999)]
+
+
+def test_the_size_of_a_large_note_is_not_computed_for_every_fetch_and_follows_it() -> None:
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    chunk = assignment.deliver([PlainRecord(i) for i in range(4_000)])
+    chunk.cursor = 4_000
+    sizes = []
+    for index in range(1, 4_000, 2):
+        chunk.finish(index)
+        sizes.append(assignment.note_size())
+    assert sizes[: SURELY_FIT - 2] == [0] * (SURELY_FIT - 2)
+    packed = assignment._note(0, held=True).size
+    assert sizes[-1] > packed * 0.8
+    assert len(set(sizes)) < 30
