@@ -12,13 +12,18 @@ LogFormat = Literal["text", "json"]
 LOG_FORMATS: tuple[str, ...] = get_args(LogFormat)
 
 # What an event may carry in ``extra``, in the order in which it is printed.
-FIELDS = ("action", "worker", "topic", "partition", "offset", "plugin")
+FIELDS = ("place", "action", "worker", "topic", "partition", "offset", "plugin")
 
 
-def set_up_logging(level: str, log_format: LogFormat) -> None:
-    """Log everything from *level* up to stderr. A repeated call replaces the first."""
+def set_up_logging(level: str, log_format: LogFormat, process: int | None = None) -> None:
+    """Log everything from *level* up to stderr. A repeated call replaces the first.
+
+    *process*: which of several this is; every line says so.
+    """
     handler = _handler(log_format)
     handler.addFilter(ClientNoise())
+    if process is not None:
+        handler.addFilter(OfProcess(process, log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # One line a fetch, a join, a heartbeat: ours say what of it matters.
     logging.getLogger("aiokafka").setLevel(logging.WARNING if level != "debug" else logging.DEBUG)
@@ -68,6 +73,20 @@ class ClientNoise(logging.Filter):
             return False
         self._last[kind] = now
         record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
+class OfProcess(logging.Filter):
+    """Says in every line which of several processes writes it: to one terminal, they all write at once."""
+
+    def __init__(self, process: int, log_format: LogFormat) -> None:
+        super().__init__()
+        self._process, self._in_text = process, log_format == "text"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self._in_text:
+            record.msg = f"[{self._process}] {record.msg}"
+        record.place = self._process
         return True
 
 

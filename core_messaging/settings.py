@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     kafka_commit_timeout: float = Field(default=10.0, gt=0)
     kafka_start_timeout: float = Field(default=30.0, gt=0)  # how long a start waits for a broker
 
+    # Which of the processes of `core kafka worker --processes N` this is, from 1; it sets this itself.
+    core_process: int | None = Field(default=None, ge=1)
+
     # The engine.
     commit_interval: float = Field(default=1.0, gt=0)
     shutdown_timeout: float = Field(default=25.0, gt=0)

@@ -9,12 +9,14 @@ from collections.abc import Callable
 import msgspec
 
 from core_messaging import hookimpl
+from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
 from core_messaging_plugins.http_server import Pages, listen, port_of
 
 
 class Config(msgspec.Struct):
-    """``port`` None: no endpoint. 0: any free port, told in the log."""
+    """``port`` None: no endpoint. 0: any free port, told in the log. Of several processes (``--processes``), the
+    first has this port, the second the one after it, and so on."""
 
     port: int | None = None
     host: str = "127.0.0.1"
@@ -29,6 +31,7 @@ class Endpoint:
 
     def __init__(self) -> None:
         self._config = Config()
+        self._place = 1
         self._server: asyncio.Server | None = None
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
@@ -36,15 +39,17 @@ class Endpoint:
         raise NotImplementedError
 
     @hookimpl
-    def configure(self, config: Config) -> None:
+    def configure(self, config: Config, settings: Settings) -> None:
         self._config = config
+        self._place = settings.core_process or 1
 
     @hookimpl
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
         host, port = self._config.host, self._config.port
         if port is None:
             return
-        self._server = await listen(self.pages(snapshot), host, port, self.name)
+        mine = port + self._place - 1 if port else 0
+        self._server = await listen(self.pages(snapshot), host, mine, self.name)
         address = f"http://{host}:{port_of(self._server)}"
         logging.getLogger(f"core_messaging.plugins.{self.name}").info(self.told.format(address=address))
 

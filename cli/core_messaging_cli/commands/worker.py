@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 import click
 
 from core_messaging.discovery import Catalog, discover
+from core_messaging.errors import KafkaDisabled
 from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging
 from core_messaging.plugins import WRONG, Plugins, load
 from core_messaging.project import Project
 from core_messaging.runtime import RunOptions, leave_at_once, run_workers
 from core_messaging.settings import Settings
+from core_messaging.supervisor import Supervisor, end_with_supervisor
 from core_messaging.worker import Worker, config_of, with_config
 
 logger = logging.getLogger("core_messaging.worker")
@@ -31,6 +34,13 @@ logger = logging.getLogger("core_messaging.worker")
 )
 @click.option(
     "--skip-broken", is_flag=True, help="With --all: run the healthy workers, and report the others."
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="So many processes of the same group, each with its share of the partitions; for work that needs the CPU.",
 )
 @click.option("--create-topics", is_flag=True, help="Create topics that do not exist.")
 @click.option("--disable-plugin", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.")
@@ -53,6 +63,7 @@ def worker(
     everything: bool,
     concurrency: int | None,
     skip_broken: bool,
+    processes: int,
     create_topics: bool,
     disable_plugin: tuple[str, ...],
     trace_plugins: bool,
@@ -68,10 +79,13 @@ def worker(
     core kafka worker EmailWorker
     core kafka worker EmailWorker --concurrency 8
     core kafka worker --all --create-topics
+    core kafka worker ReportWorker --processes 4
     """
-    set_up_logging(log_level, log_format)
     settings = Project(Path.cwd()).settings()
+    set_up_logging(log_level, log_format, settings.core_process)
     chosen, degraded = _choose(discover(), names, everything=everything, skip_broken=skip_broken)
+    if processes > 1:
+        sys.exit(_supervise(processes, settings))
     if concurrency is not None:
         chosen = [with_config(w, replace(config_of(w), concurrency=concurrency)) for w in chosen]
     options = RunOptions(
@@ -81,7 +95,48 @@ def worker(
         degraded=degraded,
         exit_now=leave_at_once,
     )
-    _run(lambda: run_workers(chosen, options))
+    _run(lambda: _work(chosen, options))
+
+
+async def _work(workers: Sequence[type[Worker]], options: RunOptions) -> None:
+    if options.settings.core_process is not None:
+        end_with_supervisor()
+    await run_workers(workers, options)
+
+
+def _supervise(processes: int, settings: Settings) -> int:
+    """Whatever is wrong with the workers has been told by now: once, and not by each process."""
+    if not settings.kafka_enabled:
+        raise KafkaDisabled("running workers")
+
+    def environment(place: int) -> dict[str, str]:
+        added = {"CORE_PROCESS": str(place)}
+        if settings.kafka_group_instance_id is not None:  # two members of one identity would fence each other
+            added["KAFKA_GROUP_INSTANCE_ID"] = f"{settings.kafka_group_instance_id}-{place}"
+        return added
+
+    command = [sys.executable, "-m", "core_messaging_cli", "kafka", "worker", *_given_without("processes")]
+    return asyncio.run(Supervisor(command, processes, environment).run())
+
+
+def _given_without(name: str) -> list[str]:
+    """The command line once more, from what was parsed, without the option *name*."""
+    context = click.get_current_context()
+    words: list[str] = []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name != name and value not in (None, False, ()):
+            words += _words(parameter, value)
+    return words
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:
+    if isinstance(parameter, click.Argument):
+        return list(value)
+    if value is True:
+        return [parameter.opts[0]]
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for each in values for word in (parameter.opts[0], str(each))]
 
 
 def _plugins(settings: Settings, disable: Sequence[str], *, trace: bool) -> Plugins:

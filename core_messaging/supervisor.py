@@ -1,0 +1,140 @@
+"""Several processes of the same workers: started, started again when they die, and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping, Sequence
+
+from core_messaging.rules.restarts import SOON, TRIES, Restarts, shell_code
+from core_messaging.signals import on_signals
+
+logger = logging.getLogger("core_messaging.supervisor")
+
+STDIN = 0
+
+
+class Supervisor:
+    """Keeps one process running in each of *count* places; the group gives each its share of the partitions.
+
+    *environment* of a place (1 to *count*) is added to ours. A Ctrl-C in the terminal reaches only us: each
+    process has a session of its own, so that one signal does not arrive twice and mean "at once".
+    """
+
+    def __init__(
+        self, command: Sequence[str], count: int, environment: Callable[[int], Mapping[str, str]]
+    ) -> None:
+        self._command = list(command)
+        self._count = count
+        self._environment = environment
+        self._running: dict[int, Process] = {}
+        self._stopping = asyncio.Event()
+        self._gave_up_with = 0
+
+    async def run(self) -> int:
+        """Until SIGINT or SIGTERM, or until restarts are hopeless. The exit code: 0, or the highest of all."""
+        with on_signals(self._stop, self._stop):
+            places = range(1, self._count + 1)
+            codes = await asyncio.gather(*(self._keep(place) for place in places))
+        return self._gave_up_with or max(codes)
+
+    async def _keep(self, place: int) -> int:
+        """One process after the other; the exit code of the last one."""
+        loop, restarts = asyncio.get_running_loop(), Restarts()
+        while True:
+            started = loop.time()
+            code = await self._once(place)
+            if self._stopping.is_set():
+                return code
+            restarts = restarts.after(loop.time() - started)
+            if restarts.hopeless:
+                self._give_up(place, code)
+                return code
+            _say_died(place, code, restarts.delay)
+            if await self._stopped_within(restarts.delay):
+                return code
+
+    async def _once(self, place: int) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=PIPE,  # never written to: its end tells the process that we are gone, whatever killed us
+            env={**os.environ, **self._environment(place)},
+            start_new_session=True,
+        )
+        self._running[place] = process
+        if self._stopping.is_set():  # asked to while it was being started
+            _send(process, signal.SIGTERM)
+        code = await process.wait()
+        del self._running[place]
+        return shell_code(code)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _stop(self, number: signal.Signals) -> None:
+        """Each signal goes on to all; they know what a first and a second one mean."""
+        count = len(self._running)
+        logger.info("%s: passed on to %d processes", number.name, count, extra={"action": "draining"})
+        self._stopping.set()
+        for process in self._running.values():
+            _send(process, number)
+
+    def _give_up(self, place: int, code: int) -> None:
+        logger.error(
+            "process %d ended with exit code %d, %d times in a row within %g s of its start; stopping all. "
+            "Nothing is lost: what was not committed is delivered again at the next start. What it said is above",
+            place,
+            code,
+            TRIES,
+            SOON,
+            extra={"action": "hopeless", "place": place},
+        )
+        self._gave_up_with = self._gave_up_with or code or 1
+        self._stopping.set()
+        for process in self._running.values():
+            _send(process, signal.SIGTERM)
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    # Between its end and our noticing it, there is nobody to send to.
+    if process.returncode is None:
+        process.send_signal(number)
+
+
+def _say_died(place: int, code: int, delay: float) -> None:
+    logger.error(
+        "process %d ended with exit code %d%s; what it had not committed is delivered again. "
+        "It is started again in %g s",
+        place,
+        code,
+        _signal_name(code),
+        delay,
+        extra={"action": "restart", "place": place},
+    )
+
+
+def _signal_name(code: int) -> str:
+    try:
+        return f" ({signal.Signals(code - 128).name})" if code > 128 else ""  # noqa: PLR2004 - as shells have it
+    except ValueError:
+        return ""
+
+
+def end_with_supervisor() -> None:
+    """Stop in order, as at a SIGTERM, when whoever supervises this process is gone. Needs a running event loop."""
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        if not os.read(STDIN, 1):
+            loop.remove_reader(STDIN)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(STDIN, readable)
