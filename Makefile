@@ -38,8 +38,10 @@ simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalan
 demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,000 e-mail tasks and the worker package that sends them
 	@.venv-demo/bin/python -m demo
 
-bench: $(VENV)/installed ## throughput as ratios to raw aiokafka and to bare coroutines (Java and Maven, some minutes)
-	$(BIN)/python -m benchmarks.throughput $(BENCH_ARGS)
+bench: .venv-bench/installed ## beside raw aiokafka and seven peers (Java and Maven; half an hour, or BENCH_ARGS=--quick)
+	@.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+.venv-bench/installed: benchmarks/peers.txt
 
 clean: ## remove the environments, caches and what was built
 	rm -rf .venv .venv-* .core dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -54,5 +56,6 @@ clean: ## remove the environments, caches and what was built
 	fi; \
 	echo "installing into $* with $$python"; \
 	"$$python" -m venv $*; \
-	$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(if $(findstring demo,$*),demo,dev)]'
+	$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(findstring bench,$*),--editable '.[speed]' -r benchmarks/peers.txt,--editable '.[$(if $(findstring demo,$*),demo,dev)]')
 	@touch $@

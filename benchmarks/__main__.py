@@ -7,6 +7,7 @@ differ and are shared. The ratios are of one run, one broker, one minute. Exit c
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -16,29 +17,31 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import plot, report, startup
-from benchmarks.rounds import Broker, Result, run
+from benchmarks import growth, plot, processes, report, startup
+from benchmarks.report import Everything
+from benchmarks.rounds import Broker, run
 from benchmarks.workloads import ALL, Workload
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 
-START = "start"  # the contest that needs no broker
+START, PROCESSES, GROWTH = "start", "processes", "growth"  # what is no contest of rows
+OTHERS = (PROCESSES, GROWTH, START)
 # A contest of two minutes is about ours and its limits; the peers wait for the long one.
-QUICK = ("noop", "io", "output", "batches", "sending", "hook", START)
+QUICK = ("noop", "io", "output", "batches", "sending", "hook", PROCESSES, START)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = [workload.name for workload in ALL] + [START]
+    names = [*(workload.name for workload in ALL), *OTHERS]
     parser.add_argument("--rounds", type=int, help="per workload; 5, or 3 with --quick")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number of messages")
     parser.add_argument("--only", action="append", choices=names, metavar="WORKLOAD", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="about two minutes: ours and its limits only")
-    parser.add_argument("--write", action="store_true", help="RESULTS.md and results.png")
+    parser.add_argument("--write", action="store_true", help="RESULTS.md, results.png and growth.png")
     return parser.parse_args()
 
 
 def _names(arguments: argparse.Namespace) -> Sequence[str]:
-    everything = [*(workload.name for workload in ALL), START]
+    everything = [*(workload.name for workload in ALL), *OTHERS]
     return arguments.only or (QUICK if arguments.quick else everything)
 
 
@@ -62,40 +65,36 @@ def _bars_only(workload: Workload) -> Workload:
     )
 
 
-def _contest(arguments: argparse.Namespace, rounds: int, console: Console) -> list[Result]:
-    workloads = _chosen(arguments)
-    if not workloads:
-        return []
+def _measure(arguments: argparse.Namespace, rounds: int, console: Console) -> Everything:
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    scale = arguments.scale * (0.5 if arguments.quick else 1.0)
-    with tempfile.TemporaryDirectory() as folder:
+    scale, names = arguments.scale * (0.5 if arguments.quick else 1.0), _names(arguments)
+    with tempfile.TemporaryDirectory() as folder, console.status("") as status:
         cluster = None if given else ApacheCluster(ApacheOptions(folder=Path(folder)))
-        with cluster or nullcontext(), console.status("") as status:
+        with cluster or nullcontext():
             broker = Broker(given or cluster.address)  # type: ignore[union-attr] # one of the two is there
-            return [run(broker, workload, rounds, scale, status.update) for workload in workloads]
-
-
-def _finish(results: Sequence[Result], starts: tuple[float, float] | None, console: Console) -> int:
-    report.show(results, console)
-    misses = report.missed(results)
-    if starts:
-        added = starts[1] - starts[0]
-        console.print(f"start-up beside {startup.DISTRIBUTIONS} distributions: {added:+.3f} s")
-        misses += [f"start-up: {added:.3f} s"] if added >= startup.BAR else []
-    for line in misses:
-        console.print(f"[red]missed[/red] {line}", highlight=False)
-    return 1 if misses else 0
+            return Everything(
+                [run(broker, workload, rounds, scale, status.update) for workload in _chosen(arguments)],
+                processes.measure(broker.address, rounds) if PROCESSES in names else [],
+                list(growth.measure(broker.address, rounds, status.update)) if GROWTH in names else [],
+                startup.measure(rounds) if START in names else None,
+            )
 
 
 def main() -> int:
-    arguments, console = _arguments(), Console()
+    # A new topic has no leaders for a moment, and the client warns about each of its partitions.
+    logging.basicConfig(level=logging.ERROR)
+    arguments = _arguments()
+    console = Console(width=None if sys.stdout.isatty() else 180)
     rounds = arguments.rounds or (3 if arguments.quick else 5)
-    results = _contest(arguments, rounds, console)
-    starts = startup.measure(rounds) if START in _names(arguments) else None
+    found = _measure(arguments, rounds, console)
     if arguments.write:
-        plot.draw(results, report.PLOT)
-        report.write(results, starts, f"make bench BENCH_ARGS='{' '.join(sys.argv[1:])}'")
-    return _finish(results, starts, console)
+        plot.draw(found.results, report.PLOT)
+        plot.draw_growth(found.growth, report.GROWTH_PLOT)
+        report.write(found, f"make bench BENCH_ARGS='{' '.join(sys.argv[1:])}'")
+    report.show(found, console)
+    for line in report.missed(found):
+        console.print(f"[red]missed[/red] {line}", highlight=False)
+    return 1 if report.missed(found) else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from benchmarks.growth import Series
 from benchmarks.rounds import Result
 
 mpl.use("Agg")
@@ -24,6 +25,28 @@ def draw(results: Sequence[Result], to: Path) -> None:
         _panel(axis, result)
     for axis in axes.flat[len(results) :]:
         axis.axis("off")
+    figure.tight_layout()
+    figure.savefig(to, dpi=80)
+    plt.close(figure)
+
+
+def draw_growth(series: Sequence[Series], to: Path) -> None:
+    """Start-up, memory and CPU over size, a row a curve."""
+    if not series:
+        return
+    figure, axes = plt.subplots(len(series), 3, figsize=(13, 2.6 * len(series)), squeeze=False)
+    for row, each in zip(axes, series, strict=True):
+        values = {
+            "start-up, s": [cost.startup for cost in each.costs],
+            "memory, MB": [cost.memory for cost in each.costs],
+            "share of a core": [cost.cpu for cost in each.costs],
+        }
+        for axis, (name, found) in zip(row, values.items(), strict=True):
+            axis.plot(each.sizes, found, marker="o", color=OURS)
+            axis.set_ylim(bottom=0)
+            axis.set_ylabel(name, fontsize=8)
+            axis.set_xlabel(each.title, fontsize=8)
+            axis.tick_params(labelsize=7)
     figure.tight_layout()
     figure.savefig(to, dpi=80)
     plt.close(figure)

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, startup
+from benchmarks import machine, processes, startup
+from benchmarks.growth import Series
 from benchmarks.rounds import Figures, Result
 from benchmarks.workloads import Bar
 
 HERE = Path(__file__).parent
-RESULTS, PLOT = HERE / "RESULTS.md", HERE / "results.png"
+RESULTS, PLOT, GROWTH_PLOT = HERE / "RESULTS.md", HERE / "results.png", HERE / "growth.png"
 Row = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Everything:
+    """What one run has measured; empty where it was not asked for."""
+
+    results: Sequence[Result]
+    processes: Sequence[tuple[float, float]]  # messages a second of one and of two, a pair a round
+    growth: Sequence[Series]
+    starts: tuple[float, float] | None  # seconds without and with many distributions
+
+
 COLUMNS = ("contestant", "median", "ratio", "bar", "meanwhile")
 
 
@@ -53,39 +67,87 @@ def _bar(result: Result, bar: Bar) -> str:
 _VERDICTS = {True: "reached", False: "MISSED", None: "not measured"}
 
 
-def show(results: Sequence[Result], console: Console) -> None:
+def show(found: Everything, console: Console) -> None:
+    """The table, and what is no table in a line each."""
     table = Table(*COLUMNS, title="medians; ratios with their range over the rounds", show_lines=False)
-    for result in results:
+    for result in found.results:
         table.add_section()
         table.add_row(f"[bold]{result.workload.title}[/bold]")
         for row in _rows(result):
             table.add_row(*row)
     console.print(table)
+    for line in [
+        *_processes(found),
+        *_starts(found),
+        *(each for series in found.growth for each in _growth(series)),
+    ]:
+        console.print(line, highlight=False)
 
 
-def missed(results: Sequence[Result]) -> list[str]:
+def missed(found: Everything) -> list[str]:
     """The bars that were not reached, in words."""
-    return [
+    bars = [
         f"{result.workload.name}: {bar.ours} {_ratio(result, bar)}, bar {_bar(result, bar)}"
-        for result in results
+        for result in found.results
         for bar in result.workload.bars
         if result.reached(bar) is not True
     ]
+    return bars + [line for line in (*_processes(found), *_starts(found)) if _VERDICTS[False] in line]
 
 
-def write(results: Sequence[Result], starts: tuple[float, float] | None, how: str) -> None:
+def write(found: Everything, how: str) -> None:
     """RESULTS.md beside this module."""
     lines = ["# Results", "", f"Written by `{how}`. What they mean: [NOTES.md](NOTES.md).", ""]
     lines += [f"- {name}: {value}" for name, value in machine.facts().items()]
     lines += ["", f"![ours beside the others]({PLOT.name})", ""]
-    for result in results:
+    for result in found.results:
         lines += _section(result)
-    if starts:
-        lines += _starts(*starts)
-    lines += ["## Raw numbers", ""]
-    for result in results:
+    lines += [
+        "## Processes, start-up, growth",
+        "",
+        *(f"- {line}" for line in (*_processes(found), *_starts(found))),
+    ]
+    lines += ["", f"![what grows with what]({GROWTH_PLOT.name})", ""]
+    for series in found.growth:
+        lines += [f"- {line}" for line in _growth(series)]
+    lines += ["", "## Raw numbers", ""]
+    for result in found.results:
         lines += _raw(result)
     RESULTS.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _processes(found: Everything) -> list[str]:
+    if not found.processes:
+        return []
+    ratio = median(two / one for one, two in found.processes)
+    pairs = ", ".join(f"{one:,.0f} -> {two:,.0f}" for one, two in found.processes)
+    return [
+        (
+            f"--processes 2, CPU-bound: {ratio:.2f} x one process (bar >= {processes.BAR:g}, "
+            f"{_VERDICTS[ratio >= processes.BAR]}; msg/s {pairs})"
+        )
+    ]
+
+
+def _starts(found: Everything) -> list[str]:
+    if found.starts is None:
+        return []
+    added = found.starts[1] - found.starts[0]
+    return [
+        (
+            f"`core kafka worker NAME` until it would connect: {found.starts[0]:.3f} s; beside {startup.DISTRIBUTIONS} "
+            f"distributions without entry points of ours {added:+.3f} s (bar < {startup.BAR:g} s, "
+            f"{_VERDICTS[added < startup.BAR]})"
+        )
+    ]
+
+
+def _growth(series: Series) -> list[str]:
+    return [
+        f"{size:,} {series.title}: start {cost.startup:.2f} s"
+        + (f", {cost.memory:.0f} MB, {100 * cost.cpu:.1f} % of a core" if cost.memory else "")
+        for size, cost in zip(series.sizes, series.costs, strict=True)
+    ]
 
 
 def _section(result: Result) -> list[str]:
@@ -95,18 +157,6 @@ def _section(result: Result) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
-def _starts(without: float, many: float) -> list[str]:
-    verdict = _VERDICTS[many - without < startup.BAR]
-    return [
-        "## Start-up beside many distributions",
-        "",
-        f"`core kafka worker NAME` until it would connect: {without:.3f} s; with {startup.DISTRIBUTIONS} more "
-        f"distributions that have no entry points of ours {many:.3f} s: {many - without:+.3f} s "
-        f"(bar: < {startup.BAR:g} s, {verdict}).",
-        "",
-    ]
 
 
 def _raw(result: Result) -> list[str]:

@@ -51,11 +51,14 @@ def coroutine(task: Task, tally: Tally) -> Callable[[Any], Awaitable[Any]]:
             await asyncio.sleep(seconds)
         tally.late(message["id"], message["at"])
 
+    kinds = {"nothing": nothing, "sleep": sleeping, "cpu": computing, "late": late, "pass on": passed_on}
+    return kinds[_kind(task)]
+
+
+def _kind(task: Task) -> str:
     if task.rate:
-        return late
-    if task.output:
-        return passed_on
-    return {"nothing": nothing, "sleep": sleeping, "cpu": computing}[task.work]
+        return "late"
+    return "pass on" if task.output else task.work
 
 
 def typed(_task: Task, tally: Tally) -> Callable[[Any], Awaitable[Any]]:

@@ -102,8 +102,10 @@ async def passing_on(task: Task, tally: Tally) -> None:
 
 
 def _producer(task: Task) -> AIOKafkaProducer:
-    # As ours: idempotent, acknowledged by all replicas.
-    return AIOKafkaProducer(bootstrap_servers=task.address, enable_idempotence=True, acks="all")
+    # As ours: idempotent, acknowledged by all replicas, in batches of 128 KiB.
+    return AIOKafkaProducer(
+        bootstrap_servers=task.address, enable_idempotence=True, acks="all", max_batch_size=131_072
+    )
 
 
 async def send_batched(task: Task, tally: Tally) -> None:

@@ -1,0 +1,93 @@
+"""``python -m benchmarks.grown TASK``: workers of a certain size for some seconds; what they cost, as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from core_messaging import hookimpl
+from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.settings import Settings
+from core_messaging.worker import Worker
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs: a worker for each of *topics*, whose handlers sleep *seconds*; measured for *period* seconds."""
+
+    address: str
+    topics: Sequence[str]
+    seconds: float = 0.01
+    period: float = 3.0
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds until all had their partitions, megabytes of memory, share of one core, messages handled."""
+
+    startup: float
+    memory: float
+    cpu: float
+    handled: int
+
+
+class Arrivals:
+    """Waits until so many workers have been assigned partitions."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.all = asyncio.Event()
+
+    @hookimpl
+    def on_assigned(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            self.all.set()
+
+
+def _workers(size: Size, handled: list[int]) -> list[type[Worker]]:
+    async def process(_self: Worker, _message: dict[str, Any]) -> None:
+        await asyncio.sleep(size.seconds)
+        handled[0] += 1
+
+    def make(number: int, topic: str) -> type[Worker]:
+        attributes = {"input_topic": topic, "group_id": uuid4().hex, "concurrency": 8, "process": process}
+        return type(f"Worker{number}", (Worker,), attributes)
+
+    return [make(number, topic) for number, topic in enumerate(size.topics)]
+
+
+def resident() -> float:
+    """Megabytes of memory this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+async def measure(size: Size) -> Cost:
+    """Start, wait until all have their partitions, look again after the period."""
+    started, handled, arrivals = perf_counter(), [0], Arrivals(len(size.topics))
+    settings = Settings(kafka_bootstrap_servers=size.address)
+    plugins = Plugins([PluginReport("arrivals", "benchmark", plugin=arrivals)], settings)
+    options = RunOptions(settings=settings, handle_signals=False, plugins=plugins)
+    task = asyncio.create_task(run_workers(_workers(size, handled), options))
+    await arrivals.all.wait()
+    startup, cpu = perf_counter() - started, time.process_time()
+    await asyncio.sleep(size.period)
+    share = (time.process_time() - cpu) / size.period
+    cost = Cost(startup=startup, memory=resident(), cpu=share, handled=handled[0])
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return cost
+
+
+if __name__ == "__main__":
+    print(msgspec.json.encode(asyncio.run(measure(msgspec.json.decode(sys.argv[1], type=Size)))).decode())
