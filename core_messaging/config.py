@@ -13,6 +13,7 @@ from core_messaging.rules.retry import BACKOFFS, Backoff, RetryPolicy
 
 Ordering = Literal["key", "partition", "none"]
 OnExhausted = Literal["skip", "stop"]
+OnDeadLetter = Literal["continue", "follow"]
 OnFullRetries = Literal["wait", "dead-letter"]
 
 
@@ -39,6 +40,7 @@ class WorkerConfig:
     timeout: float | None = None
     on_exhausted: OnExhausted = "skip"
     on_full_retries: OnFullRetries = "wait"
+    on_dead_letter: OnDeadLetter = "continue"
     codec: str | None = None
     source: str = ""
 
@@ -105,6 +107,7 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
     _check_numbers(config)
     _check_batches(config, given)
     _check_full_retries(config)
+    _check_following(config)
     _check_topics(config)
     return config
 
@@ -131,6 +134,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "ordering": ((str,), f"one of {', '.join(get_args(Ordering))}"),
     "on_exhausted": ((str,), f"one of {', '.join(get_args(OnExhausted))}"),
     "on_full_retries": ((str,), f"one of {', '.join(get_args(OnFullRetries))}"),
+    "on_dead_letter": ((str,), f"one of {', '.join(get_args(OnDeadLetter))}"),
 }
 
 _CHOICES = {
@@ -138,6 +142,7 @@ _CHOICES = {
     "ordering": get_args(Ordering),
     "on_exhausted": get_args(OnExhausted),
     "on_full_retries": get_args(OnFullRetries),
+    "on_dead_letter": get_args(OnDeadLetter),
 }
 
 
@@ -207,6 +212,22 @@ def _check_full_retries(config: WorkerConfig) -> None:
             config.name,
             f"on_full_retries = {config.on_full_retries!r} {lacks}",
             'add a dlq_topic and leave batches out, or write "wait": the intake stops then',
+        )
+
+
+def _check_following(config: WorkerConfig) -> None:
+    if config.on_dead_letter == "continue":
+        return
+    lacks = {
+        "without a dlq_topic": config.dlq_topic is None,
+        "beside batch_size": config.batch_size is not None,
+        f"with ordering = {config.ordering!r}": config.ordering != "key",
+    }
+    for why in (why for why, wrong in lacks.items() if wrong):
+        raise OptionError(
+            config.name,
+            f"on_dead_letter = {config.on_dead_letter!r} {why}",
+            'it is for messages of one key, one at a time, that go to a dlq_topic; or write "continue"',
         )
 
 

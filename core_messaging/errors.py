@@ -303,6 +303,16 @@ class KilledTheProcess(MessageError):
         )
 
 
+class FollowsADeadLetter(MessageError):
+    """An earlier message of the key was dead-lettered, and ``on_dead_letter = "follow"``."""
+
+    def __init__(self, coordinates: str) -> None:
+        super().__init__(
+            f"{coordinates} was not tried: an earlier message of its key is in the dead-letter queue and this one "
+            "follows it. Replay that one first, then this one"
+        )
+
+
 class RetriesExhausted(CoreMessagingError):
     """A message failed for good, there is no dead-letter queue, and ``on_exhausted = "stop"``."""
 

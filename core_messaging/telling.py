@@ -172,14 +172,18 @@ class Pending:
 class Everybody:
     """Tells all implementations of one hook; ``wants_context`` where one of them names it: it is made for them."""
 
-    __slots__ = ("_limit", "_tells", "wants_context")
+    __slots__ = ("_limit", "_only", "_tells", "wants_context")
 
     def __init__(self, implementations: Sequence[Implementation]) -> None:
         self._tells = [implementation.tell for implementation in implementations]
+        self._only = self._tells[0] if len(self._tells) == 1 else None  # as nearly always: no loop
         self._limit = max(implementation.limit for implementation in implementations)
         self.wants_context = any("context" in implementation.arguments for implementation in implementations)
 
     def __call__(self, **facts: Any) -> Awaitable[None] | None:
+        if self._only is not None:
+            waiting = self._only(facts)
+            return None if waiting is None else _all([waiting], self._limit)
         pending: list[Pending] | None = None
         for tell in self._tells:
             waiting = tell(facts)

@@ -36,12 +36,13 @@ class Runners:
         self._counts = parts.counts
         self._clock = parts.loop.time
         self._settler = settler
+        self._following = settler.following
         self._turn_ends = 0.0
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, schedule, clock = self._slots, self._schedule, self._clock
-        take = schedule.take
+        take, attempt = schedule.take, self._attempt if self._following is None else self._attempt_or_follow
         now = clock()
         while True:
             job = take()
@@ -52,7 +53,7 @@ class Runners:
                 continue
             slots.current[slot], slots.since[slot] = job, now
             if job.sending is None:
-                now = await self._attempt(job, now)
+                now = await attempt(job, now)
             else:
                 await self._settler.go_on(job, job.sending)
                 now = clock()
@@ -63,6 +64,12 @@ class Runners:
                 await asyncio.sleep(0)
                 now = clock()
                 self._turn_ends = now + TURN
+
+    async def _attempt_or_follow(self, job: Job, started: float) -> float:
+        """Of workers whose messages follow a dead letter of their key."""
+        if self._following is None or await self._following.may_start(job):
+            return await self._attempt(job, started)
+        return self._clock()
 
     async def _attempt(self, job: Job, started: float) -> float:
         """Decode, process, settle; when the handler was done."""

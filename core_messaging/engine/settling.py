@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, cast
 
 from core_messaging.context import Context
+from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.errors import (
@@ -59,10 +60,13 @@ class Settler:
         self._park = parts.park
         self._fail = parts.fail
         self._throttle = Throttle(LOG_EVERY)
+        follows = parts.config.on_dead_letter == "follow"
+        self.following = Following(parts, self._bury_unseen) if follows else None
         handler, told = parts.handler, parts.observers.on_success
         self._quiet = handler.on_success is None and told is None  # nobody is told of a success
-        quiet = self._quiet and parts.config.output_topic is None
-        self.succeeded: Succeeded = self._finish if quiet else self._succeeded
+        self.succeeded: Succeeded = self._succeeded
+        if parts.config.output_topic is None:  # one call less a message for each thing that cannot be
+            self.succeeded = self._finish if self._quiet else self._done
         self._success_wants_context = getattr(told, "wants_context", True)
 
     def _finish(self, job: Job, _message: Any, _result: Any, _context: Context | None) -> None:
@@ -142,6 +146,8 @@ class Settler:
 
     async def undecodable(self, job: Job, error: Undecodable) -> None:
         """The value is not what the handler takes; no attempt was made and none will be."""
+        if self.following is not None and self.following.waits_for_room(job, error):
+            return
         self._counts.undecodable += 1
         own = self._handler.on_undecodable
         if own is not None:
@@ -152,12 +158,18 @@ class Settler:
         self, job: Job, message: Any, error: BaseException, context: Context | None, reason: str
     ) -> None:
         """No further attempt: ``on_error``, then the dead-letter queue."""
+        if self.following is not None and self.following.waits_for_room(job, error):
+            return
         logger.debug("%s gives up on %s: %s", self._config.name, job, reason)
         self._counts.exhausted += 1
         own = self._handler.on_error
         if own is not None:
             await self._call_own("on_error", own, job, message, error, context)
         await self._bury(job, message, error, context)
+
+    async def _bury_unseen(self, job: Job, error: BaseException) -> None:
+        """To the dead-letter queue without having been decoded."""
+        await self._bury(job, None, error, None)
 
     async def _bury(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
         if (told := self._observers.on_error) is not None:
@@ -227,7 +239,7 @@ class Settler:
             return
         if isinstance(sending, Condemned):
             job.sending = None
-            await self.give_up(job, self._again(job, sending.error), sending.error, None, "it was condemned")
+            await self._give_up_condemned(job, sending.error)
             return
         try:
             if sending.ack is None:
@@ -247,9 +259,14 @@ class Settler:
             failure = PublishFailed(sending.outgoing.topic, "the producer was closed")
             await self._not_acknowledged(job, sending, failure)
 
-    def _again(self, job: Job, error: Exception) -> Any:
-        """The message for ``on_error``, decoded once more; None where decoding it is what may kill."""
-        return None if isinstance(error, KilledTheProcess) else self._handler.decode(job.record.value)
+    async def _give_up_condemned(self, job: Job, error: BaseException) -> None:
+        if isinstance(error, Undecodable):
+            await self.undecodable(job, error)
+            return
+        # Decoded once more, for ``on_error``; but not where decoding it is what may kill.
+        killed = isinstance(error, KilledTheProcess)
+        message = None if killed else self._handler.decode(job.record.value)
+        await self.give_up(job, message, error, None, "it was condemned")
 
     async def _hand_over(self, job: Job, sending: Sending) -> None:
         ack = await self._publisher.publish(sending.outgoing)
@@ -284,6 +301,8 @@ class Settler:
             topic = sending.outgoing.topic
             await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
         self._log_dead_letter(job, sending.error)
+        if self.following is not None:
+            job.assignment.blocked.add(job.record.key)
         self._schedule.finish(job)
 
     async def _not_acknowledged(self, job: Job, sending: Sending, error: BrokerError) -> None:

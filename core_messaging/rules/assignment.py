@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from core_messaging.records import Committed, Record, TopicPartition
+from core_messaging.rules.blocked import BlockedKeys
 from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged
 
 _UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
@@ -114,6 +115,7 @@ class Assignment:
         "acknowledged",
         "announced",
         "attempts",
+        "blocked",
         "busy",
         "crashes",
         "epoch",
@@ -142,6 +144,7 @@ class Assignment:
         self._finished_before: deque[Run] = (
             deque()
         )  # finished by an earlier owner, beyond the committed offset
+        self.blocked = BlockedKeys()
         self.attempts: dict[int, int] = {}  # offset -> its next attempt, where an earlier owner has tried
         self.crashes = 0  # earlier owners in a row that vanished without giving the partition back
         self.suspect: int | None = None  # the offset that runs alone, to find out what kills the process
@@ -158,6 +161,7 @@ class Assignment:
     def _read(self, note: CommitNote, committed: int) -> None:
         self._finished_before.extend(note.finished(committed))
         self.attempts = note.attempt_of(committed)
+        self.blocked = BlockedKeys(note.blocked)
         last = note.ownership.shifted(committed)
         if last.held:
             # Held and not given back: its owner vanished. After an orderly end the count starts anew.
@@ -226,7 +230,9 @@ class Assignment:
         return None if commit == self.acknowledged else commit
 
     def _note(self, offset: int, *, held: bool) -> CommitNote:
-        runs = merged([*self.finished_beyond(), *self._finished_before])
+        # What an earlier owner finished may reach back before the offset, where all of it is done by now.
+        known = merged([*self.finished_beyond(), *self._finished_before])
+        runs = [(max(first, offset), last) for first, last in known if last >= offset]
         attempts = {at: number for at, number in self.attempts.items() if at >= offset}
         delivered = offset if self._position is None else self._position
         ownership = (
@@ -234,7 +240,7 @@ class Assignment:
             if held
             else Ownership()
         )
-        return CommitNote.of(offset, runs, attempts, ownership)
+        return CommitNote.of(offset, runs, attempts, ownership, self.blocked.packed())
 
     def _forget_finished(self) -> None:
         while self._chunks and self._chunks[0].done.find(_UNDONE) < 0:

@@ -47,15 +47,22 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
 
     - ``runs``: gap, length, gap, length, ...: runs of finished offsets after the committed one
     - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
+    - ``blocked``: digests of the keys that follow a dead letter (see ``rules.blocked``)
     """
 
     runs: tuple[int, ...] = ()
     attempts: Mapping[int, int] = {}
     ownership: Ownership = Ownership()
+    blocked: bytes = b""
 
     @classmethod
     def of(
-        cls, committed: int, finished: Iterable[Run], attempts: Mapping[int, int], ownership: Ownership
+        cls,
+        committed: int,
+        finished: Iterable[Run],
+        attempts: Mapping[int, int],
+        ownership: Ownership,
+        blocked: bytes = b"",
     ) -> Self:
         """A note beside the committed offset *committed*; all offsets given are absolute."""
         remembered = sorted(attempts.items())[:MAX_ATTEMPTS]
@@ -63,6 +70,7 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
             _relative(committed, finished),
             {offset - committed: number for offset, number in remembered},
             ownership.shifted(-committed),
+            blocked,
         )
 
     def finished(self, committed: int) -> list[Run]:
@@ -110,8 +118,13 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         return note if note.makes_sense() else CommitNote()
 
     def makes_sense(self) -> bool:
-        """Whether the runs can have been written by ``of``."""
-        return len(self.runs) % 2 == 0 and all(number > 0 for number in self.runs)
+        """Whether the runs can have been written by ``of``. The first one may begin at the committed offset itself:
+        an earlier owner finished it, and this one has not been delivered it yet."""
+        return (
+            len(self.runs) % 2 == 0
+            and min(self.runs[:1], default=0) >= 0
+            and all(n > 0 for n in self.runs[1:])
+        )
 
 
 def is_ours(metadata: str) -> bool:

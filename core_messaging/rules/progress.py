@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.blocked import BlockedKeys
 from core_messaging.rules.note import CommitNote, Run, is_ours
 
 
@@ -29,6 +30,7 @@ class Progress:
     - ``holes``: runs (first, last) of offsets that are not finished while something after them is
     - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
     - ``crashes``: members in a row that vanished without giving the partition back
+    - ``blocked``: keys whose messages follow a dead letter
     - ``foreign``: the commit's metadata is not ours, or of a newer version; everything beyond the offset is unknown
     """
 
@@ -40,6 +42,7 @@ class Progress:
     holes: tuple[Run, ...] = ()
     attempts: Mapping[int, int] = field(default_factory=dict)
     crashes: int = 0
+    blocked: int = 0
     foreign: bool = False
 
 
@@ -59,6 +62,7 @@ def progress_of(standing: Standing) -> Progress:
         holes=_holes(commit.offset, runs),
         attempts=note.attempt_of(commit.offset),
         crashes=note.ownership.crashes,
+        blocked=len(BlockedKeys(note.blocked)),
         foreign=bool(commit.metadata) and not is_ours(commit.metadata),
     )
 
@@ -67,6 +71,7 @@ def _holes(committed: int, runs: list[Run]) -> tuple[Run, ...]:
     """Before each finished run; the first one begins at the committed offset."""
     holes, position = [], committed
     for first, last in runs:
-        holes.append((position, first - 1))
+        if first > position:
+            holes.append((position, first - 1))
         position = last + 1
     return tuple(holes)

@@ -40,6 +40,10 @@ def adopt(chunk: Chunk, occupy: Callable[[Job], None]) -> None:
             continue
         if job.chunk.done[job.index]:
             chunk.finish(index)
+            if (
+                job.record.key in job.assignment.blocked
+            ):  # dead-lettered in between: what follows it still does
+                chunk.assignment.blocked.add(job.record.key)
         else:
             job.chunk, job.index = chunk, index
             chunk.records[index] = None  # taken; the job itself holds the record

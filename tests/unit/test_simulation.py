@@ -239,3 +239,23 @@ def test_a_full_budget_of_retries_stops_the_intake_where_the_policy_is_to_wait(
     letters = [line for line in report.trace if "dead-lettered" in line]
     assert float(letters[0].split()[0]) >= 5 * (2 + 4)  # none before it had its retries
     assert "as max_waiting_retries lets them; its intake stops" in caplog.text
+
+
+class Follows(ByKey):
+    on_dead_letter = "follow"
+
+
+def test_what_follows_a_dead_letter_of_its_key_is_never_processed_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Nobody is convicted for the crashes, so what is dead-lettered is known beforehand.
+    monkeypatch.setenv("MAX_CRASHES", "99")
+    # Of each key of messages() all from the first doomed one on: 9 keys, one message in turn.
+    first: dict[bytes | None, int] = {}
+    for n, message in enumerate(messages()):
+        assert isinstance(message, tuple)
+        if message[1] and b'"fails": 5' in message[1]:
+            first.setdefault(message[0], n)
+    follow = sum(n >= first.get(b"key-%d" % (n % 9), 90) for n in range(90))
+    for report in simulate_many(Follows, messages(), seeds=SEEDS):
+        assert (report.finished, report.dead_lettered) == (90 - follow, follow), report.seed

@@ -98,7 +98,17 @@ async def _unfinished(kafka: KafkaOffsets, progress: Progress, limit: int) -> tu
     return tuple(found)
 
 
-COLUMNS = ("worker", "partition", "committed", "end", "lag", "finished beyond", "holes", "vanished owners")
+COLUMNS = (
+    "worker",
+    "partition",
+    "committed",
+    "end",
+    "lag",
+    "finished beyond",
+    "holes",
+    "vanished owners",
+    "blocked keys",
+)
 UNFINISHED = ("unfinished", "key", "age", "next attempt")
 
 
@@ -122,6 +132,7 @@ def _cells(row: Row) -> list[str]:
         beyond,
         str(len(progress.holes)),
         str(progress.crashes),
+        str(progress.blocked),
     ]
 
 

@@ -27,11 +27,20 @@ def runs_after(committed: int, gaps: list[tuple[int, int]]) -> list[tuple[int, i
 GAPS = st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)), max_size=400)
 
 
-@given(OFFSETS, GAPS, st.dictionaries(st.integers(0, 500), st.integers(2, 9), max_size=20), st.integers(0, 9))
+FIRST_GAP = st.integers(0, 10_000)
+
+
+@given(
+    OFFSETS,
+    GAPS,
+    FIRST_GAP,
+    st.dictionaries(st.integers(0, 500), st.integers(2, 9), max_size=20),
+    st.integers(0, 9),
+)
 def test_a_note_says_what_was_written_into_it(
-    committed: int, gaps: list[tuple[int, int]], attempts: dict[int, int], crashes: int
+    committed: int, gaps: list[tuple[int, int]], first: int, attempts: dict[int, int], crashes: int
 ) -> None:
-    runs = runs_after(committed, gaps[:100])
+    runs = runs_after(committed, [(first, 1), *gaps[:100]])
     absolute = {committed + offset: n for offset, n in attempts.items()}
     ownership = Ownership(held=True, crashes=crashes, suspect=committed + 3, delivered=committed + 8)
     written = CommitNote.of(committed, runs, absolute, ownership)
@@ -80,3 +89,29 @@ def test_after_a_crash_only_what_was_not_finished_runs_again(steps: list[tuple[i
     left = [r.offset for r in second.deliver(again).records if r is not None] if again else []
     assert left == [r.offset for r, (_, done) in zip(records, steps, strict=True) if not done]
     assert second.committable() == first.committable()
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=12), st.integers(1, 11))
+def test_nothing_is_forgotten_where_an_owner_is_gone_before_it_saw_all_that_is_finished(
+    done: list[bool], seen: int
+) -> None:
+    # The note began with a finished record, was taken for nonsense, and everything it said was lost.
+    records = [PlainRecord(offset) for offset in range(len(done))]
+    first = Assignment(TopicPartition("t", 0), 1, Committed(0))
+    chunk = first.deliver(records)
+    for index, finished in enumerate(done):
+        if finished:
+            chunk.finish(index)
+    first.blocked.add(b"key")
+    second = Assignment(TopicPartition("t", 0), 2, first.progress())
+    start = second.committable() or 0
+    delivered = records[start : start + seen]
+    if delivered:
+        part = second.deliver(delivered)
+        for index in range(len(delivered)):
+            part.finish(index)
+    third = Assignment(TopicPartition("t", 0), 3, second.progress() or second.acknowledged)
+    left = [n for n in range(len(done)) if not done[n] and n not in range(start, start + seen)]
+    rest = records[third.committable() or 0 :]
+    assert [r.offset for r in third.deliver(rest).records if r is not None] == left if rest else left == []
+    assert b"key" in third.blocked

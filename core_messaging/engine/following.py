@@ -1,0 +1,76 @@
+"""Of workers with ``on_dead_letter = "follow"``: later messages of a key go where a dead letter of it went."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from core_messaging.engine.parts import Parts
+from core_messaging.errors import FollowsADeadLetter
+from core_messaging.rules.blocked import CLEAR, unblocking
+from core_messaging.rules.job import Condemned, Job
+from core_messaging.rules.throttle import Throttle
+
+logger = logging.getLogger("core_messaging.worker")
+
+AGAIN = 5.0  # seconds between two looks whether one more key may be blocked
+LOG_EVERY = 10.0  # seconds between two lines about the same partition
+
+
+class Following:
+    """Decides in a message's turn whether it may start. ``bury(job, error)`` dead-letters it."""
+
+    def __init__(self, parts: Parts, bury: Callable[[Job, BaseException], Awaitable[None]]) -> None:
+        self._name = parts.config.name
+        self._schedule = parts.schedule
+        self._park = parts.park
+        self._clock = parts.loop.time
+        self._bury = bury
+        self._throttle = Throttle(LOG_EVERY)
+
+    async def may_start(self, job: Job) -> bool:
+        """False: *job* is settled by what became of its key."""
+        blocked, key = job.assignment.blocked, job.record.key
+        word = unblocking(job.record.headers) if job.record.headers else None
+        if word is not None and key in blocked:
+            blocked.discard(key)
+            self._say_unblocked(job)
+        if word == CLEAR:
+            self._schedule.finish(job)
+            return False
+        if key not in blocked:
+            return True
+        await self._bury(job, FollowsADeadLetter(str(job)))
+        return False
+
+    def waits_for_room(self, job: Job, error: BaseException) -> bool:
+        """Whether too many keys of its partition are blocked already to dead-letter *job* and block its own too:
+        what follows it would not follow. It keeps its lane and is given up later."""
+        if job.assignment.blocked.reserve(job.record.key):
+            return False
+        job.sending = Condemned(error)
+        now = self._clock()
+        if self._throttle.pass_through(job.assignment.source, now) is not None:
+            logger.error(
+                "%s: %d keys of %s follow a dead letter, and no more can be remembered; what fails for good waits "
+                "with its key until one of them is replayed or cleared. Nothing is lost",
+                self._name,
+                len(job.assignment.blocked),
+                job.assignment.source,
+                extra=self._where(job, "blocked keys full"),
+            )
+        self._park(job, now + AGAIN)
+        return True
+
+    def _say_unblocked(self, job: Job) -> None:
+        logger.info(
+            "%s: %s lifts the block of its key; its messages are processed again",
+            self._name,
+            job,
+            extra=self._where(job, "unblocked"),
+        )
+
+    def _where(self, job: Job, action: str) -> dict[str, Any]:
+        source = job.assignment.source
+        return {"worker": self._name, "action": action, **source._asdict(), "offset": job.record.offset}

@@ -1,0 +1,70 @@
+"""Keys whose later messages must follow a dead letter to its queue, until it is replayed or cleared. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from core_messaging.records import Headers
+
+MOST = 64  # keys a partition; as many always fit beside the commit
+SIZE = 6  # bytes of a digest, because keys can be long; one key in 10 ** 12 is taken for one of 64 others
+
+# A record of the key with this header lifts the block: "replay" is then processed as any other message,
+# "clear" is not.
+HEADER = "core-unblock"
+REPLAY, CLEAR = b"replay", b"clear"
+
+
+class BlockedKeys:
+    """The blocked keys of one partition, by their digests."""
+
+    __slots__ = ("_digests", "_reserved")
+
+    def __init__(self, packed: bytes = b"") -> None:
+        self._reserved: set[bytes] = set()  # whose dead letter is on its way and not acknowledged
+        self._digests = {packed[at : at + SIZE]: None for at in range(0, len(packed), SIZE)}
+
+    def __contains__(self, key: bytes | None) -> bool:
+        return bool(self._digests) and key is not None and digest(key) in self._digests
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def reserve(self, key: bytes | None) -> bool:
+        """Keep a place for *key*, which is about to be dead-lettered. False: there is none.
+
+        A message without a key has none that could follow it, and needs no place.
+        """
+        if key is None or (mine := digest(key)) in self._digests:
+            return True
+        if len(self._digests) + len(self._reserved - {mine}) >= MOST:
+            return False
+        self._reserved.add(mine)
+        return True
+
+    def add(self, key: bytes | None) -> None:
+        """The dead letter is acknowledged: from here on what follows *key* follows it."""
+        if key is not None:
+            self._digests[digest(key)] = None
+            self._reserved.discard(digest(key))
+
+    def discard(self, key: bytes | None) -> None:
+        if key is not None:
+            self._digests.pop(digest(key), None)
+
+    def packed(self) -> bytes:
+        """What travels with the commit."""
+        return b"".join(self._digests)
+
+
+def digest(key: bytes) -> bytes:
+    return blake2b(key, digest_size=SIZE).digest()
+
+
+def unblocking(headers: Headers | Iterable[tuple[str, bytes]]) -> bytes | None:
+    """REPLAY or CLEAR where *headers* say so."""
+    for name, value in headers:
+        if name == HEADER and value in (REPLAY, CLEAR):
+            return value
+    return None
