@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all simulate demo bench clean
+.PHONY: help test check pytest test-all simulate chaos demo bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,9 @@ test-all: check ## all tests on every Python from 3.11 up that is found
 
 simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalances and broker trouble (SEEDS=3000: some minutes)
 	CORE_SEEDS=$(or $(SEEDS),3000) $(BIN)/python -m pytest --timeout 3000 --show-capture=no tests/unit/test_simulation.py
+
+chaos: $(VENV)/installed ## three workers on three nodes while everything breaks, 160,000 messages (Java and Maven, some minutes)
+	$(BIN)/python -m chaos $(CHAOS_ARGS)
 
 demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,000 e-mail tasks and the worker package that sends them
 	@.venv-demo/bin/python -m demo

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from core_messaging.records import Headers, Record, coordinates_of
+
+# Headers that go with whatever is published while a message is handled, unless the caller gives them himself. Set by
+# a middleware (tracing); nobody else pays for it.
+CARRIED: ContextVar[Headers] = ContextVar("core_messaging_carried", default=())
 
 
 def _never() -> bool:

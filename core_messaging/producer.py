@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from core_messaging.broker import Publisher
 from core_messaging.codecs import encode
+from core_messaging.context import CARRIED
 from core_messaging.errors import BrokerError, ConfigurationError, KafkaDisabled, ManyNotSent, MessageError
 from core_messaging.project import project_settings
 from core_messaging.records import Outgoing, Receipt
@@ -57,7 +58,7 @@ class Producer:
 
         Raises Unencodable, BrokerUnreachable, BrokerRefused, RecordRefused, PublishFailed, KafkaDisabled.
         """
-        record = outgoing(topic, message, key, headers, partition, timestamp)
+        record = outgoing(topic, message, key, _with_carried(headers), partition, timestamp)
         publisher = self._publisher or await self._connect()
         return await (await publisher.publish(record))
 
@@ -147,7 +148,7 @@ class _Batch:
     async def took(self, topic: str, message: Any, key: Key) -> bool:
         """Send *message*, waiting for the oldest one where too many are under way. False: nothing more may follow."""
         try:
-            record = outgoing(topic, message, key)
+            record = outgoing(topic, message, key, _with_carried(()))
         except MessageError as error:
             self.failures[self._count] = error
             return False
@@ -203,6 +204,16 @@ def outgoing(
         partition=partition,
         timestamp=timestamp,
     )
+
+
+def _with_carried(headers: HeadersLike) -> HeadersLike:
+    """*headers*, and those of the trace of the message that is being handled, where there is one."""
+    carried = CARRIED.get()
+    if not carried:
+        return headers
+    given = _headers(headers)
+    names = {name for name, _ in given}
+    return given + tuple(pair for pair in carried if pair[0] not in names)
 
 
 def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:

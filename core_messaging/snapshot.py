@@ -16,6 +16,7 @@ class Condition(Enum):
     RUNNING = "running"
     REBALANCING = "rebalancing"  # healthy for a bounded time
     DRAINING = "draining"  # finishes what it holds, takes nothing new
+    DEGRADED = "degraded"  # the broker does not answer; what is at hand goes on
     BLOCKED = "blocked"  # everything that is left waits for a retry, or for a topic that cannot be written
     STUCK = "stuck"  # a handler runs longer than it should, or nothing is fetched though there is something
 

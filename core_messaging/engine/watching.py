@@ -85,6 +85,7 @@ class Watch:
         return Facts(
             draining=draining,
             joined=session is not None and session.joined,
+            silent_for=None if self._silent_since is None else now - self._silent_since,
             rebalancing_for=_rebalancing_for(session, now),
             longest_running=now - since,
             longest_job=str(longest.jobs[0]) if longest else "",

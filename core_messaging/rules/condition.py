@@ -16,6 +16,7 @@ class Facts:
 
     draining: bool
     joined: bool  # has ever been assigned anything, even nothing
+    silent_for: float | None  # how long the broker has not answered
     rebalancing_for: float | None
     longest_running: float  # how long the longest running attempt takes by now
     longest_job: str  # its coordinates
@@ -37,6 +38,8 @@ def judge(facts: Facts) -> Verdict:
         return Condition.STUCK, f"an attempt at {facts.longest_job} runs for {facts.longest_running:.0f} s"
     if facts.draining:
         return Condition.DRAINING, f"{facts.running} messages are running"
+    if facts.silent_for is not None:
+        return Condition.DEGRADED, f"the broker has not answered for {facts.silent_for:.0f} s"
     if facts.rebalancing_for is not None:
         return _rebalancing(facts, facts.rebalancing_for)
     return _assigned(facts)

@@ -43,8 +43,11 @@ class SimulatedConsumer:
         self.inner = inner
         self._trouble = trouble
         self._told = told
+        self.dead = False  # its process died: what its tasks still do before they are cancelled reaches nobody
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
         await self.inner.start(assigned, revoked)
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
@@ -132,6 +135,7 @@ class SimulatedBroker:
     tell_commit: TellCommit
     tell_record: TellRecord
     consumers: list[SimulatedConsumer] = field(default_factory=list)
+    dead: bool = False
 
     @property
     def address(self) -> str:
@@ -139,8 +143,16 @@ class SimulatedBroker:
 
     def consumer(self, subscription: Subscription) -> SimulatedConsumer:
         opened = SimulatedConsumer(self.memory.consumer(subscription), self.trouble, self.tell_commit)
+        opened.dead = self.dead
         self.consumers.append(opened)
         return opened
+
+    def die(self, session_timeout: float) -> None:
+        """The process is gone; its group finds out *session_timeout* seconds later."""
+        self.dead = True
+        for consumer in self.consumers:
+            consumer.dead = True
+            consumer.inner.vanish(session_timeout)
 
     def publisher(self) -> SimulatedPublisher:
         return SimulatedPublisher(self.memory.publisher(), self.trouble, self.tell_record)

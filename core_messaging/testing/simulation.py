@@ -22,7 +22,7 @@ from typing import Any
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.context import Context
 from core_messaging.engine.engine import Engine, Surroundings
-from core_messaging.errors import SimulationFailed
+from core_messaging.errors import BrokerUnreachable, SimulationFailed
 from core_messaging.observers import Observers
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
@@ -70,8 +70,7 @@ class _Process:
 
     def die(self) -> None:
         """At once: nothing is finished, committed or said to anybody."""
-        for consumer in self.broker.consumers:
-            consumer.inner.vanish(SESSION_TIMEOUT)
+        self.broker.die(SESSION_TIMEOUT)
         self.task.cancel()
 
 
@@ -137,7 +136,8 @@ class Simulation:
             self._published,
         )
         publisher = broker.publisher()
-        self._memory.unreachable = False
+        while self._memory.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
+            await asyncio.sleep(1)
         await publisher.start()
         around = Surroundings(
             broker=broker,
@@ -146,7 +146,16 @@ class Simulation:
             threads=InlineThreads(1),
             observers=Observers(wrap_process=self._recorder(name)),
         )
-        self._fleet.append(_Process(name, broker, Engine(self._worker(), self._config, around)))
+        process = _Process(name, broker, Engine(self._worker(), self._config, around))
+        self._fleet.append(process)
+        process.task.add_done_callback(lambda _task: self._try_again(process))
+
+    def _try_again(self, process: _Process) -> None:
+        """A start that finds no broker ends the process with an error; whoever started it does so again."""
+        task = process.task
+        if process in self._fleet and not task.cancelled() and isinstance(task.exception(), BrokerUnreachable):
+            self._fleet.remove(process)
+            self._restarts.append(asyncio.get_running_loop().call_later(RESTART, self._restart))
 
     def _recorder(self, name: str) -> Any:
         async def record(process: Any, _worker: Any, message: Any, context: Any) -> Any:
@@ -264,7 +273,9 @@ class Simulation:
             process.engine.request_stop()
         ending = [process.task for process in (*self._fleet, *self._leaving)]
         outcomes = await asyncio.gather(*ending, return_exceptions=True)
-        self.ledger.violations += [f"a process ended with {o!r}" for o in outcomes if o is not None]
+        # One that was asked to stop before it found a broker ends with that error.
+        wrong = [o for o in outcomes if o is not None and not isinstance(o, BrokerUnreachable)]
+        self.ledger.violations += [f"a process ended with {o!r}" for o in wrong]
 
     def _check_commits(self) -> None:
         lost = [f"{source}@{offset} was never settled" for source, offset in self.ledger.lost()]

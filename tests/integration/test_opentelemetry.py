@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -17,10 +18,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from core_messaging.blocking_producer import BlockingProducer
+from core_messaging.context import CARRIED
 from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.producer import get_producer
 from core_messaging.settings import Settings
 from tests.conftest import RunningBroker
-from tests.integration.harness import publish, read, run, running, until
+from tests.integration.harness import publish, read, run, running, settings_for, until
 from tests.integration.test_messages import journal
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -117,6 +121,62 @@ def test_each_attempt_is_a_span_that_tells_its_error_and_a_dead_letter_keeps_the
     assert {format(span.context.trace_id, "032x") for span in attempts if span.context} == {TRACE}
     assert {span.status.status_code for span in attempts} == {StatusCode.ERROR}
     assert [event.name for event in attempts[0].events] == ["exception"]
+
+
+def test_baggage_goes_along_and_whatever_is_published_meanwhile_is_of_the_trace(
+    broker: RunningBroker, spans: InMemorySpanExporter
+) -> None:
+    topic, out, others = broker.make_topic(), broker.make_topic(), broker.make_topic()
+
+    async def process(self: Any, message: dict[str, Any]) -> dict[str, Any]:
+        producer = get_producer("kafka", settings=settings_for(broker.address))
+        await producer.send(topic=others, message=message, headers={"traceparent": "mine"})
+        await asyncio.create_task(producer.send(topic=others, message=message))
+        await producer.send_many(topic=others, messages=[message])
+        await asyncio.to_thread(self.blocking.send, topic=others, message=message)
+        return message
+
+    with BlockingProducer(settings_for(broker.address), "test") as blocking:
+        made = journal(input_topic=topic, output_topic=out, process=process, blocking=blocking)
+
+        async def test() -> tuple[list[Any], list[Any]]:
+            await publish(
+                broker.address, topic, [(b"k", b"{}", [*HEADERS, ("baggage", b"user=ada"), ("x", None)])]
+            )
+            async with running(broker.address, made, plugins=tracing()):
+                return await read(broker.address, out, 1), await read(broker.address, others, 4)
+
+        (result,), published = run(test())
+    (span,) = by_name(spans, topic)
+    assert span.context is not None
+    mine = f"00-{TRACE}-{span.context.span_id:016x}-01".encode()
+    assert (result.facts["traceparent"], result.facts["baggage"]) == (mine, b"user=ada")
+    assert sorted(letter.facts["traceparent"] for letter in published) == sorted([b"mine", mine, mine, mine])
+    assert {letter.facts["baggage"] for letter in published} == {b"user=ada"}
+    # Nothing of it is left for what is published outside of a handler.
+    assert CARRIED.get() == ()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+def test_what_ends_processes_is_an_error_of_the_span_too(
+    error: BaseException, broker: RunningBroker, spans: InMemorySpanExporter
+) -> None:
+    topic, dlq = broker.make_topic(), broker.make_topic()
+
+    async def process(self: Any, message: dict[str, Any]) -> None:
+        raise error
+
+    made = journal(input_topic=topic, dlq_topic=dlq, process=process, max_retries=0)
+
+    async def test() -> list[Any]:
+        await publish(broker.address, topic, [(b"key", b"{}", HEADERS)])
+        async with running(broker.address, made, plugins=tracing()):
+            return await read(broker.address, dlq, 1)
+
+    run(test())
+    (span,) = by_name(spans, topic)
+    assert span.status.status_code == StatusCode.ERROR
+    assert type(error).__name__ in (span.status.description or "")
 
 
 def test_a_batch_is_one_span_with_a_link_to_each_traced_message(

@@ -14,9 +14,10 @@ import pytest
 from core_messaging_plugins.health import DEAD, NOT_READY, UNHEALTHY, page
 from prometheus_client.parser import text_string_to_metric_families
 
+from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.brokers.ports import HOST, free_ports
 from core_messaging.snapshot import Condition, Histogram, Snapshot, WorkerSnapshot
-from tests.conftest import RunningBroker
+from tests.conftest import RunningBroker, require_apache
 from tests.integration.commands import Running, core, running_core
 from tests.integration.harness import publish, run
 
@@ -132,6 +133,34 @@ def test_what_is_left_out_as_broken_shows_as_degraded(broker: RunningBroker, tmp
         assert process.wait() == 0
 
 
+def test_a_broker_that_is_gone_shows_as_degraded_and_is_no_reason_for_a_restart(tmp_path: Path) -> None:
+    require_apache()
+    options = ApacheOptions(folder=tmp_path / "kafka", properties={"broker.session.timeout.ms": "2000"})
+    with ApacheCluster(options) as cluster:
+        broker = RunningBroker(cluster.address, "apache")
+        folder = project(tmp_path, broker.make_topic(), broker.make_topic())
+        (port,) = free_ports(1)
+        env = {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.address,
+            "CORE_PLUGIN_HEALTH_PORT": str(port),
+            "METRICS_INTERVAL": "0.3",
+        }
+        with running_core("kafka", "worker", "Greet", folder=folder, env=env) as process:
+            ready(port, process)
+            (node,) = cluster.nodes
+            node.kill()
+            process.until(lambda: health(port, "/healthz")[1]["status"] == "degraded")
+            status, body = health(port, "/healthz")
+            assert (status, health(port, "/livez")[0], health(port, "/readyz")[0]) == (503, 200, 200)
+            assert "the broker has not answered for" in body["workers"][0]["reason"]
+            node.start()
+            node.wait_until_ready()
+            process.until(lambda: health(port, "/healthz")[1]["status"] == "running")
+            process.signal(signal.SIGTERM)
+            assert process.wait() == 0
+        cluster.kill()
+
+
 @pytest.mark.parametrize("plugin", ["health", "prometheus"])
 def test_a_port_in_use_is_one_line_and_stops_the_start(
     plugin: str, broker: RunningBroker, tmp_path: Path
@@ -182,6 +211,7 @@ def worker(condition: Condition) -> WorkerSnapshot:
         (Condition.RUNNING, 200, 200, 200),
         (Condition.REBALANCING, 200, 200, 200),
         (Condition.DRAINING, 200, 503, 200),
+        (Condition.DEGRADED, 200, 200, 503),
         (Condition.BLOCKED, 200, 200, 503),
         (Condition.STUCK, 503, 503, 503),
     ],

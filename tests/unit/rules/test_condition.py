@@ -12,6 +12,7 @@ from core_messaging.snapshot import Condition
 WELL: dict[str, Any] = {
     "draining": False,
     "joined": True,
+    "silent_for": None,
     "rebalancing_for": None,
     "longest_running": 0.0,
     "longest_job": "t[0]@1",
@@ -32,6 +33,11 @@ WELL: dict[str, Any] = {
         ({"joined": False, "rebalancing_for": 5.0}, Condition.STARTING, "not assigned"),
         ({"rebalancing_for": 5.0}, Condition.REBALANCING, "for 5 s"),
         ({"rebalancing_for": 500.0}, Condition.STUCK, "rebalancing for 500 s"),
+        ({"silent_for": 12.0}, Condition.DEGRADED, "the broker has not answered for 12 s"),
+        # A restart would not bring the broker back.
+        ({"silent_for": 500.0, "rebalancing_for": 500.0}, Condition.DEGRADED, "500 s"),
+        ({"silent_for": 12.0, "longest_running": 301.0}, Condition.STUCK, "runs for 301 s"),
+        ({"silent_for": 12.0, "draining": True}, Condition.DRAINING, ""),
         ({"draining": True}, Condition.DRAINING, "2 messages are running"),
         ({"draining": True, "longest_running": 301.0}, Condition.STUCK, "t[0]@1 runs for 301 s"),
         ({"longest_running": 301.0}, Condition.STUCK, "t[0]@1 runs for 301 s"),

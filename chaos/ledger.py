@@ -10,7 +10,7 @@ from pathlib import Path
 
 WORKER = """
 import asyncio, json, os, time
-from core.messaging import Worker
+from core_messaging import Context, Worker
 
 LEDGER = os.open("ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -26,13 +26,13 @@ class Ledger(Worker):
     max_retries = 2
     initial_delay = 0.02
 
-    async def process(self, message: dict) -> None:
+    async def process(self, message: dict, context: Context) -> None:
         note("start", message)
         if message.get("kills"):
             os._exit(9)
         await asyncio.sleep(message["seconds"])
-        if message.get("fails"):
-            raise ValueError("always")
+        if context.attempt <= message.get("fails", 0):
+            raise ValueError("not yet, or never")
         note("finish", message)
 """
 

@@ -1,0 +1,91 @@
+"""``python -m chaos``: each fault alone, then all mixed; exit code 1 where the books do not balance."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from chaos.cluster import running
+from chaos.faults import FAULTS
+from chaos.trial import Books, run
+
+MIXED = "mixed"
+COLUMNS = (
+    "fault",
+    "sent",
+    "finished",
+    "dead-lettered",
+    "lost",
+    "out of order",
+    "repeated",
+    "bound",
+    "seconds",
+)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    names = [*FAULTS, MIXED]
+    parser.add_argument("--messages", type=int, default=16_000, help="of each trial; twice as many for mixed")
+    parser.add_argument("--only", action="append", choices=names, metavar="FAULT", help=", ".join(names))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a new folder for ledgers and logs, which is kept")
+    return parser.parse_args()
+
+
+async def chaos(
+    folder: Path, names: Sequence[str], messages: int, seed: int, console: Console
+) -> list[Books]:
+    """One cluster, one trial a name."""
+    books = []
+    async with running(folder / "kafka") as cluster:
+        for name in names:
+            chance = random.Random(seed)
+            faults = chance.sample(list(FAULTS), len(FAULTS)) if name == MIXED else [name]
+            count = messages * (2 if name == MIXED else 1)
+            console.print(f"{name}: {count:,} messages, {', '.join(faults)}", highlight=False)
+            books.append(await run(name, faults, cluster, folder, count, seed))
+            await cluster.all_replicas_back()
+    return books
+
+
+def cells(books: Books) -> tuple[str, ...]:
+    numbers = (books.sent, books.finished, books.dead_lettered, books.lost, books.out_of_order)
+    return (
+        books.name,
+        *(f"{number:,}" for number in numbers),
+        f"{books.repeated:,}",
+        f"{books.bound:,}",
+        f"{books.seconds:.0f}",
+    )
+
+
+def markdown(found: Sequence[Books]) -> str:
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, found)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main() -> int:
+    arguments, console = _arguments(), Console(width=None if sys.stdout.isatty() else 140)
+    names = arguments.only or [*FAULTS, MIXED]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        found = asyncio.run(chaos(folder, names, arguments.messages, arguments.seed, console))
+    table = Table(*COLUMNS)
+    for books in found:
+        table.add_row(*cells(books), style=None if books.balanced else "red")
+    console.print(table)
+    print(markdown(found))  # for docs/guarantees.md
+    return 0 if all(books.balanced for books in found) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

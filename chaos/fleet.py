@@ -1,0 +1,98 @@
+"""The worker processes: started, stopped, killed and paused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CORE = str(Path(sys.executable).with_name("core"))
+CONCURRENCY = 8  # of the ledger's worker
+COMMIT_INTERVAL = 0.5  # seconds
+SESSION = 6.0  # seconds after which the group takes a silent member for dead
+STOP = 40.0  # seconds a process has to end in order
+
+
+class Member:
+    """One ``core kafka worker`` process; what it says goes to *log*."""
+
+    def __init__(self, folder: Path, address: str, log: Path) -> None:
+        self.log = log
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "CORE_"))},
+            "KAFKA_BOOTSTRAP_SERVERS": address,
+            "KAFKA_SESSION_TIMEOUT": str(SESSION),
+            "KAFKA_HEARTBEAT_INTERVAL": "0.5",
+            "COMMIT_INTERVAL": str(COMMIT_INTERVAL),
+            "MAX_CRASHES": "99",  # nobody is to be convicted for what we do
+        }
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [CORE, "kafka", "worker", "Ledger"], cwd=folder, env=environment, stdout=output, stderr=output
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def stop(self) -> None:
+        """SIGTERM. Raises RuntimeError where that does not end it in order."""
+        self.send(signal.SIGTERM)
+        code = await asyncio.to_thread(self.process.wait, STOP)
+        if code != 0:
+            raise RuntimeError(f"a worker ended with exit code {code}: {self.log.read_text()[-2000:]}")
+
+
+class Fleet:
+    """The members of one group."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self._folder = folder
+        self._address = address
+        self._count = 0
+        self.members: list[Member] = []
+
+    def join(self) -> Member:
+        self._count += 1
+        member = Member(self._folder, self._address, self._folder / f"worker-{self._count}.log")
+        self.members.append(member)
+        return member
+
+    async def leave(self, member: Member) -> None:
+        self.members.remove(member)
+        await member.stop()
+
+    def kill(self, member: Member) -> float:
+        """SIGKILL, and another one in its place; when."""
+        self.members.remove(member)
+        member.kill()
+        self.join()
+        return time.time()
+
+    def check(self) -> None:
+        """Raises RuntimeError for a member that ended by itself."""
+        for member in self.members:
+            if member.process.poll() is not None:
+                raise RuntimeError(
+                    f"a worker ended by itself ({member.process.returncode}): {member.log.read_text()[-2000:]}"
+                )
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(self.leave(member) for member in list(self.members)))
+
+    def end(self) -> None:
+        """Whatever still runs, at once."""
+        for member in self.members:
+            if member.process.poll() is None:
+                member.kill()
