@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all simulate chaos demo bench clean
+.PHONY: help test check pytest test-all simulate chaos leaks demo bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +37,9 @@ simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalan
 
 chaos: $(VENV)/installed ## three workers on three nodes while everything breaks, 160,000 messages (Java and Maven, some minutes)
 	$(BIN)/python -m chaos $(CHAOS_ARGS)
+
+leaks: $(VENV)/installed ## ten minutes of rebalances and retries: memory must not grow (Java and Maven)
+	$(BIN)/python -m chaos --only leaks $(CHAOS_ARGS)
 
 demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,000 e-mail tasks and the worker package that sends them
 	@.venv-demo/bin/python -m demo

@@ -13,11 +13,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from chaos import leaks, shutdowns
 from chaos.cluster import running
 from chaos.faults import FAULTS
 from chaos.trial import Books, run
 
-MIXED = "mixed"
+MIXED, SHUTDOWNS, LEAKS = "mixed", "shutdowns", "leaks"
+ROUNDS = 100
 COLUMNS = (
     "fault",
     "sent",
@@ -33,9 +35,10 @@ COLUMNS = (
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    names = [*FAULTS, MIXED]
+    names = [*FAULTS, MIXED, SHUTDOWNS, LEAKS]
     parser.add_argument("--messages", type=int, default=16_000, help="of each trial; twice as many for mixed")
     parser.add_argument("--only", action="append", choices=names, metavar="FAULT", help=", ".join(names))
+    parser.add_argument("--minutes", type=float, default=10.0, help="of leaks, which has to be asked for")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a new folder for ledgers and logs, which is kept")
     return parser.parse_args()
@@ -48,6 +51,10 @@ async def chaos(
     books = []
     async with running(folder / "kafka") as cluster:
         for name in names:
+            if name == SHUTDOWNS:
+                console.print(f"{name}: {ROUNDS} times", highlight=False)
+                books.append(await shutdowns.run(cluster, folder, ROUNDS, seed))
+                continue
             chance = random.Random(seed)
             faults = chance.sample(list(FAULTS), len(FAULTS)) if name == MIXED else [name]
             count = messages * (2 if name == MIXED else 1)
@@ -55,6 +62,17 @@ async def chaos(
             books.append(await run(name, faults, cluster, folder, count, seed))
             await cluster.all_replicas_back()
     return books
+
+
+async def _leaks(folder: Path, minutes: float, console: Console) -> int:
+    async with running(folder / "kafka") as cluster:
+        memory = await leaks.run(cluster, folder, minutes)
+    console.print(
+        f"{minutes:g} minutes, {memory.handled:,} messages, {memory.rebalances} changes of the group: "
+        f"{memory.early:.1f} MB after the warm-up, {memory.late:.1f} MB at the end",
+        highlight=False,
+    )
+    return 0 if memory.flat else 1
 
 
 def cells(books: Books) -> tuple[str, ...]:
@@ -75,9 +93,11 @@ def markdown(found: Sequence[Books]) -> str:
 
 def main() -> int:
     arguments, console = _arguments(), Console(width=None if sys.stdout.isatty() else 140)
-    names = arguments.only or [*FAULTS, MIXED]
+    names = arguments.only or [*FAULTS, MIXED, SHUTDOWNS]
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
+        if LEAKS in names:
+            return asyncio.run(_leaks(folder, arguments.minutes, console))
         found = asyncio.run(chaos(folder, names, arguments.messages, arguments.seed, console))
     table = Table(*COLUMNS)
     for books in found:

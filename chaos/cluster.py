@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,13 @@ class Cluster:
                     await producer.send(topic, value, key) for key, value in records[start : start + 2_000]
                 ]
                 await asyncio.gather(*sent)
+
+    async def worked_off(self, topic: str, check: Callable[[], None], seconds: float = 150.0) -> None:
+        """Until the group named like *topic* has committed all of it; *check* raises what should end the wait."""
+        async with asyncio.timeout(seconds):
+            while await self.lag(topic, topic):
+                check()
+                await asyncio.sleep(0.2)
 
     async def lag(self, group: str, topic: str) -> int:
         """Messages that the group has not committed."""

@@ -39,6 +39,11 @@ class Member:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def megabytes(self) -> float:
+        """Resident memory."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * 4096 / 1e6
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -21,7 +21,7 @@ from chaos.ledger import Entry, Ledger, project
 MEMBERS = 3
 KEYS = 200
 SECONDS = 0.02  # a handler takes, on average
-PATIENCE = 150.0  # seconds for the messages once the faults are over
+PATIENCE = 150.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -73,21 +73,19 @@ async def run(
     try:
         for _ in range(MEMBERS):
             fleet.join()
-        await _until(lambda: len(ledger.finished()) > count // 5, fleet)
+        await until(lambda: len(ledger.finished()) > count // 5, fleet)
         exposures = await _break(faults, Scene(cluster, fleet, dlq, chance))
-        async with asyncio.timeout(PATIENCE):
-            while await cluster.lag(topic, topic):
-                fleet.check()
-                await asyncio.sleep(0.2)
+        await cluster.worked_off(topic, fleet.check)
         await fleet.stop()
     finally:
         fleet.end()
-    return await _books(name, cluster, dlq, ledger, exposures, count, time.time() - started)
+    return await books_of(name, cluster, dlq, ledger, exposures, count, time.time() - started)
 
 
-async def _until(condition: object, fleet: Fleet) -> None:
+async def until(condition: Callable[[], object], fleet: Fleet) -> None:
+    """Raises TimeoutError, and RuntimeError for a member that ended meanwhile."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # type: ignore[operator]
+        while not condition():
             fleet.check()
             await asyncio.sleep(0.1)
 
@@ -100,7 +98,7 @@ async def _break(faults: Sequence[str], scene: Scene) -> list[Exposure]:
     return exposures
 
 
-async def _books(
+async def books_of(
     name: str,
     cluster: Cluster,
     dlq: str,
@@ -109,6 +107,7 @@ async def _books(
     count: int,
     seconds: float,
 ) -> Books:
+    """What the ledger and the dead-letter queue say, when all is over."""
     finished, letters = ledger.finished(), await _dead_letters(cluster.address, dlq)
     return Books(
         name=name,

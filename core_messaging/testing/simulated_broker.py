@@ -43,7 +43,9 @@ class SimulatedConsumer:
         self.inner = inner
         self._trouble = trouble
         self._told = told
-        self.dead = False  # its process died: what its tasks still do before they are cancelled reaches nobody
+        self.dead = (
+            False  # its process died: what its tasks still do before they are cancelled reaches nobody
+        )
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
         if self.dead:

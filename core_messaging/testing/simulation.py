@@ -153,7 +153,11 @@ class Simulation:
     def _try_again(self, process: _Process) -> None:
         """A start that finds no broker ends the process with an error; whoever started it does so again."""
         task = process.task
-        if process in self._fleet and not task.cancelled() and isinstance(task.exception(), BrokerUnreachable):
+        if (
+            process in self._fleet
+            and not task.cancelled()
+            and isinstance(task.exception(), BrokerUnreachable)
+        ):
             self._fleet.remove(process)
             self._restarts.append(asyncio.get_running_loop().call_later(RESTART, self._restart))
 
