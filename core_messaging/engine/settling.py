@@ -275,7 +275,9 @@ class Settler:
         ack.add_done_callback(partial(self._answered, job, sending))
 
     def _answered(self, job: Job, sending: Sending, answer: Future[Any]) -> None:
-        if self._quiet and sending.error is None and not answer.cancelled() and answer.exception() is None:
+        # Looked at in any case: of a partition that is gone nobody else does, and the loop would complain.
+        stored = not answer.cancelled() and answer.exception() is None
+        if stored and self._quiet and sending.error is None:
             # Nothing is left that could wait, so it needs no runner.
             self._slots.unacked.discard(job)
             self._counts.published += 1
