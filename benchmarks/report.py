@@ -42,7 +42,7 @@ def _rows(result: Result) -> Iterator[Row]:
         middle = result.middle(name)
         promise = figures.contestant.promise
         if figures.error or middle is None:
-            yield name, "-", "", "", f"does not work: {figures.error or 'not run'}"
+            yield name, "-", "", "", f"no figure: {figures.error or 'not run'}"
             continue
         bars = [bar for bar in result.workload.bars if bar.ours == name]
         ratios, wanted = (

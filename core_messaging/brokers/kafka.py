@@ -162,8 +162,10 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise BrokerError(
                 f"the group coordinator did not take the commit within {seconds:g} s; it is tried again"
             ) from error
-        except (kafka_errors.CommitFailedError, kafka_errors.IllegalStateError) as error:
-            # IllegalStateError: the partition is not assigned (any more).
+        except kafka_errors.CommitFailedError as error:
+            # Its own text is a paragraph about poll(), which nobody here has called.
+            raise CommitRefused("the group has rebalanced and given the partitions to others") from error
+        except kafka_errors.IllegalStateError as error:  # the partition is not assigned (any more)
             raise CommitRefused(_first_line(error)) from error
         except kafka_errors.KafkaError as error:
             if is_rebalance(error):

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
+from core_messaging.broker import Sent
 from core_messaging.context import Context
 from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
@@ -225,7 +226,14 @@ class Settler:
             headers=trace_headers(record.headers) if carry is None else tuple(carry),
         )
         job.sending = sending = Sending(outgoing, message, result=result)
-        await self.go_on(job, sending)
+        if job.chunk.assignment.hold is Hold.FENCED:
+            self._counts.dropped += 1
+            return
+        # As ``go_on`` begins, without its detours: this is done for every message.
+        try:
+            self._under_way(job, sending, await self._publisher.publish(outgoing))
+        except (BrokerError, CancelledError) as error:
+            await self._publish_failed(job, sending, error)
 
     async def go_on(self, job: Job, sending: Sending | Condemned) -> None:
         """The handler is done; what it led to must be acknowledged. Called again for every step of that.
@@ -243,21 +251,22 @@ class Settler:
             return
         try:
             if sending.ack is None:
-                await self._hand_over(job, sending)
+                self._under_way(job, sending, await self._publisher.publish(sending.outgoing))
             else:
                 await sending.ack
                 self._slots.unacked.discard(job)
                 await self._acknowledged(job, sending)
-        except BrokerError as error:
-            self._slots.unacked.discard(job)
-            await self._not_acknowledged(job, sending, error)
-        except CancelledError as error:
+        except (BrokerError, CancelledError) as error:
+            await self._publish_failed(job, sending, error)
+
+    async def _publish_failed(self, job: Job, sending: Sending, error: BrokerError | CancelledError) -> None:
+        if isinstance(error, CancelledError):
             if stopping_us(error):
-                raise
+                raise error
             # The publisher gave the record up (it was closed under us): not acknowledged, so not done.
-            self._slots.unacked.discard(job)
-            failure = PublishFailed(sending.outgoing.topic, "the producer was closed")
-            await self._not_acknowledged(job, sending, failure)
+            error = PublishFailed(sending.outgoing.topic, "the producer was closed")
+        self._slots.unacked.discard(job)
+        await self._not_acknowledged(job, sending, error)
 
     async def _give_up_condemned(self, job: Job, error: BaseException) -> None:
         if isinstance(error, Undecodable):
@@ -268,8 +277,8 @@ class Settler:
         message = None if killed else self._handler.decode(job.record.value)
         await self.give_up(job, message, error, None, "it was condemned")
 
-    async def _hand_over(self, job: Job, sending: Sending) -> None:
-        ack = await self._publisher.publish(sending.outgoing)
+    def _under_way(self, job: Job, sending: Sending, ack: Sent) -> None:
+        """The publisher has the record; ``_answered`` goes on from here."""
         sending.ack = ack
         self._slots.unacked.add(job)
         ack.add_done_callback(partial(self._answered, job, sending))
