@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos import leaks, shutdowns
-from chaos.cluster import running
+from chaos.cluster import Cluster, running
 from chaos.faults import FAULTS
 from chaos.trial import Books, run
 
@@ -48,20 +48,22 @@ async def chaos(
     folder: Path, names: Sequence[str], messages: int, seed: int, console: Console
 ) -> list[Books]:
     """One cluster, one trial a name."""
-    books = []
+    found = []
     async with running(folder / "kafka") as cluster:
         for name in names:
-            if name == SHUTDOWNS:
-                console.print(f"{name}: {ROUNDS} times", highlight=False)
-                books.append(await shutdowns.run(cluster, folder, ROUNDS, seed))
-                continue
-            chance = random.Random(seed)
-            faults = chance.sample(list(FAULTS), len(FAULTS)) if name == MIXED else [name]
-            count = messages * (2 if name == MIXED else 1)
-            console.print(f"{name}: {count:,} messages, {', '.join(faults)}", highlight=False)
-            books.append(await run(name, faults, cluster, folder, count, seed))
+            found.append(await _trial(name, cluster, folder, messages, seed))
+            console.print(*found[-1:], highlight=False)
             await cluster.all_replicas_back()
-    return books
+    return found
+
+
+async def _trial(name: str, cluster: Cluster, folder: Path, messages: int, seed: int) -> Books:
+    if name == SHUTDOWNS:
+        return await shutdowns.run(cluster, folder, ROUNDS, seed)
+    if name == MIXED:
+        faults = random.Random(seed).sample(list(FAULTS), len(FAULTS))
+        return await run(name, faults, cluster, folder, 2 * messages, seed)
+    return await run(name, [name], cluster, folder, messages, seed)
 
 
 async def _leaks(folder: Path, minutes: float, console: Console) -> int:

@@ -44,6 +44,10 @@ class Member:
         """Resident memory."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
+    def has_partitions(self) -> bool:
+        """Whether it has begun; before that, a signal ends a Python that is still importing."""
+        return "Ledger has " in self.log.read_text()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

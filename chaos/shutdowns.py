@@ -14,7 +14,7 @@ from chaos.fleet import Fleet
 from chaos.ledger import Ledger, project
 from chaos.trial import Books, books_of, records, until
 
-SHARE = 100  # messages a round, on average; a handler takes 20 ms and 8 run at once
+SHARE = 200  # messages a round, on average; a handler takes 20 ms and 8 run at once
 
 
 def _has(ledger: Ledger, finished: int) -> bool:
@@ -38,6 +38,7 @@ async def run(cluster: Cluster, folder: Path, rounds: int, seed: int) -> Books:
         for _ in range(rounds):
             member, goal = fleet.join(), min(len(ledger.finished()) + chance.randrange(SHARE), count * 3 // 4)
             await until(partial(_has, ledger, goal), fleet)
+            await until(member.has_partitions, fleet)
             await asyncio.sleep(chance.uniform(0, 0.1))
             await fleet.leave(member)
         fleet.join()
