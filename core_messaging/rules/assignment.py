@@ -120,6 +120,7 @@ class Assignment:
         "crashes",
         "epoch",
         "held",
+        "held_lanes",
         "hold",
         "limbo",
         "source",
@@ -156,7 +157,10 @@ class Assignment:
             self._read(CommitNote.decode(committed.metadata), committed.offset)
         # Lane -> what waits behind the job that runs (or waits for a retry) there; owned by the schedule.
         self.busy: dict[Hashable, deque[object] | None] = {}
-        self.held = 0  # jobs that wait for a retry, or behind one in their lane
+        # Jobs that wait for a retry, or behind one in their lane; and those lanes. What waits behind a job that runs, or
+        # whose record is being sent, is not held up: it is next.
+        self.held = 0
+        self.held_lanes: set[Hashable] = set()
 
     def _read(self, note: CommitNote, committed: int) -> None:
         self._finished_before.extend(note.finished(committed))

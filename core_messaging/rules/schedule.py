@@ -50,6 +50,23 @@ def adopt(chunk: Chunk, occupy: Callable[[Job], None]) -> None:
             occupy(job)
 
 
+def _hold(job: Job) -> None:
+    """*job* waits for a retry, and so does all that is behind it."""
+    assignment = job.chunk.assignment
+    assignment.held += 1
+    if job.lane is not None:
+        assignment.held += len(assignment.busy.get(job.lane) or ())
+        assignment.held_lanes.add(job.lane)
+
+
+def _let_go(job: Job) -> None:
+    assignment = job.chunk.assignment
+    assignment.held -= 1
+    if job.lane is not None:
+        assignment.held -= len(assignment.busy.get(job.lane) or ())
+        assignment.held_lanes.discard(job.lane)
+
+
 class Schedule:
     """Jobs of all assignments of one worker: fresh, ready, running, waiting behind another, waiting for a retry.
 
@@ -111,7 +128,8 @@ class Schedule:
         if queue is None:
             queue = busy[job.lane] = deque()
         queue.append(job)
-        assignment.held += 1
+        if job.lane in assignment.held_lanes:
+            assignment.held += 1
         return False
 
     def condemn(self, assignment: Assignment, record: Record, error: Exception) -> None:
@@ -148,7 +166,6 @@ class Schedule:
 
     def _next_in_lane(self, assignment: Assignment, queue: deque[object]) -> None:
         follower = cast("Job", queue.popleft())
-        assignment.held -= 1
         if assignment.hold is Hold.OPEN and not self._closed:
             self._ready.append(follower)
 
@@ -158,7 +175,7 @@ class Schedule:
             job.given_up = True
             return
         self._sequence += 1
-        job.assignment.held += 1
+        _hold(job)
         if job.attempt > 1:
             job.assignment.attempts[job.record.offset] = job.attempt
         heapq.heappush(self._retries, (due, self._sequence, job))
@@ -170,7 +187,7 @@ class Schedule:
         self._retries = [entry for entry in self._retries if entry[1] not in doomed]
         heapq.heapify(self._retries)
         for _, _, job in doomed.values():
-            assignment.held -= 1
+            _let_go(job)
             job.sending = Condemned(cast("Exception", job.error))
             self._ready.append(job)
         return len(doomed)
@@ -188,7 +205,7 @@ class Schedule:
         released = 0
         while self._retries and self._retries[0][0] <= now:
             job = heapq.heappop(self._retries)[2]
-            job.assignment.held -= 1
+            _let_go(job)
             self._ready.append(job)
             released += 1
         return released
@@ -223,7 +240,7 @@ class Schedule:
         kept = []
         for entry in self._retries:
             if doomed(entry[2]):
-                entry[2].assignment.held -= 1
+                _let_go(entry[2])
             else:
                 kept.append(entry)
         heapq.heapify(kept)

@@ -199,7 +199,11 @@ class ScheduleMachine(RuleBasedStateMachine):
     @invariant()
     def held_counts_what_waits(self) -> None:
         for assignment in getattr(self, "held", {}).values():
-            assert assignment.held >= 0
+            waiting = [job for _, _, job in self.schedule._retries if job.assignment is assignment]
+            behind = [
+                job for head in waiting if head.lane is not None for job in assignment.busy[head.lane] or ()
+            ]
+            assert assignment.held == len(waiting) + len(behind)
 
     def teardown(self) -> None:
         """Whatever happened, what is open can be worked off to the end: nothing hangs, nothing is forgotten."""
