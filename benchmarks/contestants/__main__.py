@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import inspect
 import logging
@@ -53,6 +54,8 @@ def run(task: Task) -> Tally:
     module, _, name = task.run.partition(":")
     contestant = getattr(importlib.import_module(f"benchmarks.contestants.{module}"), name)
     tally = Tally(task)
+    gc.collect()
+    gc.freeze()  # for everybody, as `core kafka worker` does
     with _beside(task, tally):
         if inspect.iscoroutinefunction(contestant):
             with asyncio.Runner(loop_factory=_loop(task)) as runner:

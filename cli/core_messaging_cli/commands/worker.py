@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import logging
 import sys
@@ -191,5 +192,9 @@ def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         import uvloop  # noqa: PLC0415 - an extra
 
         factory = uvloop.new_event_loop
+    # All that is imported by now stays for good. Walked over with every full collection, it costs a message that is
+    # published as much as publishing it does.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
