@@ -161,7 +161,7 @@ SINGLE = Workload(
 OUTPUT = Workload(
     "output",
     "to an output topic, acknowledged by all replicas",
-    50_000,
+    150_000,
     (
         _row("raw getmany + send", "raw:passing_on", COMMITS_POSITION),
         _row("ours", "ours:worker", OURS, slots=100),
