@@ -9,7 +9,7 @@ import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 
-from core_messaging.rules.restarts import SOON, TRIES, Restarts, shell_code
+from core_messaging.rules.restarts import TRIES, Restarts, shell_code
 from core_messaging.signals import on_signals
 
 logger = logging.getLogger("core_messaging.supervisor")
@@ -20,13 +20,19 @@ STDIN = 0
 class Supervisor:
     """Keeps one process running in each of *count* places; the group gives each its share of the partitions.
 
-    *environment* of a place (1 to *count*) is added to ours. A Ctrl-C in the terminal reaches only us: each
+    *environment* of a place (1 to *count*) is added to ours. A process that ends within *soon* seconds has not begun
+    to work; some in a row, and nothing will come of it. A Ctrl-C in the terminal reaches only us: each
     process has a session of its own, so that one signal does not arrive twice and mean "at once".
     """
 
     def __init__(
-        self, command: Sequence[str], count: int, environment: Callable[[int], Mapping[str, str]]
+        self,
+        command: Sequence[str],
+        count: int,
+        environment: Callable[[int], Mapping[str, str]],
+        soon: float,
     ) -> None:
+        self._soon = soon
         self._command = list(command)
         self._count = count
         self._environment = environment
@@ -43,7 +49,7 @@ class Supervisor:
 
     async def _keep(self, place: int) -> int:
         """One process after the other; the exit code of the last one."""
-        loop, restarts = asyncio.get_running_loop(), Restarts()
+        loop, restarts = asyncio.get_running_loop(), Restarts(self._soon)
         while True:
             started = loop.time()
             code = await self._once(place)
@@ -94,7 +100,7 @@ class Supervisor:
             place,
             code,
             TRIES,
-            SOON,
+            self._soon,
             extra={"action": "hopeless", "place": place},
         )
         self._gave_up_with = self._gave_up_with or code or 1

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 
 from core_messaging.rules.retry import RetryPolicy
 
-SOON = 10.0  # seconds; a process that dies within them has not worked
 TRIES = 5  # deaths in a row within that time; more of them would change nothing
 BACKOFF = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """How the processes in one place have ended so far. ``early``: in a row, soon after their start."""
+    """How the processes in one place have ended so far. ``early``: in a row, within *soon* seconds of their start,
+    so that they can hardly have worked."""
 
+    soon: float
     early: int = 0
 
     def after(self, lived: float) -> Restarts:
         """One more has ended, after *lived* seconds."""
-        return Restarts(self.early + 1 if lived < SOON else 1)
+        return Restarts(self.soon, self.early + 1 if lived < self.soon else 1)
 
     @property
     def hopeless(self) -> bool:

@@ -26,6 +26,8 @@ from core_messaging.worker import Worker, config_of, with_config
 
 logger = logging.getLogger("core_messaging.worker")
 
+TO_BEGIN = 10.0  # seconds from the start of a process until it works, once there is a broker
+
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -117,7 +119,8 @@ def _supervise(processes: int, settings: Settings) -> int:
         return added
 
     command = [sys.executable, "-m", "core_messaging_cli", "kafka", "worker", *_given_without("processes")]
-    return asyncio.run(Supervisor(command, processes, environment).run())
+    soon = settings.kafka_start_timeout + TO_BEGIN  # one that waits for a broker in vain has not begun either
+    return asyncio.run(Supervisor(command, processes, environment, soon).run())
 
 
 def _given_without(name: str) -> list[str]:

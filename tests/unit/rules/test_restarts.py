@@ -7,13 +7,15 @@ import signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.rules.restarts import BACKOFF, SOON, TRIES, Restarts, shell_code
+from core_messaging.rules.restarts import BACKOFF, TRIES, Restarts, shell_code
+
+SOON = 10.0
 
 LIVES = st.lists(st.floats(0, 3 * SOON), max_size=30)
 
 
 def after(lives: list[float]) -> Restarts:
-    restarts = Restarts()
+    restarts = Restarts(SOON)
     for lived in lives:
         restarts = restarts.after(lived)
     return restarts
