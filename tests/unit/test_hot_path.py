@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.plugins import Plugins
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
@@ -31,13 +32,16 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 class Noop(Worker):
+    """Does nothing, so often; then it says so."""
+
     input_topic = "hot"
     concurrency = 8
 
+    messages: int
     done: asyncio.Event
 
     def __init__(self) -> None:
-        self.left = MESSAGES
+        self.left = self.messages
 
     async def process(self, message: dict) -> None:  # type: ignore[type-arg]
         self.left -= 1
@@ -45,9 +49,10 @@ class Noop(Worker):
             self.done.set()
 
 
-async def work(broker: MemoryBroker) -> None:
-    Noop.done = asyncio.Event()
-    options = RunOptions(settings=Settings(), broker=broker, handle_signals=False)
+async def work(broker: MemoryBroker, messages: int, plugins: Plugins | None = None) -> None:
+    """All *messages* of the topic ``hot``."""
+    Noop.messages, Noop.done = messages, asyncio.Event()
+    options = RunOptions(settings=Settings(), broker=broker, plugins=plugins, handle_signals=False)
     task = asyncio.create_task(run_workers([Noop], options))
     async with asyncio.timeout(30):
         await Noop.done.wait()
@@ -64,7 +69,7 @@ def test_the_fast_path_makes_no_task_future_or_log_record_a_message(caplog: pyte
         caplog.at_level(logging.DEBUG, "core_messaging"),
         asyncio.Runner(loop_factory=lambda: loop) as runner,
     ):
-        runner.run(work(broker))
+        runner.run(work(broker, MESSAGES))
     assert sum(commit.offset for commit in broker.committed("noop", "hot").values()) == MESSAGES
     # Start, stop, fetches and turns of the loop need some; one a message would be 5,000 more.
     assert loop.made < MESSAGES // 10

@@ -9,41 +9,15 @@ from typing import Any
 
 import pytest
 
-from core_messaging import Worker, hookimpl
+from core_messaging import hookimpl
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.hookspecs import OBSERVERS
 from core_messaging.observers import NOBODY
 from core_messaging.plugins import PluginReport, Plugins
-from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
-from tests.unit.test_hot_path import CountingLoop
+from tests.unit.test_hot_path import CountingLoop, work
 
 MESSAGES = 2_000
-
-
-class Noop(Worker):
-    input_topic = "hot"
-    concurrency = 8
-
-    done: asyncio.Event
-
-    def __init__(self) -> None:
-        self.left = MESSAGES
-
-    async def process(self, message: dict) -> None:  # type: ignore[type-arg]
-        self.left -= 1
-        if not self.left:
-            self.done.set()
-
-
-async def work(broker: MemoryBroker, plugins: Plugins) -> None:
-    Noop.done = asyncio.Event()
-    options = RunOptions(settings=Settings(), broker=broker, plugins=plugins, handle_signals=False)
-    task = asyncio.create_task(run_workers([Noop], options))
-    async with asyncio.timeout(30):
-        await Noop.done.wait()
-    task.cancel()
-    await asyncio.wait([task])
 
 
 class Cost:
@@ -60,7 +34,7 @@ class Cost:
             before = sys.getprofile()
             sys.setprofile(self._count)
             try:
-                runner.run(work(broker, Plugins(reports, Settings())))
+                runner.run(work(broker, MESSAGES, Plugins(reports, Settings())))
             finally:
                 sys.setprofile(before)
         self.calls = self._calls / MESSAGES
