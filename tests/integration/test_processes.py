@@ -54,7 +54,10 @@ def is_gone(pid: int) -> bool:
     return state.startswith("Z")
 
 
-def test_the_work_is_shared_and_a_signal_ends_all_in_order(broker: RunningBroker, tmp_path: Path) -> None:
+def test_the_work_is_shared_and_a_signal_ends_all_in_order(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    broker = apache_broker
     topic, ledger = set_up(broker, tmp_path)
     with running_core(*TWO, folder=tmp_path, env=env(broker)) as process:
         both_have_partitions(process, topic)
@@ -89,7 +92,8 @@ def test_a_process_that_is_killed_is_started_again_and_nothing_is_lost(
     assert ledger.out_of_order() == []
 
 
-def test_a_second_signal_ends_all_at_once(broker: RunningBroker, tmp_path: Path) -> None:
+def test_a_second_signal_ends_all_at_once(apache_broker: RunningBroker, tmp_path: Path) -> None:
+    broker = apache_broker
     topic, ledger = set_up(broker, tmp_path)
     with running_core(*TWO, folder=tmp_path, env=env(broker)) as process:
         both_have_partitions(process, topic)
@@ -102,7 +106,10 @@ def test_a_second_signal_ends_all_at_once(broker: RunningBroker, tmp_path: Path)
     assert all(map(is_gone, workers_of(ledger)))
 
 
-def test_nothing_is_left_when_the_supervisor_itself_is_killed(broker: RunningBroker, tmp_path: Path) -> None:
+def test_nothing_is_left_when_the_supervisor_itself_is_killed(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    broker = apache_broker
     topic, ledger = set_up(broker, tmp_path)
     with running_core(*TWO, folder=tmp_path, env=env(broker)) as process:
         both_have_partitions(process, topic)
@@ -117,7 +124,10 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(broker: RunningBro
     assert asyncio.run(total_committed(broker.address, topic)) == 200
 
 
-def test_what_can_never_start_is_given_up_with_one_exit_code(broker: RunningBroker, tmp_path: Path) -> None:
+def test_what_can_never_start_is_given_up_with_one_exit_code(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    broker = apache_broker
     set_up(broker, tmp_path)
     (tmp_path / "src/workers/ledger.py").write_text(
         "import os\nfrom core.messaging import Worker\n\nclass Ledger(Worker):\n"
@@ -132,8 +142,9 @@ def test_what_can_never_start_is_given_up_with_one_exit_code(broker: RunningBrok
 
 
 def test_what_the_user_can_mend_is_told_once_and_options_reach_every_process(
-    broker: RunningBroker, tmp_path: Path
+    apache_broker: RunningBroker, tmp_path: Path
 ) -> None:
+    broker = apache_broker
     topic, _ = set_up(broker, tmp_path)
     wrong = core("kafka", "worker", "Nobody", "--processes", "3", folder=tmp_path, env=env(broker))
     assert wrong.returncode == 1
@@ -162,7 +173,10 @@ def parsed(process: Running) -> list[dict[str, Any]]:
     return [json.loads(line) for line in process.lines]
 
 
-def test_probes_of_each_process_have_a_port_of_their_own(broker: RunningBroker, tmp_path: Path) -> None:
+def test_probes_of_each_process_have_a_port_of_their_own(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    broker = apache_broker
     topic, _ = set_up(broker, tmp_path)
     port = two_neighbours()
     (tmp_path / "pyproject.toml").write_text(f"[tool.core.plugins.health]\nport = {port}\n")
