@@ -30,7 +30,7 @@ from core_messaging.observers import NOBODY, Observers, Tell, tell
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.schedule import AHEAD, Schedule
 from core_messaging.settings import Settings
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.worker import Worker
@@ -82,7 +82,8 @@ class Engine:
         self._failure: Exception | None = None
 
     def _make_parts(self, surroundings: Surroundings) -> Parts:
-        schedule = _schedule_for(self.config)
+        slots = Slots(self.config.concurrency)
+        schedule = _schedule_for(self.config, slots)
         return Parts(
             config=self.config,
             handler=Handler(
@@ -92,7 +93,7 @@ class Engine:
                 surroundings.codecs.get(self.config.codec or ""),
             ),
             schedule=schedule,
-            slots=Slots(self.config.concurrency),
+            slots=slots,
             roster=Roster(schedule),
             publisher=surroundings.publisher,
             observers=surroundings.observers,
@@ -293,9 +294,9 @@ class Engine:
         return {"worker": self.config.name, "action": action}
 
 
-def _schedule_for(config: WorkerConfig) -> Schedule | BatchSchedule:
+def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedule:
     if config.batch_size is None:
-        return Schedule(config.ordering)
+        return Schedule(config.ordering, max(AHEAD, 2 * config.concurrency), slots.handed_out)
     return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout)
 
 

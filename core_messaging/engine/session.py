@@ -89,7 +89,7 @@ class Session:
                 last = self._clock()
                 await self.consumer.keep_alive()
             else:
-                await asyncio.sleep(pause)
+                await self._slots.until_handed_out(pause)
                 pause = min(2 * pause, FULL)
 
     async def _fetch(self, room: int) -> None:
@@ -138,7 +138,7 @@ class Session:
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
         self.full = not todo.room or bool(self._paused)
         self._relieve(todo)
-        return todo.room
+        return min(todo.room, self._schedule.wanted)
 
     def _relieve(self, todo: IntakePlan) -> None:
         """Do what the worker's policy says where too many messages wait for retries, and say so."""

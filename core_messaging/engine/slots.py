@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ class Slots:
         self.since: list[float] = [0.0] * count
         self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no slot
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._more = asyncio.Event()  # a fetch was handed out since somebody looked
         self._coming = 0  # woken, and not on the loop yet
         self.watch: asyncio.Event | None = None  # set after every job, while somebody waits for quiet
 
@@ -45,6 +47,17 @@ class Slots:
         can do. The answers of a hundred records come in one turn of the loop, and a runner may be enough for all."""
         if not self._coming:
             self.wake(1)
+
+    def handed_out(self) -> None:
+        """The last message of a fetch was taken: the fetcher may look whether to ask for more."""
+        self._more.set()
+
+    async def until_handed_out(self, seconds: float) -> None:
+        """Until ``handed_out`` is called, or was called since this was awaited last; *seconds* at the most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._more.wait()
+        self._more.clear()
 
     def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""

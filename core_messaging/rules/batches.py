@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -268,6 +269,11 @@ class BatchSchedule:
     def fresh(self) -> int:
         """Messages that came and are in no batch yet."""
         return sum(gathering.fresh for gathering in self._gatherings.values())
+
+    @property
+    def wanted(self) -> int:
+        """Whatever there is room for: each partition needs a batch of its own, and they do not come in turn."""
+        return sys.maxsize
 
     @property
     def waiting_retries(self) -> int:

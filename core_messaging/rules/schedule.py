@@ -14,6 +14,7 @@ from core_messaging.rules.assignment import Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
 
 _WHOLE_PARTITION = object()
+AHEAD = 500  # messages
 
 
 def _lane_by_partition(_record: Record) -> Hashable:
@@ -74,8 +75,13 @@ class Schedule:
     job is finished: while it runs, while it waits for a retry, while its result is being published.
     """
 
-    def __init__(self, ordering: Ordering) -> None:
+    def __init__(
+        self, ordering: Ordering, ahead: int = AHEAD, handed_out: Callable[[], None] = lambda: None
+    ) -> None:
+        """Asks for up to *ahead* messages at a time; *handed_out* is called when the last one of a fetch is taken."""
         self._lane_of = LANES[ordering]
+        self._ahead = ahead
+        self._handed_out = handed_out
         self._fresh: deque[Chunk] = deque()
         self._ready: deque[Job] = deque()
         self._retries: list[tuple[float, int, Job]] = []  # a heap by due time
@@ -104,6 +110,7 @@ class Schedule:
             index = chunk.cursor
             if index == len(chunk.done):
                 fresh.popleft()
+                self._handed_out()
                 continue
             chunk.cursor = index + 1
             record = chunk.records[index]
@@ -250,6 +257,12 @@ class Schedule:
     def fresh(self) -> int:
         """Messages that came and were not looked at yet."""
         return sum(chunk.untaken for chunk in self._fresh)
+
+    @property
+    def wanted(self) -> int:
+        """How many more messages to ask for: enough to have something at hand while these are fetched, and few enough
+        to be parsed between two turns of the event loop and met again while they are in the processor's cache."""
+        return self._ahead if self.fresh <= self._ahead else 0
 
     @property
     def ready(self) -> int:
