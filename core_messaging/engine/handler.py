@@ -13,7 +13,6 @@ from typing import Any
 
 from core_messaging.codecs import Codec, Decoder, Encoder, decoder_for, encode
 from core_messaging.config import WorkerConfig
-from core_messaging.context import Context
 from core_messaging.errors import AttemptTimeout, BrokenWorker
 from core_messaging.worker import Worker, message_type
 
@@ -44,8 +43,8 @@ class Handler:
         self.on_success = self._find("on_success", _of_two_facts)
         self.on_error = self._find("on_error", _of_two_facts)
         self.on_undecodable = self._find("on_undecodable", _of_two_facts)
-        self.process = self._find_limited("process")
-        self.process_batch = self._find_limited("process_batch")
+        self.process = self._find_limited("process", _of_one_fact)
+        self.process_batch = self._find_limited("process_batch", _of_one_fact)
         if self.process is None and self.process_batch is None:
             raise BrokenWorker(config.name, config.source, "it defines neither process nor process_batch")
         if self.process is None and config.batch_size is None:
@@ -53,6 +52,8 @@ class Handler:
         methods = ("process", "process_batch", "on_success", "on_error", "on_undecodable")
         defined = (getattr(worker, method, None) for method in methods)
         self.wants_context = any(takes_context(method) for method in defined if method is not None)
+        # ``process`` of the message and nothing else, where nobody wants a context: one call less a message.
+        self.process_alone = None if self.wants_context else self._find_limited("process", _as_it_is)
 
     def _find(self, method: str, shape: Callable[..., Call]) -> Call | None:
         """*method* as a coroutine function of its facts and then the context; None if it is not defined."""
@@ -75,9 +76,9 @@ class Handler:
 
         return call
 
-    def _find_limited(self, method: str) -> Call | None:
+    def _find_limited(self, method: str, shape: Callable[..., Call]) -> Call | None:
         """*method* under the worker's ``timeout`` an attempt."""
-        call, seconds = self._find(method, _of_one_fact), self.config.timeout
+        call, seconds = self._find(method, shape), self.config.timeout
         if call is None or seconds is None:
             return call
         if inspect.iscoroutinefunction(getattr(self.worker, method)):
@@ -86,11 +87,11 @@ class Handler:
 
 
 def _cancelled_after(seconds: float, call: Call) -> Call:
-    async def limited(fact: Any, context: Context | None) -> Any:
+    async def limited(*facts: Any) -> Any:
         scope = asyncio.timeout(seconds)
         try:
             async with scope:
-                return await call(fact, context)
+                return await call(*facts)
         except TimeoutError as error:
             # A TimeoutError of the user's own code is the user's failure, not our limit.
             if scope.expired():
@@ -104,7 +105,7 @@ def _warned_after(seconds: float, call: Call, worker: str) -> Call:
     """A thread cannot be stopped, and a second attempt beside the first would break the order of its key: a
     plain ``def`` that takes too long is named and waited for. It can look at ``context.deadline`` itself."""
 
-    async def watched(fact: Any, context: Context | None) -> Any:
+    async def watched(*facts: Any) -> Any:
         loop = asyncio.get_running_loop()
         alarm = loop.call_later(
             seconds,
@@ -115,7 +116,7 @@ def _warned_after(seconds: float, call: Call, worker: str) -> Call:
             seconds,
         )
         try:
-            return await call(fact, context)
+            return await call(*facts)
         finally:
             alarm.cancel()
 
@@ -142,6 +143,10 @@ def _of_one_fact(call: Call, *, context: bool) -> Call:
     if context:
         return lambda fact, context: call(fact, context=context)
     return lambda fact, _context: call(fact)
+
+
+def _as_it_is(call: Call, *, context: bool) -> Call:  # noqa: ARG001 - shapes are called alike
+    return call
 
 
 def _of_two_facts(call: Call, *, context: bool) -> Call:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from functools import partial
-from typing import cast
+from typing import Any, Final, cast
 
+from core_messaging.codecs import straight
+from core_messaging.context import Context
+from core_messaging.engine.counts import LATENCY_BOUNDS
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.settling import Settler
@@ -21,84 +25,106 @@ TURN = 0.005  # seconds
 # Whoever is called and finds more to do than one can calls so many others; they call others in turn.
 TEAM = 2
 
+UNDECODED: Final = object()  # what stands for a message until it is decoded
+
 
 class Runners:
     """``concurrency`` long-lived coroutines. No task, future or lock is made for a message."""
 
     def __init__(self, parts: Parts, settler: Settler) -> None:
         handler, wrap = parts.handler, parts.observers.wrap_process
+        self._wants_context = handler.wants_context or wrap is not None
         process = cast("Call", handler.process)
         self._process = process if wrap is None else partial(wrap, process, parts.config)
-        self._wants_context = handler.wants_context or wrap is not None
-        self._decode = handler.decode
+        if not self._wants_context:
+            self._process = cast("Call", handler.process_alone)
+        self._decode, self._straight = handler.decode, straight(handler.decode)
         self._schedule = cast("Schedule", parts.schedule)
         self._slots = parts.slots
         self._counts = parts.counts
         self._clock = parts.loop.time
         self._settler = settler
-        self._following = settler.following
-        self._turn_ends = 0.0
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
-        slots, schedule, clock = self._slots, self._schedule, self._clock
-        take, attempt = schedule.take, self._attempt if self._following is None else self._attempt_or_follow
-        now = clock()
+        slots, schedule = self._slots, self._schedule
         while True:
-            job = take()
-            if job is None:
-                await slots.wait()
-                slots.wake(min(TEAM, schedule.ready - 1))
+            await self._work_off(slot)
+            await slots.wait()
+            slots.wake(min(TEAM, schedule.ready - 1))
+
+    async def _work_off(self, slot: int) -> None:  # noqa: C901 - in parts it would cost a call a message for each
+        """Take, decode, process, settle, until nothing may start."""
+        slots, counts, settler, clock = self._slots, self._counts, self._settler, self._clock
+        take, decode, process = self._schedule.take, self._straight, self._process
+        current, since, latency, succeeded = slots.current, slots.since, counts.latency, settler.succeeded
+        following, wants_context = settler.following, self._wants_context
+        now = clock()
+        while (job := take()) is not None:
+            current[slot], since[slot] = job, now
+            if job.sending is not None:
+                await settler.go_on(job, job.sending)
                 now = clock()
-                continue
-            slots.current[slot], slots.since[slot] = job, now
-            if job.sending is None:
-                now = await attempt(job, now)
-            else:
-                await self._settler.go_on(job, job.sending)
-                now = clock()
-            slots.current[slot] = None
-            if slots.watch is not None:
-                slots.watch.set()
-            if now >= self._turn_ends:
-                await asyncio.sleep(0)
-                now = clock()
-                self._turn_ends = now + TURN
+            elif following is None or await following.may_start(job):
+                counts.started += 1
+                message, context = UNDECODED, None
+                try:
+                    message = decode(job.record.value)
+                    if wants_context:
+                        context = settler.context(job)
+                        result = await process(message, context)
+                    else:
+                        result = await process(message)
+                except BaseException as error:
+                    await self._failed(job, message, error, context, now)
+                    now = clock()
+                else:
+                    ended = clock()
+                    latency[bisect_left(LATENCY_BOUNDS, ended - now)] += 1
+                    counts.latency_sum += ended - now
+                    now = ended
+                    pending = succeeded(job, message, result, context)
+                    if pending is not None:
+                        await pending
+                        now = clock()
+            if now >= slots.turn_ends:
+                now = await self._give_way(slot)
+        current[slot] = None
+        slots.noticed()
 
-    async def _attempt_or_follow(self, job: Job, started: float) -> float:
-        """Of workers whose messages follow a dead letter of their key."""
-        if self._following is None or await self._following.may_start(job):
-            return await self._attempt(job, started)
-        return self._clock()
+    async def _give_way(self, slot: int) -> float:
+        """Let the event loop go once round; when that was."""
+        slots = self._slots
+        slots.current[slot], slots.turn_ends = None, TURN
+        slots.noticed()
+        await asyncio.sleep(0)
+        now = self._clock()
+        if slots.turn_ends:  # else somebody has begun to wait for quiet meanwhile, and wants to hear of the next job
+            slots.turn_ends = now + TURN
+        return now
 
-    async def _attempt(self, job: Job, started: float) -> float:
-        """Decode, process, settle; when the handler was done."""
-        settler = self._settler
-        self._counts.started += 1
-        try:
-            message = self._decode(job.record.value)
-        except Exception as error:
-            await settler.undecodable(job, as_undecodable(error))
-            return self._clock()
-        context = settler.context(job) if self._wants_context else None
-        try:
-            result = await self._process(message, context)
-        except BaseException as error:
-            if stopping_us(error):
-                raise
-            self._counts.handled(self._clock() - started)
-            await settler.failed(job, message, as_failure(error), context)
-            return self._clock()
-        ended = self._clock()
-        self._counts.handled(ended - started)
-        pending = settler.succeeded(job, message, result, context)
-        if pending is None:
-            return ended
-        await pending
-        return self._clock()
+    async def _failed(
+        self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
+    ) -> None:
+        if stopping_us(error):
+            raise error
+        if message is UNDECODED:
+            await self._settler.undecodable(job, self._why_not(job, error))
+            return
+        self._counts.handled(self._clock() - started)
+        await self._settler.failed(job, message, as_failure(error), context)
+
+    def _why_not(self, job: Job, error: BaseException) -> Undecodable:
+        """*error* in words that help: the straight decoder has none."""
+        if not isinstance(error, Undecodable):
+            try:
+                self._decode(job.record.value)
+            except Exception as explained:
+                return as_undecodable(explained)
+        return as_undecodable(error)
 
 
-def as_undecodable(error: Exception) -> Undecodable:
+def as_undecodable(error: BaseException) -> Undecodable:
     """Whatever a decoder (or a validator of the user's model) raises, the message is undecodable."""
     if isinstance(error, Undecodable):
         return error

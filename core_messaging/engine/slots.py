@@ -23,6 +23,9 @@ class Slots:
         self._more = asyncio.Event()  # a fetch was handed out since somebody looked
         self._coming = 0  # woken, and not on the loop yet
         self.watch: asyncio.Event | None = None  # set after every job, while somebody waits for quiet
+        self.turn_ends = (
+            0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
+        )
 
     async def wait(self) -> None:
         """Until ``wake``. No job can slip between an empty ``take`` and this: nothing awaits in between."""
@@ -78,4 +81,5 @@ class Slots:
             if self.watch is None:
                 self.watch = asyncio.Event()
             self.watch.clear()
+            self.turn_ends = 0.0
             await self.watch.wait()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable
 from typing import Any
+
+import msgspec
 
 from core_messaging.records import Outgoing, Receipt, Record
 from core_messaging.rules.assignment import Assignment, Chunk
@@ -37,20 +39,18 @@ class Condemned:
         self.error = error
 
 
-class Job:
+# A struct, because one is made for every message: it takes a third of the time.
+class Job(msgspec.Struct, eq=False):
     """A record in its turn. ``lane`` is what later records must wait for; None where nothing waits."""
 
-    __slots__ = ("attempt", "chunk", "error", "given_up", "index", "lane", "record", "sending")
-
-    def __init__(self, chunk: Chunk, index: int, record: Record, lane: Hashable) -> None:
-        self.chunk = chunk
-        self.index = index
-        self.record = record
-        self.lane = lane
-        self.attempt = 1
-        self.error: Exception | None = None  # what the attempt before raised
-        self.sending: Sending | Condemned | None = None
-        self.given_up = False  # it ended without being finished: its partition was being taken away
+    chunk: Chunk
+    index: int
+    record: Record
+    lane: Any  # hashable
+    attempt: int = 1
+    error: Exception | None = None  # what the attempt before raised
+    sending: Sending | Condemned | None = None
+    given_up: bool = False  # it ended without being finished: its partition was being taken away
 
     @property
     def assignment(self) -> Assignment:

@@ -15,6 +15,7 @@ from core_messaging.rules.job import Condemned, Job
 
 _WHOLE_PARTITION = object()
 AHEAD = 500  # messages
+_FENCED = Hold.FENCED  # looked up once: an enum's member costs as much as a call
 
 
 def _lane_by_partition(_record: Record) -> Hashable:
@@ -120,24 +121,24 @@ class Schedule:
             attempts = chunk.assignment.attempts
             if attempts:  # rarely: an earlier owner of the partition has tried some of its messages
                 job.attempt = attempts.get(record.offset, 1)
-            if job.lane is None or self._enters(job):
+            lane = job.lane
+            if lane is None:
                 return job
+            busy = chunk.assignment.busy
+            if lane not in busy:
+                busy[lane] = None
+                return job
+            self._queue_up(job, busy)
         return None
 
-    def _enters(self, job: Job) -> bool:
-        """Whether the job's lane is free; if not, it queues up there."""
-        assignment = job.chunk.assignment
-        busy = assignment.busy
-        if job.lane not in busy:
-            busy[job.lane] = None
-            return True
+    def _queue_up(self, job: Job, busy: dict[Hashable, deque[object] | None]) -> None:
+        """The job's lane is not free; it waits there."""
         queue = busy[job.lane]
         if queue is None:
             queue = busy[job.lane] = deque()
         queue.append(job)
-        if job.lane in assignment.held_lanes:
-            assignment.held += 1
-        return False
+        if job.lane in job.assignment.held_lanes:
+            job.assignment.held += 1
 
     def condemn(self, assignment: Assignment, record: Record, error: Exception) -> None:
         """Take in *record*, which must not meet the handler again: in its turn it is given up, with *error*.
@@ -148,27 +149,30 @@ class Schedule:
         chunk.cursor = 1
         job = Job(chunk, 0, record, self._lane_of(record))
         job.sending = Condemned(error)
-        if job.lane is None or self._enters(job):
-            self._ready.append(job)
+        busy = assignment.busy
+        if job.lane in busy:
+            self._queue_up(job, busy)
+            return
+        self._occupy(job)
+        self._ready.append(job)
 
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
-        chunk = job.chunk
+        chunk, index = job.chunk, job.index
         assignment = chunk.assignment
-        if assignment.hold is Hold.FENCED:
+        if assignment.hold is _FENCED:
             return False
-        chunk.done[job.index] = 1
-        chunk.records[job.index] = None
+        chunk.done[index] = 1
+        chunk.records[index] = None
         assignment.unfinished -= 1
         if assignment.attempts:
             assignment.attempts.pop(job.record.offset, None)
         lane = job.lane
         if lane is not None:
-            queue = assignment.busy[lane]
+            queue = assignment.busy.pop(lane)
             if queue:
+                assignment.busy[lane] = queue
                 self._next_in_lane(assignment, queue)
-            else:
-                del assignment.busy[lane]
         return True
 
     def _next_in_lane(self, assignment: Assignment, queue: deque[object]) -> None:

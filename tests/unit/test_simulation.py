@@ -19,6 +19,7 @@ from core_messaging import Worker
 from core_messaging.context import Context
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 from core_messaging.testing import Fault, run_virtually, simulate, simulate_many
 from core_messaging.testing.simulation import Message, ProcessDied
@@ -146,15 +147,18 @@ def committed_too_early(self: Assignment) -> int | None:
     return self.delivered
 
 
-def always_free(_self: Schedule, _job: object) -> bool:
-    return True
+def at_once(self: Schedule, job: Job, busy: dict[Any, Any]) -> None:
+    """In a lane of its own, so that nothing else is broken but the order."""
+    job.lane = object()
+    busy[job.lane] = None
+    self.resume(job)
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "told"),
     [
         (Assignment, "committable", committed_too_early, "was committed by"),
-        (Schedule, "_enters", always_free, "started before"),
+        (Schedule, "_queue_up", at_once, "started before"),
     ],
 )
 def test_an_engine_that_breaks_a_promise_is_found_out(
