@@ -6,7 +6,6 @@ One contract test suite runs against both.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -65,11 +64,19 @@ class Consumer(Protocol):
         ...
 
 
+class Answer(Protocol):
+    """What became of a record, as a future tells it."""
+
+    def cancelled(self) -> bool: ...
+
+    def exception(self) -> BaseException | None: ...
+
+
 class Sent(Awaitable[Receipt], Protocol):
     """A record that is with the broker. Awaited: where it is stored; raises RecordRefused, PublishFailed."""
 
-    def add_done_callback(self, callback: Callable[[asyncio.Future[Any]], object]) -> None:
-        """Call *callback* on the event loop as soon as awaiting this would not wait."""
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call *callback* with an Answer, on the event loop, as soon as awaiting this would not wait."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _SEED = 0x9747B28C
 _FACTOR = 0x5BD1E995
 _WORD = 0xFFFFFFFF
@@ -12,6 +14,8 @@ def partition_of(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+# Keys come again and again, and a hash in Python takes longer than all else that is done with a record here.
+@lru_cache(maxsize=16_384)
 def murmur2(data: bytes) -> int:
     """The 32-bit hash of *data*, unsigned (Kafka's Java client shows the same bits as a signed int)."""
     value = _SEED ^ len(data)

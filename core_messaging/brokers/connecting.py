@@ -16,8 +16,10 @@ from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_re
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import BrokerRefused, BrokerUnreachable
 from core_messaging.settings import Settings
+from core_messaging.stopping import stopping_us
 
 _AGAIN = 0.5  # seconds between two tries
+_STOP = 10.0  # seconds a client has to flush and disconnect
 
 logger = logging.getLogger("core_messaging.kafka")
 
@@ -53,6 +55,18 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
                 extra={"action": "waiting for broker"},
             )
         await asyncio.sleep(_AGAIN)
+
+
+async def stop(client: Any) -> None:
+    """Bounded: with no broker there, the client would wait for its answer to "I am leaving"."""
+    try:
+        async with asyncio.timeout(_STOP):
+            await client.stop()
+    except (kafka_errors.KafkaError, TimeoutError) as error:
+        logger.debug("closing a client: %s", error)
+    except asyncio.CancelledError as error:
+        if stopping_us(error):
+            raise
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiokafka
@@ -15,12 +15,13 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
-from core_messaging.broker import Assigned, Revoked, Sent, Subscription
-from core_messaging.brokers.connecting import admin_of, connect
-from core_messaging.brokers.kafka_errors import as_broker_error, as_publish_error, is_rebalance
+from core_messaging.broker import Assigned, Revoked, Subscription
+from core_messaging.brokers.connecting import admin_of, connect, stop
+from core_messaging.brokers.kafka_errors import as_broker_error, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
+from core_messaging.brokers.kafka_publisher import KafkaPublisher
 from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
-from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
+from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.stopping import stopping_us
 
@@ -28,7 +29,6 @@ logger = logging.getLogger("core_messaging.kafka")
 
 # Where one fetch may block beyond its own wait: the client waits for an assignment without a limit.
 _FETCH_SLACK = 5.0  # seconds
-_STOP = 10.0  # seconds a client has to flush and disconnect
 
 
 class KafkaBroker:
@@ -184,7 +184,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await _stop(client)
+            await stop(client)
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Called by the client. It swallows what is raised here, so the next fetch raises it instead."""
@@ -232,87 +232,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._broken.__cause__ = error
 
 
-class KafkaPublisher:
-    """One idempotent producer, acknowledged by all in-sync replicas."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._client: Any = None
-
-    async def start(self) -> None:
-        self._client = await connect(self._settings, self._make_client)
-
-    def _make_client(self) -> Any:
-        settings = self._settings
-        return aiokafka.AIOKafkaProducer(
-            enable_idempotence=True,
-            acks="all",
-            max_request_size=settings.kafka_max_request_size,
-            compression_type=settings.kafka_compression,
-            max_batch_size=min(settings.kafka_batch_size, settings.kafka_max_request_size),
-            linger_ms=_ms(settings.kafka_linger),
-            **client_options(settings, settings.kafka_client_id),
-        )
-
-    async def publish(self, record: Outgoing) -> Sent:
-        """Records of one partition are stored in the order of these calls."""
-        try:
-            if record.value is None and record.key is None:
-                sent = await self._send_empty(record)
-            else:
-                sent = await self._client.send(
-                    record.topic,
-                    record.value,
-                    record.key,
-                    record.partition,
-                    record.timestamp,
-                    list(record.headers),
-                )
-        except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
-            raise as_publish_error(record.topic, error) from error
-        return _Sent(record.topic, sent)
-
-    async def _send_empty(self, record: Outgoing) -> Any:
-        """A record without key and value: the client's send() refuses it, a batch takes it. It has to be
-        possible, because whatever is in a topic may have to be dead-lettered."""
-        partition = record.partition
-        if partition is None:
-            partition = min(await self._client.partitions_for(record.topic))
-        batch = self._client.create_batch()
-        batch.append(key=None, value=None, timestamp=record.timestamp, headers=list(record.headers))
-        return await self._client.send_batch(batch, record.topic, partition=partition)
-
-    async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await _stop(client)
-
-
-class _Sent:
-    """The client's future, awaited in our words. Not a future of our own that is set by the client's: that would
-    cost every record one more turn of the event loop."""
-
-    __slots__ = ("_future", "_topic")
-
-    def __init__(self, topic: str, future: asyncio.Future[Any]) -> None:
-        self._topic = topic
-        self._future = future
-
-    def __await__(self) -> Generator[Any, None, Receipt]:
-        try:
-            stored = yield from self._future
-        except asyncio.CancelledError as error:
-            if stopping_us(error):
-                raise
-            raise as_publish_error(self._topic, kafka_errors.ProducerClosed()) from error
-        except kafka_errors.KafkaError as error:
-            raise as_publish_error(self._topic, error) from error
-        return Receipt(stored.topic, stored.partition, stored.offset)
-
-    def add_done_callback(self, callback: Callable[[asyncio.Future[Any]], object]) -> None:
-        self._future.add_done_callback(callback)
-
-
 class KafkaTopics:
     """Looking at topics and making them."""
 
@@ -344,18 +263,6 @@ class KafkaTopics:
             if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
                 reason = next((text for text in message if text), kind.__name__)
                 raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
-
-
-async def _stop(client: Any) -> None:
-    """Bounded: with no broker there, the client would wait for its answer to "I am leaving"."""
-    try:
-        async with asyncio.timeout(_STOP):
-            await client.stop()
-    except (kafka_errors.KafkaError, TimeoutError) as error:
-        logger.debug("closing a client: %s", error)
-    except asyncio.CancelledError as error:
-        if stopping_us(error):
-            raise
 
 
 def _whose(error: asyncio.CancelledError) -> BaseException:

@@ -35,11 +35,15 @@ _UNREACHABLE = (
     OSError,
 )
 
-# What sending again can never change.
-_HOPELESS = (
+_TOO_LARGE = (
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.RecordTooLargeError,
     kafka_errors.RecordListTooLargeError,
+)
+
+# What sending again can never change.
+_HOPELESS = (
+    *_TOO_LARGE,
     kafka_errors.InvalidTopicError,
     kafka_errors.InvalidTimestampError,
     kafka_errors.PolicyViolationError,
@@ -59,6 +63,15 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, _REFUSALS)
 
 
+def is_hopeless(error: BaseException) -> bool:
+    """Whether sending the same again can never work."""
+    return isinstance(error, _HOPELESS)
+
+
+def is_too_large(error: BaseException) -> bool:
+    return isinstance(error, _TOO_LARGE)
+
+
 def is_rebalance(error: BaseException) -> bool:
     return isinstance(error, _REBALANCE)
 
@@ -75,7 +88,7 @@ def as_broker_error(error: BaseException, settings: Settings) -> BrokerError:
 
 def as_publish_error(topic: str, error: BaseException) -> PublishFailed | RecordRefused:
     """*error* of a send: worth another try, or hopeless."""
-    kind = RecordRefused if isinstance(error, _HOPELESS) else PublishFailed
+    kind = RecordRefused if is_hopeless(error) else PublishFailed
     return kind(topic, describe(error))
 
 

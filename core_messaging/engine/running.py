@@ -99,7 +99,9 @@ class Runners:
         slots.noticed()
         await asyncio.sleep(0)
         now = self._clock()
-        if slots.turn_ends:  # else somebody has begun to wait for quiet meanwhile, and wants to hear of the next job
+        if (
+            slots.turn_ends
+        ):  # else somebody has begun to wait for quiet meanwhile, and wants to hear of the next job
             slots.turn_ends = now + TURN
         return now
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from asyncio import CancelledError, Future
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
-from core_messaging.broker import Sent
+from core_messaging.broker import Answer, Sent
 from core_messaging.context import Context
 from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
@@ -283,7 +283,7 @@ class Settler:
         self._slots.unacked.add(job)
         ack.add_done_callback(partial(self._answered, job, sending))
 
-    def _answered(self, job: Job, sending: Sending, answer: Future[Any]) -> None:
+    def _answered(self, job: Job, sending: Sending, answer: Answer) -> None:
         # Looked at in any case: of a partition that is gone nobody else does, and the loop would complain.
         stored = not answer.cancelled() and answer.exception() is None
         if stored and self._quiet and sending.error is None:

@@ -19,7 +19,7 @@ import pydantic
 import pytest
 
 from core_messaging import get_blocking_producer, get_producer
-from core_messaging.brokers.kafka import KafkaPublisher
+from core_messaging.brokers.kafka_publisher import KafkaPublisher
 from core_messaging.errors import (
     BrokerUnreachable,
     ConfigurationError,

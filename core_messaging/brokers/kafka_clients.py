@@ -1,0 +1,133 @@
+"""The client that batches go through, and its successor when one of them failed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import aiokafka
+from aiokafka import errors as kafka_errors
+
+from core_messaging.brokers.connecting import connect, stop
+from core_messaging.brokers.kafka_options import client_options
+from core_messaging.records import TopicPartition
+from core_messaging.settings import Settings
+
+
+@dataclass(eq=False, slots=True)
+class _Client:
+    client: Any
+    users: int = 0  # batches that are with it
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """Of one topic: how many there are, and those that have a leader."""
+
+    count: int
+    available: tuple[int, ...]
+
+
+class KafkaClients:
+    """Idempotent producers, one after the other.
+
+    A batch that failed has used up its sequence numbers, and the broker refuses whatever comes next in its partition
+    (OutOfOrderSequenceNumber), however often it is sent, for as long as the producer id lives. So a client with a failed
+    batch is replaced. What is under way in other partitions ends with the old one; each partition has one batch under
+    way at a time, so its order is kept.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._current: _Client | None = None
+        self._changing = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._partitions: dict[str, Partitions] = {}
+
+    async def start(self) -> None:
+        """Raises BrokerUnreachable, BrokerRefused."""
+        self._current = _Client(await connect(self._settings, self._make))
+
+    def _make(self) -> Any:
+        settings = self._settings
+        return aiokafka.AIOKafkaProducer(
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=settings.kafka_max_request_size,
+            compression_type=settings.kafka_compression,
+            max_batch_size=min(settings.kafka_batch_size, settings.kafka_max_request_size),
+            **client_options(settings, settings.kafka_client_id),
+        )
+
+    def new_batch(self) -> Any:
+        """The client's BatchBuilder."""
+        return self._in_use().client.create_batch()
+
+    async def send(self, batch: Any, target: TopicPartition) -> int:
+        """The offset of the first record of *batch*, when it is stored. Raises KafkaError, BrokerError."""
+        current = await self._unfailed()
+        current.users += 1
+        try:
+            answer = await current.client.send_batch(batch, target.topic, partition=target.partition)
+            first: int = (await answer).offset
+            self._partitions[target.topic] = _seen(
+                current.client, target.topic
+            )  # there may be more of them by now
+            return first
+        except Exception:
+            current.failed = True
+            self._partitions.pop(target.topic, None)
+            raise
+        finally:
+            current.users -= 1
+            self._stop_if_done(current)
+
+    async def partitions_of(self, topic: str) -> Partitions:
+        """Raises KafkaError where there is no such topic."""
+        known = self._partitions.get(topic)
+        if known is None:
+            client = self._in_use().client
+            await client.partitions_for(topic)
+            known = self._partitions[topic] = _seen(client, topic)
+        return known
+
+    def _in_use(self) -> _Client:
+        if self._current is None:
+            raise kafka_errors.ProducerClosed
+        return self._current
+
+    async def _unfailed(self) -> _Client:
+        """The client, or a new one in its place."""
+        if not self._in_use().failed:
+            return self._in_use()
+        async with self._changing:
+            old = self._in_use()
+            if old.failed:
+                new = _Client(await connect(self._settings, self._make))
+                if self._current is None:  # closed meanwhile
+                    await stop(new.client)
+                self._in_use()
+                self._current = new
+                self._stop_if_done(old)
+        return self._in_use()
+
+    def _stop_if_done(self, client: _Client) -> None:
+        if client is not self._current and not client.users:
+            task = asyncio.create_task(stop(client.client), name="stop a replaced producer")
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+    async def close(self) -> None:
+        current, self._current = self._current, None
+        if current is not None:
+            await stop(current.client)
+        if self._stopping:
+            await asyncio.wait(self._stopping)
+
+
+def _seen(client: Any, topic: str) -> Partitions:
+    cluster = client.client.cluster
+    every = cluster.partitions_for_topic(topic) or ()
+    return Partitions(len(every), tuple(cluster.available_partitions_for_topic(topic) or every))

@@ -1,0 +1,190 @@
+"""Records on their way to one partition: gathered while a batch is with the client, then sent together.
+
+The client's own ``send`` makes a future, a lookup of the topic and a hash of the key for every record, and a batch that
+the broker refuses takes all its records with it. Here the batch is the unit (the client's public ``send_batch``), one
+that is refused is halved until the record is found that the others need not suffer for, and a record's answer is a
+call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+from aiokafka import errors as kafka_errors
+
+from core_messaging.brokers.kafka_errors import as_publish_error, is_hopeless, is_too_large
+from core_messaging.records import Outgoing, Receipt, TopicPartition
+from core_messaging.stopping import stopping_us
+
+logger = logging.getLogger("core_messaging.kafka")
+
+
+class OnItsWay(msgspec.Struct, eq=False):
+    """A record that is gathered, or with the broker; later its answer."""
+
+    record: Outgoing
+    target: TopicPartition
+    answered: bool = False
+    offset: int = -1
+    error: BaseException | None = None
+    callbacks: tuple[Callable[[OnItsWay], object], ...] = ()
+
+    def answer(self, offset: int, error: BaseException | None = None) -> None:
+        """It is stored at *offset*, or not stored because of *error*."""
+        self.answered, self.offset, self.error = True, offset, error
+        callbacks, self.callbacks = self.callbacks, ()
+        for callback in callbacks:
+            try:
+                callback(self)
+            except Exception as wrong:  # a bug of ours; the answers of its neighbours must not be lost for it
+                told = {"message": f"the answer of {self.target} was not taken", "exception": wrong}
+                asyncio.get_running_loop().call_exception_handler(told)
+
+    def cancelled(self) -> bool:
+        return False
+
+    def exception(self) -> BaseException | None:
+        return self.error
+
+    def add_done_callback(self, callback: Callable[[OnItsWay], object]) -> None:
+        if self.answered:
+            asyncio.get_running_loop().call_soon(callback, self)
+        else:
+            self.callbacks = (*self.callbacks, callback)
+
+    def __await__(self) -> Generator[Any, None, Receipt]:
+        if not self.answered:
+            # A future of its own for each who waits: one that is cancelled must not cancel the others'.
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.add_done_callback(partial(_wake, waiter))
+            yield from waiter
+        if self.error is not None:
+            raise as_publish_error(self.record.topic, self.error) from self.error
+        return Receipt(self.target.topic, self.target.partition, self.offset)
+
+
+class Clients(Protocol):
+    """Hands batches over; ``KafkaClients`` is it."""
+
+    def new_batch(self) -> Any: ...
+
+    async def send(self, batch: Any, target: TopicPartition) -> int: ...
+
+
+class Outbox:
+    """What goes to one partition, in the order of ``put``; one batch at a time is with the client.
+
+    ``run`` sends for as long as it is not cancelled; ``idle`` is set while nothing is on its way.
+    """
+
+    def __init__(self, target: TopicPartition, clients: Clients, linger: float) -> None:
+        self._target = target
+        self._clients = clients
+        self._linger = linger  # seconds
+        self._queue: deque[OnItsWay] = deque()
+        self._some = asyncio.Event()
+        # Bytes of a batch: half of one that was too large for the topic. It never grows again: to find out whether the
+        # topic takes more by now would cost a refusal each time.
+        self._room = sys.maxsize
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def put(self, record: Outgoing) -> OnItsWay:
+        """Send *record* after all that were put before."""
+        sent = OnItsWay(record, self._target)
+        if not self._queue:
+            self._some.set()
+            self.idle.clear()
+        self._queue.append(sent)
+        return sent
+
+    async def run(self) -> None:
+        """Send what is gathered, and meanwhile gather what comes."""
+        while True:
+            await self._some.wait()
+            if self._linger:
+                await asyncio.sleep(self._linger)
+            await self._send_all(self._queue)
+            self._some.clear()
+            self.idle.set()
+
+    def give_up(self) -> None:
+        """The publisher is closed: what is gathered is not sent any more."""
+        _answer_rest(self._queue)
+
+    async def _send_all(self, waiting: deque[OnItsWay]) -> None:
+        while waiting:
+            batch, sent = self._pack(waiting)
+            if sent:
+                await self._send(batch, sent)
+
+    def _pack(self, waiting: deque[OnItsWay]) -> tuple[Any, list[OnItsWay]]:
+        """As many from the head of *waiting* as fit into one batch."""
+        batch, sent = self._clients.new_batch(), list[OnItsWay]()
+        while waiting and batch.size() < self._room:
+            record = waiting[0].record
+            try:
+                fits = batch.append(
+                    key=record.key,
+                    value=record.value,
+                    timestamp=record.timestamp,
+                    headers=list(record.headers),
+                )
+            except (
+                TypeError,
+                ValueError,
+                OverflowError,
+            ) as error:  # of this record alone: its timestamp, say
+                waiting.popleft().answer(-1, error)
+                continue
+            if fits is None:
+                break
+            sent.append(waiting.popleft())
+        return batch, sent
+
+    async def _send(self, batch: Any, sent: list[OnItsWay]) -> None:
+        """Whatever happens, each of *sent* has its answer afterwards."""
+        size = batch.size()
+        batch.close()
+        try:
+            first = await self._clients.send(batch, self._target)
+            for index, each in enumerate(sent):
+                each.answer(first + index)
+        except asyncio.CancelledError as error:
+            if stopping_us(error):
+                raise
+        except Exception as error:
+            await self._not_stored(sent, size, error)
+        finally:
+            _answer_rest(sent)
+
+    async def _not_stored(self, sent: list[OnItsWay], size: int, error: Exception) -> None:
+        if len(sent) == 1 or not is_hopeless(error):
+            for each in sent:
+                each.answer(-1, error)
+            return
+        # One of them may be what the broker does not take, or all of them together: the others need not suffer.
+        logger.debug("%s refuses a batch of %d records (%s); it is halved", self._target, len(sent), error)
+        if is_too_large(error):
+            self._room = min(self._room, size // 2)
+        middle = len(sent) // 2
+        await self._send_all(deque(sent[:middle]))
+        await self._send_all(deque(sent[middle:]))
+
+
+def _wake(waiter: asyncio.Future[None], _answer: OnItsWay) -> None:
+    if not waiter.done():  # else whoever waited has been cancelled
+        waiter.set_result(None)
+
+
+def _answer_rest(sent: Iterable[OnItsWay]) -> None:
+    for each in sent:
+        if not each.answered:
+            each.answer(-1, kafka_errors.ProducerClosed())
