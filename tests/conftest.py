@@ -13,7 +13,7 @@ import asyncio
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
@@ -47,12 +47,13 @@ class RunningBroker:
     address: str
     engine: Engine
 
-    def make_topic(self, partitions: int = 4) -> str:
-        """A new topic with *partitions* partitions; the embedded engine has 4 and no other number."""
+    def make_topic(self, partitions: int = 4, configs: Mapping[str, str] | None = None) -> str:
+        """A new topic with *partitions* partitions; the embedded engine has 4 and no other number, and no
+        *configs* (of the topic, as Kafka names them)."""
         if self.engine == "embedded" and partitions != PARTITIONS:
             pytest.skip(f"the embedded broker has topics of {PARTITIONS} partitions only")
         topic = f"test-{uuid.uuid4().hex[:12]}"
-        _in_a_loop_of_its_own(lambda: _create(self, topic, partitions))
+        _in_a_loop_of_its_own(lambda: _create(self, topic, partitions, configs))
         return topic
 
 
@@ -62,12 +63,14 @@ def _in_a_loop_of_its_own(work: Callable[[], Coroutine[Any, Any, Result]]) -> Re
         return pool.submit(lambda: asyncio.run(work())).result()
 
 
-async def _create(broker: RunningBroker, topic: str, partitions: int) -> None:
+async def _create(
+    broker: RunningBroker, topic: str, partitions: int, configs: Mapping[str, str] | None
+) -> None:
     if broker.engine == "apache":
         admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(topic, partitions, 1)])
+            await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
         finally:
             await admin.close()
     await asyncio.wait_for(_until_it_has(broker.address, topic, partitions), _CREATED_WITHIN)

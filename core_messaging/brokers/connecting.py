@@ -19,7 +19,7 @@ from core_messaging.settings import Settings
 from core_messaging.stopping import stopping_us
 
 _AGAIN = 0.5  # seconds between two tries
-_STOP = 10.0  # seconds a client has to flush and disconnect
+STOP = 10.0  # seconds a client has to flush and disconnect
 
 logger = logging.getLogger("core_messaging.kafka")
 
@@ -57,10 +57,10 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
         await asyncio.sleep(_AGAIN)
 
 
-async def stop(client: Any) -> None:
+async def stop(client: Any, seconds: float = STOP) -> None:
     """Bounded: with no broker there, the client would wait for its answer to "I am leaving"."""
     try:
-        async with asyncio.timeout(_STOP):
+        async with asyncio.timeout(seconds):
             await client.stop()
     except (kafka_errors.KafkaError, TimeoutError) as error:
         logger.debug("closing a client: %s", error)

@@ -119,10 +119,11 @@ class KafkaClients:
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
-    async def close(self) -> None:
+    async def close(self, seconds: float) -> None:
+        """Disconnect, within *seconds*."""
         current, self._current = self._current, None
         if current is not None:
-            await stop(current.client)
+            await stop(current.client, seconds)
         if self._stopping:
             await asyncio.wait(self._stopping)
 

@@ -8,6 +8,7 @@ import random
 from aiokafka import errors as kafka_errors
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from core_messaging.brokers.connecting import STOP
 from core_messaging.brokers.kafka_clients import KafkaClients
 from core_messaging.brokers.kafka_errors import as_publish_error
 from core_messaging.brokers.kafka_outbox import OnItsWay, Outbox
@@ -15,7 +16,7 @@ from core_messaging.partitioner import partition_of
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 
-_FLUSH = 10.0  # seconds for what is on its way when the publisher is closed
+_LEAST = 0.5  # seconds the client has to disconnect where a flush in vain took all the time
 
 _size_of = DefaultRecordBatchBuilder.estimate_size_in_bytes
 
@@ -68,19 +69,21 @@ class KafkaPublisher:
         """Send what is gathered, bounded in time, and disconnect. Safe to repeat."""
         outboxes, self._outboxes = list(self._outboxes.values()), {}
         tasks, self._tasks = self._tasks, []
-        await _flush(outboxes)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + STOP
+        await _flush(outboxes, STOP)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         for outbox in outboxes:
             outbox.give_up()
-        await self._clients.close()
+        await self._clients.close(max(_LEAST, deadline - clock()))
 
 
-async def _flush(outboxes: list[Outbox]) -> None:
+async def _flush(outboxes: list[Outbox], seconds: float) -> None:
     try:
-        async with asyncio.timeout(_FLUSH):
+        async with asyncio.timeout(seconds):
             for outbox in outboxes:
                 await outbox.idle.wait()
     except TimeoutError:

@@ -1,0 +1,91 @@
+"""A record that Apache Kafka itself refuses, or does not answer for, harms nobody but itself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
+from core_messaging.errors import RecordRefused
+from core_messaging.producer import get_producer
+from core_messaging.records import Receipt
+from core_messaging.worker import Worker
+from tests.conftest import RunningBroker, require_apache
+from tests.integration.harness import publish, read, run, running, settings_for
+
+SMALL = {"max.message.bytes": "10000"}
+
+
+def test_one_record_too_large_spoils_neither_its_neighbours_nor_what_follows(
+    apache_broker: RunningBroker,
+) -> None:
+    # They met in one batch, so all of them were called too large; and because the failed batch had used up sequence
+    # numbers of the idempotent producer, whatever came later was refused too, for as long as the process lived.
+    topic = apache_broker.make_topic(1, SMALL)
+
+    async def test() -> tuple[list[Any], Receipt]:
+        async with get_producer("kafka", settings=settings_for(apache_broker.address)) as producer:
+            sizes = [500] * 50 + [50_000] + [500] * 50
+            sends = (producer.send(topic=topic, message="x" * size) for size in sizes)
+            answers: list[Any] = await asyncio.gather(*sends, return_exceptions=True)
+            return answers, await producer.send(topic=topic, message="later")
+
+    answers, later = run(test())
+    assert isinstance(answers.pop(50), RecordRefused)
+    # In the order in which they were sent, although the batch fell apart on the way.
+    assert [answer.offset for answer in answers] == list(range(100))
+    assert later.offset == 100
+
+
+def test_a_result_too_large_is_given_up_alone(apache_broker: RunningBroker) -> None:
+    source, results, dlq = (apache_broker.make_topic(1, configs) for configs in (None, SMALL, None))
+
+    class Inflating(Worker):
+        input_topic = source
+        output_topic = results
+        dlq_topic = dlq
+        concurrency = 8
+
+        async def process(self, message: dict[str, Any]) -> str:
+            return "x" * int(message["size"])
+
+    sizes = [400] * 30 + [50_000] + [400] * 30
+    records = [(b"key-%d" % number, b'{"size": %d}' % size) for number, size in enumerate(sizes)]
+
+    async def test() -> tuple[list[Any], list[Any]]:
+        await publish(apache_broker.address, source, records)
+        async with running(apache_broker.address, Inflating):
+            return await read(apache_broker.address, results, 60), await read(apache_broker.address, dlq, 1)
+
+    stored, (dead,) = run(test())
+    assert {len(record.value) for record in stored} == {400}
+    assert dead.key == b"key-30"
+    assert b"make it smaller" in dead.facts["core-error-message"]
+
+
+def test_a_broker_silent_for_longer_than_a_request_may_take_gets_each_record_once(tmp_path: Path) -> None:
+    # The client sends the batch again and again with the same sequence numbers, so the broker knows it.
+    require_apache()
+    with ApacheCluster(ApacheOptions(folder=tmp_path)) as cluster:
+        broker, (node,) = RunningBroker(cluster.address, "apache"), cluster.nodes
+        topic = broker.make_topic(1)
+
+        async def test() -> list[Any]:
+            settings = settings_for(broker.address, kafka_request_timeout=1.0)
+            async with get_producer("kafka", settings=settings) as producer:
+                await producer.send(topic=topic, message="before")
+                node.pause()
+                meanwhile = [
+                    asyncio.create_task(producer.send(topic=topic, message=f"m{n}")) for n in range(20)
+                ]
+                await asyncio.sleep(3)  # the outage itself: three requests without an answer
+                assert not any(task.done() for task in meanwhile)
+                node.resume()
+                await asyncio.gather(*meanwhile)
+                await producer.send(topic=topic, message="after")
+            return await read(broker.address, topic, 22)
+
+        stored = run(test())
+        cluster.kill()
+    assert [s.value for s in stored] == [b"before", *(b"m%d" % n for n in range(20)), b"after"]
