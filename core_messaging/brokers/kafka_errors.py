@@ -68,6 +68,12 @@ def is_hopeless(error: BaseException) -> bool:
     return isinstance(error, _HOPELESS)
 
 
+def may_be_one_of_many(error: BaseException) -> bool:
+    """Whether a batch may have failed for the sake of one of its records. The client knows fewer of the broker's
+    answers than there are: INVALID_RECORD, say (no key where the topic is compacted), is an UnknownError to it."""
+    return is_hopeless(error) or isinstance(error, kafka_errors.UnknownError)
+
+
 def is_too_large(error: BaseException) -> bool:
     return isinstance(error, _TOO_LARGE)
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import errors as kafka_errors
 
-from core_messaging.brokers.kafka_errors import as_publish_error, is_hopeless, is_too_large
+from core_messaging.brokers.kafka_errors import as_publish_error, is_too_large, may_be_one_of_many
 from core_messaging.records import Outgoing, Receipt, TopicPartition
 from core_messaging.stopping import stopping_us
 
@@ -156,7 +156,8 @@ class Outbox:
         try:
             first = await self._clients.send(batch, self._target)
             for index, each in enumerate(sent):
-                each.answer(first + index)
+                # Below zero: the broker knows that it has the batch already, and not where any more.
+                each.answer(first + index if first >= 0 else first)
         except asyncio.CancelledError as error:
             if stopping_us(error):
                 raise
@@ -166,7 +167,7 @@ class Outbox:
             _answer_rest(sent)
 
     async def _not_stored(self, sent: list[OnItsWay], size: int, error: Exception) -> None:
-        if len(sent) == 1 or not is_hopeless(error):
+        if len(sent) == 1 or not may_be_one_of_many(error):
             for each in sent:
                 each.answer(-1, error)
             return

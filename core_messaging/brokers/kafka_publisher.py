@@ -29,6 +29,7 @@ class KafkaPublisher:
         self._clients = KafkaClients(settings)
         self._outboxes: dict[tuple[str, int], Outbox] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
 
     async def start(self) -> None:
         """Raises BrokerUnreachable, BrokerRefused."""
@@ -59,6 +60,8 @@ class KafkaPublisher:
         return partition_of(record.key, partitions.count)
 
     def _open(self, topic: str, partition: int) -> Outbox:
+        if self._closed:
+            raise kafka_errors.ProducerClosed
         target = TopicPartition(topic, partition)
         outbox = Outbox(target, self._clients, self._settings.kafka_linger)
         self._outboxes[target] = outbox
@@ -67,6 +70,7 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Send what is gathered, bounded in time, and disconnect. Safe to repeat."""
+        self._closed = True
         outboxes, self._outboxes = list(self._outboxes.values()), {}
         tasks, self._tasks = self._tasks, []
         clock = asyncio.get_running_loop().time

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
-from core_messaging.errors import RecordRefused
+from core_messaging.errors import PublishFailed, RecordRefused
 from core_messaging.producer import get_producer
 from core_messaging.records import Receipt
 from core_messaging.worker import Worker
@@ -36,6 +36,22 @@ def test_one_record_too_large_spoils_neither_its_neighbours_nor_what_follows(
     # In the order in which they were sent, although the batch fell apart on the way.
     assert [answer.offset for answer in answers] == list(range(100))
     assert later.offset == 100
+
+
+def test_a_record_without_a_key_fails_alone_where_the_topic_is_compacted(
+    apache_broker: RunningBroker,
+) -> None:
+    topic = apache_broker.make_topic(1, {"cleanup.policy": "compact"})
+
+    async def test() -> list[Any]:
+        async with get_producer("kafka", settings=settings_for(apache_broker.address)) as producer:
+            keys = [*(f"k{n}" for n in range(20)), None, *(f"k{n}" for n in range(20, 40))]
+            sends = (producer.send(topic=topic, message="x", key=key) for key in keys)
+            return list(await asyncio.gather(*sends, return_exceptions=True))
+
+    answers = run(test())
+    assert isinstance(answers.pop(20), PublishFailed)
+    assert [answer.offset for answer in answers] == list(range(40))
 
 
 def test_a_result_too_large_is_given_up_alone(apache_broker: RunningBroker) -> None:
