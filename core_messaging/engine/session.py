@@ -136,9 +136,10 @@ class Session:
             self.consumer.pause(todo.pause)
             self.consumer.resume(todo.resume)
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
-        self.full = not todo.room or bool(self._paused)
         self._relieve(todo)
-        return min(todo.room, self._schedule.wanted)
+        room = min(todo.room, self._schedule.wanted)
+        self.full = not room or bool(self._paused)
+        return room
 
     def _relieve(self, todo: IntakePlan) -> None:
         """Do what the worker's policy says where too many messages wait for retries, and say so."""

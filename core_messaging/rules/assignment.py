@@ -47,7 +47,7 @@ class Chunk:
         self.offsets = _offsets(records)
         self.done = bytearray(len(records))
         self.cursor = 0  # the first record nobody has taken yet
-        self.size = sum(len(record.value or b"") for record in records)
+        self.size = sum([len(record.value or b"") for record in records])
 
     def finish(self, index: int) -> None:
         """The record at *index* is finished; once or more often. ``Schedule.finish`` spells this out."""

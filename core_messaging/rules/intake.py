@@ -39,6 +39,8 @@ class IntakePlan:
 
 
 NOTE_FULL = LIMIT * 3 // 4  # bytes; what one more fetch adds has to fit too
+LITTLE = 8  # one part in so many of the room is none
+LEAST = 100  # messages of one partition, so that fetches stay large where there are very many of them
 ROOMY = 0.5  # of full; below it a partition that was paused goes on
 
 
@@ -67,8 +69,10 @@ def plan(
     budget = max(1, limits.held // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
     room = limits.records - sum(level.unfinished - level.assignment.held for level in levels)
-    if room < limits.records // 8 or room < 1 or _too_large(mine, limits.size):
+    if room < limits.records // LITTLE or room < 1 or _too_large(mine, limits.size):
         room = 0
+    # No more at once than one partition may hold: the client hands out one partition after the other.
+    room = min(room, _share(limits, len(mine))) if len(mine) > 1 else room
     sources = [(level.assignment.source, level.highest) for level in levels]
     return IntakePlan(
         room,
@@ -85,10 +89,16 @@ def _too_large(assignments: Sequence[Assignment], size: int) -> bool:
     return sum(assignment.held_bytes for assignment in assignments) >= size
 
 
+def _share(limits: IntakeLimits, partitions: int) -> int:
+    """What one partition may hold of all the room, so that there is some for each. Two of four that held all of it
+    kept the others waiting for hours under ordering "partition", where more of the same gives nobody work."""
+    shared = limits.records - limits.records // LITTLE
+    return min(limits.partition_records, max(LEAST, shared // partitions))
+
+
 def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:
-    # The messages of a partition that is alone do not pause it: no room does the same.
-    share = max(limits.partition_records, limits.records // partitions)
     unfinished = assignment.unfinished
-    flowing = unfinished / share if partitions > 1 else 0.0
+    # The messages of a partition that is alone do not pause it: no room does the same.
+    flowing = unfinished / _share(limits, partitions) if partitions > 1 else 0.0
     waiting = assignment.held / budget if limits.on_full == "wait" else 0.0
     return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)

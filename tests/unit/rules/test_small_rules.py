@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,20 @@ def test_a_partition_that_is_alone_is_not_paused_because_no_room_does_the_same()
     (alone,) = assigned(20)
     todo = plan([alone], frozenset(), IntakeLimits(records=20, partition_records=10))
     assert (todo.pause, todo.room) == ((), 0)
+
+
+@pytest.mark.parametrize("partitions", [2, 4, 9, 17, 80])
+def test_there_is_room_for_each_partition_however_full_the_others_are(partitions: int) -> None:
+    # Two of four partitions held all that may be in flight, and the others waited until those were through.
+    mine = assigned(*[0] * partitions)
+    for assignment in mine[:-1]:
+        # The client hands out the first partition that is not paused, as much as is asked for.
+        room = plan(mine, frozenset(), IntakeLimits()).room
+        assert room > 0
+        assignment.deliver([PlainRecord(offset) for offset in range(room)])
+    todo = plan(mine, frozenset(), IntakeLimits())
+    assert todo.pause == tuple(assignment.source for assignment in mine[:-1])
+    assert todo.room > 0
 
 
 def test_a_little_room_is_none_so_that_fetches_stay_large() -> None:
