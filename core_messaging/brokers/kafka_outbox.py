@@ -128,7 +128,7 @@ class Outbox:
     def _pack(self, waiting: deque[OnItsWay]) -> tuple[Any, list[OnItsWay]]:
         """As many from the head of *waiting* as fit into one batch."""
         batch, sent = self._clients.new_batch(), list[OnItsWay]()
-        while waiting and batch.size() < self._room:
+        while waiting and (not sent or batch.size() < self._room):  # one fits, or is refused for good
             record = waiting[0].record
             try:
                 fits = batch.append(

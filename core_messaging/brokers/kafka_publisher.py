@@ -36,7 +36,8 @@ class KafkaPublisher:
         await self._clients.start()
 
     async def publish(self, record: Outgoing) -> OnItsWay:
-        """Records of one partition are stored in the order of these calls."""
+        """Records of one partition are stored in the order of these calls. Only where nobody has sent to the topic yet may
+        calls that wait for it together overtake one another."""
         try:
             self._check_size(record)
             partition = record.partition
