@@ -129,15 +129,15 @@ def _tombstone(takes_none: bool) -> None:  # noqa: FBT001 - of the annotation, d
 class _Json:
     """JSON to what *annotation* asks for. ``straight`` is the same without the words: msgspec's own function."""
 
-    __slots__ = ("_takes_none", "straight")
+    __slots__ = ("straight", "takes_none")
 
     def __init__(self, annotation: Any) -> None:
         self.straight = cast("Decoder", msgspec.json.Decoder(annotation).decode)
-        self._takes_none = _takes_none(annotation)
+        self.takes_none = _takes_none(annotation)
 
     def __call__(self, data: bytes | None) -> Any:
         if data is None:
-            return _tombstone(self._takes_none)
+            return _tombstone(self.takes_none)
         try:
             return self.straight(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -147,9 +147,9 @@ class _Json:
 def straight(decoder: Decoder) -> Decoder:
     """*decoder*, or what it does with a value that can be decoded, one call less: a message pays for each.
 
-    Where it raises, *decoder* has to be asked: it raises Undecodable, or knows what a tombstone stands for.
+    Where it raises, *decoder* has to be asked for the reason. One that knows what a tombstone stands for stays as it is.
     """
-    return decoder.straight if isinstance(decoder, _Json) else decoder
+    return decoder.straight if isinstance(decoder, _Json) and not decoder.takes_none else decoder
 
 
 def _explain(error: Exception) -> str:

@@ -11,7 +11,7 @@ _WORD = 0xFFFFFFFF
 
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of *key* in a topic of *partitions* (at least one) partitions."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    return (murmur2(bytes(key)) & 0x7FFFFFFF) % partitions
 
 
 # Keys come again and again, and a hash in Python takes longer than all else that is done with a record here.

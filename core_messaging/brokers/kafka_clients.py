@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from core_messaging.settings import Settings
 @dataclass(eq=False, slots=True)
 class _Client:
     client: Any
-    users: int = 0  # batches that are with it
+    users: int = 0  # who sends or asks by it
     failed: bool = False
 
 
@@ -67,31 +69,54 @@ class KafkaClients:
 
     async def send(self, batch: Any, target: TopicPartition) -> int:
         """The offset of the first record of *batch*, when it is stored. Raises KafkaError, BrokerError."""
+        async with self._using() as current:
+            answer = await current.client.send_batch(batch, target.topic, partition=target.partition)
+            try:
+                stored = await answer
+            except Exception:
+                current.failed = True
+                self._partitions.pop(target.topic, None)
+                raise
+            self._look_again(current.client, target.topic)
+            return int(stored.offset)
+
+    async def partitions_of(self, topic: str) -> Partitions:
+        """Raises KafkaError where there is no such topic, and none comes to be while it is waited for."""
+        known = self._partitions.get(topic)
+        if known is not None:
+            return known
+        async with self._using() as current:
+            try:
+                # A client that is closed meanwhile would leave whoever waits here alone for ever.
+                async with asyncio.timeout(self._settings.kafka_request_timeout):
+                    await current.client.partitions_for(topic)
+            except TimeoutError as error:
+                raise kafka_errors.KafkaTimeoutError from error
+            self._look_again(current.client, topic)
+        if topic not in self._partitions:
+            raise kafka_errors.UnknownTopicOrPartitionError(topic)
+        return self._partitions[topic]
+
+    def _look_again(self, client: Any, topic: str) -> None:
+        """What the client knows by now of *topic*; there may be more partitions, or for the moment no topic at all."""
+        cluster = client.client.cluster
+        every = cluster.partitions_for_topic(topic)
+        if every:
+            available = cluster.available_partitions_for_topic(topic) or every
+            self._partitions[topic] = Partitions(len(every), tuple(available))
+        else:
+            self._partitions.pop(topic, None)
+
+    @asynccontextmanager
+    async def _using(self) -> AsyncIterator[_Client]:
+        """The client, which is not stopped before the block ends."""
         current = await self._unfailed()
         current.users += 1
         try:
-            answer = await current.client.send_batch(batch, target.topic, partition=target.partition)
-            first: int = (await answer).offset
-            self._partitions[target.topic] = _seen(
-                current.client, target.topic
-            )  # there may be more of them by now
-            return first
-        except Exception:
-            current.failed = True
-            self._partitions.pop(target.topic, None)
-            raise
+            yield current
         finally:
             current.users -= 1
             self._stop_if_done(current)
-
-    async def partitions_of(self, topic: str) -> Partitions:
-        """Raises KafkaError where there is no such topic."""
-        known = self._partitions.get(topic)
-        if known is None:
-            client = self._in_use().client
-            await client.partitions_for(topic)
-            known = self._partitions[topic] = _seen(client, topic)
-        return known
 
     def _in_use(self) -> _Client:
         if self._current is None:
@@ -126,9 +151,3 @@ class KafkaClients:
             await stop(current.client, seconds)
         if self._stopping:
             await asyncio.wait(self._stopping)
-
-
-def _seen(client: Any, topic: str) -> Partitions:
-    cluster = client.client.cluster
-    every = cluster.partitions_for_topic(topic) or ()
-    return Partitions(len(every), tuple(cluster.available_partitions_for_topic(topic) or every))

@@ -71,7 +71,12 @@ def is_hopeless(error: BaseException) -> bool:
 def may_be_one_of_many(error: BaseException) -> bool:
     """Whether a batch may have failed for the sake of one of its records. The client knows fewer of the broker's
     answers than there are: INVALID_RECORD, say (no key where the topic is compacted), is an UnknownError to it."""
-    return is_hopeless(error) or isinstance(error, kafka_errors.UnknownError)
+    return is_unknown(error) or (is_hopeless(error) and isinstance(error, kafka_errors.KafkaError))
+
+
+def is_unknown(error: BaseException) -> bool:
+    """Whether it may be about a record, or about a broker in trouble."""
+    return isinstance(error, kafka_errors.UnknownError)
 
 
 def is_too_large(error: BaseException) -> bool:

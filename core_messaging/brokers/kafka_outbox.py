@@ -19,11 +19,15 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import errors as kafka_errors
 
-from core_messaging.brokers.kafka_errors import as_publish_error, is_too_large, may_be_one_of_many
+from core_messaging.brokers.kafka_errors import as_publish_error, is_too_large, is_unknown, may_be_one_of_many
 from core_messaging.records import Outgoing, Receipt, TopicPartition
 from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.kafka")
+
+# So often a batch is halved for an error that the client does not know: it may be one record, or a broker in trouble,
+# which a storm of ever smaller batches does not help. What is left is answered with the error, and may be sent again.
+IN_VAIN = 6
 
 
 class OnItsWay(msgspec.Struct, eq=False):
@@ -107,23 +111,28 @@ class Outbox:
 
     async def run(self) -> None:
         """Send what is gathered, and meanwhile gather what comes."""
-        while True:
-            await self._some.wait()
-            if self._linger:
-                await asyncio.sleep(self._linger)
-            await self._send_all(self._queue)
-            self._some.clear()
-            self.idle.set()
+        try:
+            while True:
+                await self._some.wait()
+                if self._linger:
+                    await asyncio.sleep(self._linger)
+                await self._send_all(self._queue)
+                self._some.clear()
+                self.idle.set()
+        finally:  # whatever ended it, nobody waits for ever
+            self.give_up()
 
     def give_up(self) -> None:
         """The publisher is closed: what is gathered is not sent any more."""
         _answer_rest(self._queue)
+        self._queue.clear()
+        self.idle.set()
 
-    async def _send_all(self, waiting: deque[OnItsWay]) -> None:
+    async def _send_all(self, waiting: deque[OnItsWay], halvings: int = 0) -> None:
         while waiting:
             batch, sent = self._pack(waiting)
             if sent:
-                await self._send(batch, sent)
+                await self._send(batch, sent, halvings)
 
     def _pack(self, waiting: deque[OnItsWay]) -> tuple[Any, list[OnItsWay]]:
         """As many from the head of *waiting* as fit into one batch."""
@@ -149,7 +158,7 @@ class Outbox:
             sent.append(waiting.popleft())
         return batch, sent
 
-    async def _send(self, batch: Any, sent: list[OnItsWay]) -> None:
+    async def _send(self, batch: Any, sent: list[OnItsWay], halvings: int) -> None:
         """Whatever happens, each of *sent* has its answer afterwards."""
         size = batch.size()
         batch.close()
@@ -162,12 +171,13 @@ class Outbox:
             if stopping_us(error):
                 raise
         except Exception as error:
-            await self._not_stored(sent, size, error)
+            await self._not_stored(sent, size, error, halvings)
         finally:
             _answer_rest(sent)
 
-    async def _not_stored(self, sent: list[OnItsWay], size: int, error: Exception) -> None:
-        if len(sent) == 1 or not may_be_one_of_many(error):
+    async def _not_stored(self, sent: list[OnItsWay], size: int, error: Exception, halvings: int) -> None:
+        in_vain = is_unknown(error) and halvings >= IN_VAIN
+        if len(sent) == 1 or in_vain or not may_be_one_of_many(error):
             for each in sent:
                 each.answer(-1, error)
             return
@@ -176,8 +186,8 @@ class Outbox:
         if is_too_large(error):
             self._room = min(self._room, size // 2)
         middle = len(sent) // 2
-        await self._send_all(deque(sent[:middle]))
-        await self._send_all(deque(sent[middle:]))
+        await self._send_all(deque(sent[:middle]), halvings + 1)
+        await self._send_all(deque(sent[middle:]), halvings + 1)
 
 
 def _wake(waiter: asyncio.Future[None], _answer: OnItsWay) -> None:

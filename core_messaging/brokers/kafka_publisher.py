@@ -36,8 +36,8 @@ class KafkaPublisher:
         await self._clients.start()
 
     async def publish(self, record: Outgoing) -> OnItsWay:
-        """Records of one partition are stored in the order of these calls. Only where nobody has sent to the topic yet may
-        calls that wait for it together overtake one another."""
+        """Records of one partition are stored in the order of these calls. Only calls that wait together to hear of the
+        topic, at first or after a failure, may overtake one another."""
         try:
             self._check_size(record)
             partition = record.partition
@@ -76,14 +76,16 @@ class KafkaPublisher:
         tasks, self._tasks = self._tasks, []
         clock = asyncio.get_running_loop().time
         deadline = clock() + STOP
-        await _flush(outboxes, STOP)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for outbox in outboxes:
-            outbox.give_up()
-        await self._clients.close(max(_LEAST, deadline - clock()))
+        try:
+            await _flush(outboxes, STOP)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+            for outbox in outboxes:
+                outbox.give_up()  # also of one that never began
+            await self._clients.close(max(_LEAST, deadline - clock()))
 
 
 async def _flush(outboxes: list[Outbox], seconds: float) -> None:

@@ -297,7 +297,7 @@ class Engine:
 def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedule:
     if config.batch_size is None:
         return Schedule(config.ordering, max(AHEAD, 2 * config.concurrency), slots.handed_out)
-    return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout)
+    return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout, slots.handed_out)
 
 
 async def _maybe_await(outcome: object) -> None:

@@ -61,14 +61,14 @@ class Runners:
         take, decode, process = self._schedule.take, self._straight, self._process
         current, since, latency, succeeded = slots.current, slots.since, counts.latency, settler.succeeded
         following, wants_context = settler.following, self._wants_context
-        now = clock()
+        now, number = clock(), 0
         while (job := take()) is not None:
             current[slot], since[slot] = job, now
             if job.sending is not None:
                 await settler.go_on(job, job.sending)
                 now = clock()
             elif following is None or await following.may_start(job):
-                counts.started += 1
+                number = counts.started = counts.started + 1
                 message, context = UNDECODED, None
                 try:
                     message = decode(job.record.value)
@@ -90,13 +90,19 @@ class Runners:
                         await pending
                         now = clock()
             if now >= slots.turn_ends:
-                now = await self._give_way(slot)
+                now = await self._give_way(slot, number, now)
         current[slot] = None
         slots.noticed()
 
-    async def _give_way(self, slot: int) -> float:
-        """Let the event loop go once round; when that was."""
+    async def _give_way(self, slot: int, number: int, now: float) -> float:
+        """Let the event loop go once round, unless it has since attempt *number*, this runner's last, began; when
+        that was."""
         slots = self._slots
+        if slots.turn_ends and number != self._counts.started:
+            # Others have begun since, so this one has waited for something. A hundred handlers whose I/O is over
+            # would else each go round once more, every 5 ms.
+            slots.turn_ends = now + TURN
+            return now
         slots.current[slot], slots.turn_ends = None, TURN
         slots.noticed()
         await asyncio.sleep(0)
@@ -110,7 +116,7 @@ class Runners:
     async def _failed(
         self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
     ) -> None:
-        if stopping_us(error):
+        if stopping_us(error) or (message is UNDECODED and not isinstance(error, Exception)):
             raise error
         if message is UNDECODED:
             await self._settler.undecodable(job, self._why_not(job, error))

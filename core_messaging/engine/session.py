@@ -83,8 +83,10 @@ class Session:
             if self._careful.waiting:
                 await self._careful.step(self.consumer)
             elif room := self._balance():
-                last, pause = self._clock(), SOON
-                await self._fetch(room)
+                last = self._clock()
+                # While something is paused, the next look at it must not wait for other partitions' records.
+                came = await self._fetch(room, pause if self._paused else POLL)
+                pause = SOON if came else min(2 * pause, FULL)
             elif self._clock() - last > KEEP_ALIVE:
                 last = self._clock()
                 await self.consumer.keep_alive()
@@ -92,13 +94,14 @@ class Session:
                 await self._slots.until_handed_out(pause)
                 pause = min(2 * pause, FULL)
 
-    async def _fetch(self, room: int) -> None:
-        # While something is paused, the next look at it must not wait for other partitions' records.
-        fetched = await self.consumer.fetch(room, FULL if self._paused else POLL)
+    async def _fetch(self, room: int, wait: float) -> bool:
+        """Take in up to *room* records; whether any came within *wait* seconds."""
+        fetched = await self.consumer.fetch(room, wait)
         if not fetched:
-            for assignment in self._roster.assignments:
-                assignment.caught_up()
-            return
+            if wait >= FULL:  # else it may only not have answered yet
+                for assignment in self._roster.assignments:
+                    assignment.caught_up()
+            return False
         # None: revoked while these were on their way. They are somebody else's now.
         arrived = [(found, r) for source, r in fetched.items() if r and (found := self._roster.get(source))]
         await self._announce(arrived)
@@ -115,6 +118,7 @@ class Session:
         self._counts.fetched += count
         self._slots.wake(count)
         self._rearm()
+        return True
 
     async def _announce(self, arrived: Sequence[tuple[Assignment, Sequence[Record]]]) -> None:
         """Before the first message of an assignment starts, its commit says that a member works on it.

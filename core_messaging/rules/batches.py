@@ -89,10 +89,14 @@ class BatchSchedule:
     number.
     """
 
-    def __init__(self, ordering: Ordering, size: int, wait: float) -> None:
+    def __init__(
+        self, ordering: Ordering, size: int, wait: float, handed_out: Callable[[], None] = lambda: None
+    ) -> None:
+        """*handed_out* is called when a batch is taken."""
         self._one_at_a_time = ordering != "none"
         self._size = size
         self._wait = wait
+        self._handed_out = handed_out
         self._gatherings: dict[Assignment, _Gathering] = {}
         self._ready: deque[Work] = deque()
         self._retries: list[tuple[float, int, Work]] = []
@@ -114,6 +118,7 @@ class BatchSchedule:
             if self._may_start(gathering, now):
                 jobs = gathering.gather(self._size)
                 if jobs:
+                    self._handed_out()
                     gathering.groups += 1
                     return Batch(jobs, Group(len(jobs)))
         return None

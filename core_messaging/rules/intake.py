@@ -74,10 +74,14 @@ def plan(
     # No more at once than one partition may hold: the client hands out one partition after the other.
     room = min(room, _share(limits, len(mine))) if len(mine) > 1 else room
     sources = [(level.assignment.source, level.highest) for level in levels]
+    pause = tuple(source for source, high in sources if high >= 1 and source not in paused)
+    resume = tuple(source for source, high in sources if high <= ROOMY and source in paused)
+    if mine and paused.union(pause).difference(resume).issuperset(source for source, _ in sources):
+        room = 0  # a fetch of nothing would look like one, and nobody would tell the group that we are alive
     return IntakePlan(
         room,
-        pause=tuple(source for source, high in sources if high >= 1 and source not in paused),
-        resume=tuple(source for source, high in sources if high <= ROOMY and source in paused),
+        pause=pause,
+        resume=resume,
         over_budget=tuple((a, a.held - budget // 2) for a in mine if a.held >= budget),
         crowded=tuple(level.assignment.source for level in levels if level.noted >= 1),
     )
@@ -99,6 +103,6 @@ def _share(limits: IntakeLimits, partitions: int) -> int:
 def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:
     unfinished = assignment.unfinished
     # The messages of a partition that is alone do not pause it: no room does the same.
-    flowing = unfinished / _share(limits, partitions) if partitions > 1 else 0.0
+    flowing = (unfinished - assignment.held) / _share(limits, partitions) if partitions > 1 else 0.0
     waiting = assignment.held / budget if limits.on_full == "wait" else 0.0
     return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)

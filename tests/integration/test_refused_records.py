@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.errors import PublishFailed, RecordRefused
 from core_messaging.producer import get_producer
@@ -54,6 +56,27 @@ def test_a_record_without_a_key_fails_alone_where_the_topic_is_compacted(
     answers = run(test())
     assert isinstance(answers.pop(20), PublishFailed)
     assert [answer.offset for answer in answers] == list(range(1, 41))
+
+
+def test_whoever_waits_for_a_topic_that_is_not_there_is_not_forgotten_with_the_client_that_is_replaced(
+    apache_broker: RunningBroker,
+) -> None:
+    # The client was stopped under it, and what it waited for never came.
+    topic = apache_broker.make_topic(1, SMALL)
+
+    async def test() -> Receipt:
+        settings = settings_for(apache_broker.address, kafka_request_timeout=3.0)
+        async with get_producer("kafka", settings=settings) as producer:
+            await producer.send(topic=topic, message="first")
+            waiting = asyncio.create_task(producer.send(topic=f"{topic}-missing", message="x"))
+            with pytest.raises(RecordRefused):
+                await producer.send(topic=topic, message="x" * 50_000)
+            later = await producer.send(topic=topic, message="later")
+            with pytest.raises(PublishFailed):
+                await waiting
+            return later
+
+    assert run(test()).offset == 1
 
 
 def test_a_result_too_large_is_given_up_alone(apache_broker: RunningBroker) -> None:

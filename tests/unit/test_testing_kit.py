@@ -274,3 +274,25 @@ def test_a_codec_comes_from_the_plugin_under_test() -> None:
     outcome = run_with(Hex(), HexWorker, [b"\x01\xff"])
     assert [record.value for record in outcome.results] == [b"\x01\xff\x00"]
     assert "register_codecs" in [call.hook for call in outcome.calls]
+
+
+def test_a_handler_that_takes_none_gets_tombstones_and_another_one_does_not() -> None:
+    # Decoding goes straight to the library, which knows nothing of tombstones.
+    class Both(Worker):
+        input_topic = "t"
+        dlq_topic = "t-dlq"
+
+        async def process(self, message: dict[str, Any] | None) -> None: ...
+
+    class Values(Worker):
+        input_topic = "t"
+        dlq_topic = "t-dlq"
+
+        async def process(self, message: dict[str, Any]) -> None: ...
+
+    messages = [(b"k", b'{"n": 1}'), (b"k", None)]
+    assert [success.message for success in run(Both, messages).successes] == [{"n": 1}, None]
+    outcome = run(Values, messages)
+    assert [success.message for success in outcome.successes] == [{"n": 1}]
+    (letter,) = outcome.dead_letters
+    assert "a tombstone" in str(letter.error)

@@ -141,6 +141,32 @@ def test_there_is_room_for_each_partition_however_full_the_others_are(partitions
     assert todo.room > 0
 
 
+def test_nothing_is_asked_for_while_all_are_paused_so_that_the_group_hears_of_us_in_another_way() -> None:
+    # There was room, so it looked like fetching; but nothing was asked of the client, which left the group for it.
+    limits = IntakeLimits(records=1_000, partition_records=100)
+    mine = assigned(100, 100)
+    todo = plan(mine, frozenset(), limits)
+    assert todo.pause == tuple(assignment.source for assignment in mine)
+    assert todo.room == 0
+    mine[0]._chunks[0].finish(0)
+    assert plan(mine, frozenset(todo.pause), limits).room == 0
+    for index in range(1, 50):
+        mine[0]._chunks[0].finish(index)
+    assert plan(mine, frozenset(todo.pause), limits).room > 0
+
+
+def test_what_waits_for_a_retry_has_a_budget_of_its_own_beside_the_share() -> None:
+    # It filled the share first, so that the budget was never full and nothing was dead-lettered to make room.
+    bad, good = assigned(100, 0)
+    bad.held = 100
+    todo = plan(
+        [bad, good],
+        frozenset(),
+        IntakeLimits(records=1_000, partition_records=100, held=200, on_full="dead-letter"),
+    )
+    assert (todo.pause, todo.over_budget) == ((), ((bad, 50),))
+
+
 def test_a_little_room_is_none_so_that_fetches_stay_large() -> None:
     limits = IntakeLimits(records=800)
     assert plan(assigned(750, 0), frozenset(), limits).room == 0
