@@ -1,4 +1,4 @@
-"""Real Kafka behind the seam, by aiokafka. The only module that imports it for messages."""
+"""Real Kafka behind the seam, by aiokafka: consuming and topics; publishing is in ``kafka_publisher``."""
 
 from __future__ import annotations
 
