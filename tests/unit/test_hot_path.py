@@ -86,7 +86,7 @@ def test_the_fast_path_makes_no_task_future_or_log_record_a_message(caplog: pyte
 
 
 def test_a_message_that_succeeds_costs_so_few_calls_of_ours() -> None:
-    # Counted in functions of the package, so that neither the machine nor a library can change it. It was eleven.
+    # Counted in functions of the package, so that neither the machine nor a library can change it. It was ten.
     calls = 0
 
     def count(frame: FrameType, event: str, _argument: object) -> None:
