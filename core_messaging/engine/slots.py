@@ -22,7 +22,7 @@ class Slots:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._more = asyncio.Event()  # a fetch was handed out since somebody looked
         self._coming = 0  # woken, and not on the loop yet
-        self.watch: asyncio.Event | None = None  # set after every job, while somebody waits for quiet
+        self.watch: asyncio.Event | None = None  # set when a runner gives way or has nothing to do
         self.turn_ends = (
             0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
         )
