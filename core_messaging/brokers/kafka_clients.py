@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sized
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiokafka import errors as kafka_errors
 
 from core_messaging.brokers.connecting import connect, stop
 from core_messaging.brokers.kafka_options import client_options
+from core_messaging.brokers.kafka_turns import Turn
 from core_messaging.records import TopicPartition
 from core_messaging.settings import Settings
 
@@ -47,6 +49,7 @@ class KafkaClients:
         self._changing = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
         self._partitions: dict[str, Partitions] = {}
+        self._turns: defaultdict[int | None, Turn] = defaultdict(Turn)
 
     async def start(self) -> None:
         """Raises BrokerUnreachable, BrokerRefused."""
@@ -62,6 +65,11 @@ class KafkaClients:
             max_batch_size=min(settings.kafka_batch_size, settings.kafka_max_request_size),
             **client_options(settings, settings.kafka_client_id),
         )
+
+    def turn_of(self, target: TopicPartition, records: Sized) -> AbstractAsyncContextManager[None]:
+        """Of the broker that leads *target*, as far as it is known."""
+        leader = self._in_use().client.client.cluster.leader_for_partition(target)
+        return self._turns[leader].taken(records)
 
     def new_batch(self) -> Any:
         """The client's BatchBuilder."""

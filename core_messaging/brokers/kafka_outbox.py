@@ -12,7 +12,8 @@ import asyncio
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sized
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Protocol
 
@@ -77,6 +78,8 @@ class OnItsWay(msgspec.Struct, eq=False):
 class Clients(Protocol):
     """Hands batches over; ``KafkaClients`` is it."""
 
+    def turn_of(self, target: TopicPartition, records: Sized) -> AbstractAsyncContextManager[None]: ...
+
     def new_batch(self) -> Any: ...
 
     async def send(self, batch: Any, target: TopicPartition) -> int: ...
@@ -130,9 +133,12 @@ class Outbox:
 
     async def _send_all(self, waiting: deque[OnItsWay], halvings: int = 0) -> None:
         while waiting:
-            batch, sent = self._pack(waiting)
-            if sent:
-                await self._send(batch, sent, halvings)
+            async with self._clients.turn_of(self._target, waiting):
+                batch, sent = self._pack(waiting)
+                size = batch.size()
+                error = await self._send(batch, sent)
+            if error is not None:
+                await self._not_stored(sent, size, error, halvings)
 
     def _pack(self, waiting: deque[OnItsWay]) -> tuple[Any, list[OnItsWay]]:
         """As many from the head of *waiting* as fit into one batch."""
@@ -158,9 +164,10 @@ class Outbox:
             sent.append(waiting.popleft())
         return batch, sent
 
-    async def _send(self, batch: Any, sent: list[OnItsWay], halvings: int) -> None:
-        """Whatever happens, each of *sent* has its answer afterwards."""
-        size = batch.size()
+    async def _send(self, batch: Any, sent: list[OnItsWay]) -> Exception | None:
+        """Returns why the broker has none of *sent*; else each has its answer afterwards."""
+        if not sent:
+            return None
         batch.close()
         try:
             first = await self._clients.send(batch, self._target)
@@ -168,14 +175,15 @@ class Outbox:
                 # Below zero: the broker knows that it has the batch already, and not where any more.
                 each.answer(first + index if first >= 0 else first)
         except asyncio.CancelledError as error:
+            _answer_rest(sent)
             if stopping_us(error):
                 raise
         except Exception as error:
-            await self._not_stored(sent, size, error, halvings)
-        finally:
-            _answer_rest(sent)
+            return error
+        return None
 
     async def _not_stored(self, sent: list[OnItsWay], size: int, error: Exception, halvings: int) -> None:
+        """Each of *sent* has its answer afterwards."""
         in_vain = is_unknown(error) and halvings >= IN_VAIN
         if len(sent) == 1 or in_vain or not may_be_one_of_many(error):
             for each in sent:
@@ -186,8 +194,11 @@ class Outbox:
         if is_too_large(error):
             self._room = min(self._room, size // 2)
         middle = len(sent) // 2
-        await self._send_all(deque(sent[:middle]), halvings + 1)
-        await self._send_all(deque(sent[middle:]), halvings + 1)
+        try:
+            await self._send_all(deque(sent[:middle]), halvings + 1)
+            await self._send_all(deque(sent[middle:]), halvings + 1)
+        finally:
+            _answer_rest(sent)
 
 
 def _wake(waiter: asyncio.Future[None], _answer: OnItsWay) -> None:

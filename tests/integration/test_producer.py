@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import logging
 import subprocess
 import sys
 import textwrap
@@ -117,6 +118,34 @@ def test_a_hundred_first_sends_share_one_connection(
 
     assert sorted(receipt.offset for receipt in run(test())) == list(range(100))
     assert len(starts) == 1
+
+
+def test_a_hundred_who_send_one_after_the_other_share_their_requests(
+    broker: RunningBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Batches were closed before the broker was free for them: half of the hundred in one request, half in the next.
+    topic = broker.make_topic(4)
+    rounds = 20
+
+    async def test() -> None:
+        async with get_producer("kafka", settings=settings_for(broker.address)) as producer:
+
+            async def sender(number: int) -> None:
+                for _ in range(rounds):
+                    await producer.send(topic=topic, message={"n": number}, key=f"k{number}")
+
+            tasks = [asyncio.create_task(sender(0))]
+            while not any("ProduceRequest" in entry.getMessage() for entry in caplog.records):
+                await asyncio.sleep(0)
+            # The first is on its way alone: whether the others catch up with it is the question.
+            await asyncio.gather(*tasks, *(sender(number) for number in range(1, 100)))
+
+    with caplog.at_level(logging.DEBUG, logger="aiokafka.conn"):
+        run(test())
+    told = [entry.getMessage() for entry in caplog.records]
+    requests = sum(line.startswith("Request to") and "ProduceRequest" in line for line in told)
+    caplog.clear()  # nobody wants to read them
+    assert rounds <= requests < 1.5 * rounds
 
 
 def test_send_many_keeps_the_order_and_takes_more_than_fits_at_once(broker: RunningBroker) -> None:
