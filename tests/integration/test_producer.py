@@ -135,7 +135,7 @@ def test_a_hundred_who_send_one_after_the_other_share_their_requests(
                     await producer.send(topic=topic, message={"n": number}, key=f"k{number}")
 
             tasks = [asyncio.create_task(sender(0))]
-            while not any("ProduceRequest" in entry.getMessage() for entry in caplog.records):
+            while not any("ProduceRequest" in entry.getMessage() for entry in caplog.records):  # noqa: ASYNC110
                 await asyncio.sleep(0)
             # The first is on its way alone: whether the others catch up with it is the question.
             await asyncio.gather(*tasks, *(sender(number) for number in range(1, 100)))
