@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
 
+from core_messaging.brokers.kafka_connections import expect_closed_transports
 from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_refusal
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import BrokerRefused, BrokerUnreachable
@@ -29,6 +30,7 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
 
     Raises BrokerRefused at once, BrokerUnreachable after ``kafka_start_timeout`` seconds.
     """
+    expect_closed_transports()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.kafka_start_timeout
     announced = False
