@@ -1,4 +1,7 @@
-"""``core kafka worker --processes N`` with a handler that computes: how much faster are two than one?"""
+"""``core kafka worker --processes N`` with a handler that computes: how much faster are two than one?
+
+Beside it, what two bare processes gain that only compute: two cores of a shared machine are not always twice one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -18,7 +22,8 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.load import body, key, make_topic
 
 BAR = 1.7  # two processes against one, on two cores
-MESSAGES = 4_000
+PARTITIONS = 4
+MESSAGES = 6_000
 PATIENCE = 60.0  # seconds
 
 _WORKER = """\
@@ -38,13 +43,45 @@ class Computing(Worker):
         os.write(TIMES, b"%.6f\\n" % time.monotonic())
 """
 
+_BARE = """\
+import time
+from benchmarks.contestants.handlers import compute
+
+times = []
+for _ in range({count}):
+    compute()
+    times.append(time.monotonic())
+print("\\n".join(map(str, times)))
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Messages a second of one and of two processes, and what as many bare ones compute a second."""
+
+    one: float
+    two: float
+    bare_one: float
+    bare_two: float
+
+    @property
+    def gain(self) -> float:
+        return self.two / self.one
+
+    @property
+    def bare_gain(self) -> float:
+        return self.bare_two / self.bare_one
+
 
 async def _publish(address: str, topic: str) -> None:
+    """As many messages to each partition: how evenly keys fall is not what is measured."""
     async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=5) as producer:
         for start in range(0, MESSAGES, 1_000):
-            await asyncio.gather(
-                *[await producer.send(topic, body(n), key(n)) for n in range(start, start + 1_000)]
-            )
+            sent = [
+                await producer.send(topic, body(n), key(n), partition=n % PARTITIONS)
+                for n in range(start, start + 1_000)
+            ]
+            await asyncio.gather(*sent)
 
 
 @contextmanager
@@ -78,9 +115,13 @@ def _until(condition: object, what: str) -> None:
 
 
 def rate(address: str, count: int) -> float:
-    """Messages a second of *count* processes, all of which have their partitions before the first message."""
-    topic = asyncio.run(make_topic(address, 4))
-    share = ", ".join([topic] * (4 // count))  # "Computing has t[0], t[1]"
+    """Messages a second of *count* processes, each with its partitions before the first message.
+
+    It counts from the end of publishing: the load is made on the same cores, and two processes would pay for it
+    with half of their time and one with none.
+    """
+    topic = asyncio.run(make_topic(address, PARTITIONS))
+    share = ", ".join([topic] * (PARTITIONS // count))  # "Computing has t[0], t[1]"
     with tempfile.TemporaryDirectory() as home:
         folder, times = Path(home), Path(home, "times")
         (folder / "src/workers").mkdir(parents=True)
@@ -88,10 +129,11 @@ def rate(address: str, count: int) -> float:
         with _running(folder, address, count) as log:
             _until(lambda: _have(log, share.count(topic)) >= count, "joining the group")
             asyncio.run(_publish(address, topic))
+            published = monotonic()
             _until(lambda: times.exists() and len(times.read_bytes().split()) >= MESSAGES, "the work")
-        stamps = sorted(map(float, times.read_text().split()))
+        stamps = list(map(float, times.read_text().split()))
         assert len(stamps) == MESSAGES, f"{len(stamps)} messages were handled instead of {MESSAGES}"
-        return MESSAGES / (stamps[-1] - stamps[0])
+        return _rate([stamp for stamp in stamps if stamp > published])
 
 
 def _have(log: Path, partitions: int) -> int:
@@ -100,6 +142,21 @@ def _have(log: Path, partitions: int) -> int:
     return sum(line.count("bench-") == partitions for line in told)
 
 
-def measure(address: str, rounds: int) -> list[tuple[float, float]]:
-    """(one process, two processes) in messages a second, a pair a round."""
-    return [(rate(address, 1), rate(address, 2)) for _ in range(rounds)]
+def bare_rate(count: int) -> float:
+    """Calls a second of *count* processes that only compute, while all of them do."""
+    script = _BARE.format(count=MESSAGES // 4)
+    command = [sys.executable, "-c", script]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) for _ in range(count)]
+    stamps = [sorted(map(float, process.communicate(timeout=PATIENCE)[0].split())) for process in running]
+    begin, end = max(each[0] for each in stamps), min(each[-1] for each in stamps)
+    return _rate([stamp for each in stamps for stamp in each if begin <= stamp <= end])
+
+
+def _rate(stamps: list[float]) -> float:
+    return len(stamps) / (max(stamps) - min(stamps))
+
+
+def measure(address: str, rounds: int) -> list[Round]:
+    """One, two, and as many bare ones, in turn."""
+    return [Round(rate(address, 1), rate(address, 2), bare_rate(1), bare_rate(2)) for _ in range(rounds)]

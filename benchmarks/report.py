@@ -25,7 +25,7 @@ class Everything:
     """What one run has measured; empty where it was not asked for."""
 
     results: Sequence[Result]
-    processes: Sequence[tuple[float, float]]  # messages a second of one and of two, a pair a round
+    processes: Sequence[processes.Round]
     growth: Sequence[Series]
     starts: tuple[float, float] | None  # seconds without and with many distributions
 
@@ -119,12 +119,15 @@ def write(found: Everything, how: str) -> None:
 def _processes(found: Everything) -> list[str]:
     if not found.processes:
         return []
-    ratio = median(two / one for one, two in found.processes)
-    pairs = ", ".join(f"{one:,.0f} -> {two:,.0f}" for one, two in found.processes)
+    gains = [each.gain for each in found.processes]
+    bare = [each.bare_gain for each in found.processes]
+    pairs = ", ".join(f"{each.one:,.0f} -> {each.two:,.0f}" for each in found.processes)
+    bare_pairs = ", ".join(f"{each.bare_one:,.0f} -> {each.bare_two:,.0f}" for each in found.processes)
     return [
         (
-            f"--processes 2, CPU-bound: {ratio:.2f} x one process (bar >= {processes.BAR:g}, "
-            f"{_VERDICTS[ratio >= processes.BAR]}; msg/s {pairs})"
+            f"--processes 2, CPU-bound: {median(gains):.2f} x one process (bar >= {processes.BAR:g}, "
+            f"{_VERDICTS[median(gains) >= processes.BAR]}; msg/s {pairs}); "
+            f"two bare processes: {median(bare):.2f} x one ({bare_pairs})"
         )
     ]
 
