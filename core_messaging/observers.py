@@ -40,9 +40,10 @@ class Observers:
     on_revoked: Tell | None = None
     metrics: Tell | None = None
     wrap_process: Wrap | None = None
+    success_wants_context: bool = True  # a context is made for each message where on_success names it
 
 
-NOBODY = Observers()
+NOBODY = Observers(success_wants_context=False)
 
 
 class ObserverSource(Protocol):

@@ -95,7 +95,13 @@ class Plugins:
     def observers(self) -> Observers:
         """The slots of the engine, None wherever nobody listens."""
         slots = {hook: tell_all(found) for hook, found in self._implementations.items()}
-        return Observers(**slots, wrap_process=wrap_all(self._plain["wrap_process"]))
+        return Observers(
+            **slots,
+            wrap_process=wrap_all(self._plain["wrap_process"]),
+            success_wants_context=any(
+                "context" in each.arguments for each in self._implementations["on_success"]
+            ),
+        )
 
     def registrations(self) -> Registrations:
         """The brokers and codecs of all of them."""

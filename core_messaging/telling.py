@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from time import monotonic
@@ -27,7 +27,7 @@ class Implementation:
     """One plugin's function for one hook, with its record of calls, time and failures."""
 
     __slots__ = (
-        "_call",
+        "_pick",
         "_throttle",
         "_unremarkable",
         "arguments",
@@ -46,7 +46,7 @@ class Implementation:
         self.plugin = impl.plugin_name
         self.function: Callable[..., Any] = impl.function
         self.arguments: tuple[str, ...] = impl.argnames
-        self._call = _picking(self.arguments, self.function)
+        self._pick = _picking(self.arguments)
         self.limit = limit  # seconds a call may take; more is a failure
         self.breaker = Breaker()
         self.calls = 0
@@ -58,16 +58,15 @@ class Implementation:
     def trace(self) -> None:
         """Log every call with its time from now on."""
         self.function = traced(self.plugin, self.hook, self.arguments, self.function)
-        self._call = _picking(self.arguments, self.function)
 
-    def tell(self, facts: dict[str, Any]) -> Pending | None:
+    def tell(self, **facts: Any) -> Pending | None:
         """Call it; what is left to wait for, if it is async. Never raises."""
         started = monotonic()
         if self.breaker.opened_at is not None and not self.breaker.allows(started):
             return None
         self.calls += 1
         try:
-            outcome = self._call(facts)
+            outcome = self.function(*self._pick(facts))
         except BaseException as error:
             self._failed(error)
             return None
@@ -148,16 +147,15 @@ class Implementation:
         return {"plugin": self.plugin, "action": action}
 
 
-def _picking(arguments: tuple[str, ...], function: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
-    """*function* of all facts, called with those it names. Made once: this is done for every message."""
+def _picking(arguments: tuple[str, ...]) -> Callable[[dict[str, Any]], Sequence[Any]]:
+    """Those of all facts that *arguments* name. Made once: this is done for every message."""
     match arguments:
         case ():
-            return lambda _facts: function()
-        case (name,):
-            return lambda facts: function(facts[name])
+            return lambda _facts: ()
+        case (name,):  # an itemgetter of one makes no tuple
+            return lambda facts: (facts[name],)
         case _:
-            pick = itemgetter(*arguments)
-            return lambda facts: function(*pick(facts))
+            return itemgetter(*arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,38 +166,33 @@ class Pending:
     call: Apart
     started: float
 
-
-class Everybody:
-    """Tells all implementations of one hook; ``wants_context`` where one of them names it: it is made for them."""
-
-    __slots__ = ("_limit", "_only", "_tells", "wants_context")
-
-    def __init__(self, implementations: Sequence[Implementation]) -> None:
-        self._tells = [implementation.tell for implementation in implementations]
-        self._only = self._tells[0] if len(self._tells) == 1 else None  # as nearly always: no loop
-        self._limit = max(implementation.limit for implementation in implementations)
-        self.wants_context = any("context" in implementation.arguments for implementation in implementations)
-
-    def __call__(self, **facts: Any) -> Awaitable[None] | None:
-        if self._only is not None:
-            waiting = self._only(facts)
-            return None if waiting is None else _all([waiting], self._limit)
-        pending: list[Pending] | None = None
-        for tell in self._tells:
-            waiting = tell(facts)
-            if waiting is not None:
-                pending = [waiting] if pending is None else [*pending, waiting]
-        return None if pending is None else _all(pending, self._limit)
+    def __await__(self) -> Generator[Any, None, None]:
+        return _all([self]).__await__()
 
 
 def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
     """One function that tells them all; None where there is nobody, so that nothing is called at all."""
-    return Everybody(implementations) if implementations else None
+    match implementations:
+        case []:
+            return None
+        case [only]:  # as nearly always: a call less for every message
+            return only.tell
+    tells = [implementation.tell for implementation in implementations]
+
+    def tell_each(**facts: Any) -> Awaitable[None] | None:
+        pending: list[Pending] | None = None
+        for tell in tells:
+            waiting = tell(**facts)
+            if waiting is not None:
+                pending = [waiting] if pending is None else [*pending, waiting]
+        return None if pending is None else _all(pending)
+
+    return tell_each
 
 
-async def _all(pending: Sequence[Pending], limit: float) -> None:
+async def _all(pending: Sequence[Pending]) -> None:
     """They run side by side: one that hangs costs the message its time limit, and the others nothing."""
-    await within(limit, [each.call for each in pending])
+    await within(max(each.implementation.limit for each in pending), [each.call for each in pending])
     now = monotonic()
     for each in pending:
         each.implementation.finished(each.call, now - each.started)

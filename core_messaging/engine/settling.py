@@ -37,6 +37,7 @@ logger = logging.getLogger("core_messaging.worker")
 
 # A broker that does not take a record: ask again soon, then patiently. The message keeps its lane meanwhile.
 PUBLISH_AGAIN = RetryPolicy(backoff="exponential", initial_delay=0.1, max_delay=15.0, jitter=0.2)
+FENCED = Hold.FENCED  # looked up once: an enum's member costs as much as a call
 LOG_EVERY = 10.0  # seconds between two lines of one kind
 
 
@@ -63,12 +64,12 @@ class Settler:
         self._throttle = Throttle(LOG_EVERY)
         follows = parts.config.on_dead_letter == "follow"
         self.following = Following(parts, self._bury_unseen) if follows else None
-        handler, told = parts.handler, parts.observers.on_success
-        self._quiet = handler.on_success is None and told is None  # nobody is told of a success
-        self.succeeded: Succeeded = self._succeeded
-        if parts.config.output_topic is None:  # one call less a message for each thing that cannot be
-            self.succeeded = self._finish if self._quiet else self._done
-        self._success_wants_context = getattr(told, "wants_context", True)
+        own, self._told = parts.handler.on_success, parts.observers.on_success
+        self._success_wants_context = parts.observers.success_wants_context
+        # One call less a message for each thing that cannot be.
+        self._quiet = own is None and self._told is None  # nobody is told of a success
+        self._done = self._finish if self._quiet else self._tell_success if own is None else self._tell_own
+        self.succeeded: Succeeded = self._done if parts.config.output_topic is None else self._succeeded
 
     def _finish(self, job: Job, _message: Any, _result: Any, _context: Context | None) -> None:
         """``succeeded`` where nobody is told and nothing is published."""
@@ -80,22 +81,15 @@ class Settler:
     def _succeeded(
         self, job: Job, message: Any, result: Any, context: Context | None
     ) -> Awaitable[None] | None:
-        if result is not None and self._config.output_topic is not None:
-            return self._publish_result(job, message, result, context)
-        return self._done(job, message, result, context)
+        if result is None:
+            return self._done(job, message, result, context)
+        return self._publish_result(job, message, result, context)
 
-    def _done(self, job: Job, message: Any, result: Any, context: Context | None) -> Awaitable[None] | None:
-        if job.chunk.assignment.hold is Hold.FENCED:
-            self._counts.dropped += 1
-            return None
-        if self._handler.on_success is not None:
-            return self._done_after_own(self._handler.on_success, job, message, result, context)
-        return self._tell_success(job, message, result, context)
-
-    async def _done_after_own(
-        self, own: Call, job: Job, message: Any, result: Any, context: Context | None
-    ) -> None:
-        await self._call_own("on_success", own, job, message, result, context)
+    async def _tell_own(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
+        """``succeeded`` where the worker has an ``on_success`` of its own."""
+        if job.chunk.assignment.hold is not FENCED:
+            own = cast("Call", self._handler.on_success)
+            await self._call_own("on_success", own, job, message, result, context)
         pending = self._tell_success(job, message, result, context)
         if pending is not None:
             await pending
@@ -103,11 +97,14 @@ class Settler:
     def _tell_success(
         self, job: Job, message: Any, result: Any, context: Context | None
     ) -> Awaitable[None] | None:
-        told = self._observers.on_success
-        if told is not None:
+        """``succeeded`` where plugins are told."""
+        if job.chunk.assignment.hold is FENCED:
+            self._counts.dropped += 1
+            return None
+        if self._told is not None:
             if context is None and self._success_wants_context:
                 context = self.context(job)
-            pending = told(worker=self._config, message=message, result=result, context=context)
+            pending = self._told(worker=self._config, message=message, result=result, context=context)
             if pending is not None:
                 return self._finish_after(pending, job)
         self._counts.succeeded += 1
@@ -226,7 +223,7 @@ class Settler:
             headers=trace_headers(record.headers) if carry is None else tuple(carry),
         )
         job.sending = sending = Sending(outgoing, message, result=result)
-        if job.chunk.assignment.hold is Hold.FENCED:
+        if job.chunk.assignment.hold is FENCED:
             self._counts.dropped += 1
             return
         # As ``go_on`` begins, without its detours: this is done for every message.
@@ -241,7 +238,7 @@ class Settler:
         The runner does not wait for the broker: the job leaves its slot and comes back with the answer. Only
         its lane waits, so results of one key are published in the order of their messages.
         """
-        if job.assignment.hold is Hold.FENCED:
+        if job.assignment.hold is FENCED:
             self._counts.dropped += 1
             self._slots.unacked.discard(job)
             return
@@ -296,7 +293,7 @@ class Settler:
             return
         self._schedule.resume(job)
         self._slots.wake(1)
-        if job.assignment.hold is Hold.FENCED:
+        if job.assignment.hold is FENCED:
             self._slots.unacked.discard(job)
             self._slots.noticed()
 

@@ -73,7 +73,7 @@ def test_a_hook_nobody_implements_is_an_empty_slot_and_no_call() -> None:
 
 def test_a_plain_on_success_costs_a_few_calls_a_message_and_no_task_or_future() -> None:
     nobody, one, two = Cost(), Cost(OnSuccess()), Cost(OnSuccess(), OnSuccess())
-    # 7 and 3 it is: the facts and their context are made once, and one more call each would show.
-    assert one.calls - nobody.calls <= 8.0
-    assert two.calls - one.calls <= 4.0
+    # 3.2 and 4.4 it is, of which the second has the one that goes round: one more call each would show.
+    assert one.calls - nobody.calls <= 4.0
+    assert two.calls - one.calls <= 5.0
     assert two.made == pytest.approx(nobody.made, abs=0.1)
