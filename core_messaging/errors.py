@@ -209,11 +209,8 @@ class PublishFailed(BrokerError):
 class RecordRefused(BrokerError):
     """The broker or client will never take this record, however often it is sent."""
 
-    def __init__(self, topic: str, cause: str) -> None:
-        super().__init__(
-            f"{topic} does not take this record: {cause}; "
-            "make it smaller, or raise max.message.bytes of the topic and kafka_max_request_size"
-        )
+    def __init__(self, topic: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{topic} does not take this record: {cause}; {remedy}")
         self.topic = topic
 
 

@@ -1,26 +1,45 @@
-"""The client's connections, on an event loop that says more than the standard one.
+"""The client's connections and its metadata, where an error it does not expect would end them without a word.
 
 To write to a transport that has just been closed is no error in asyncio: the bytes are dropped, and the reader hears of the
-end. uvloop raises RuntimeError, which the client (0.14) does not expect: the task that keeps its metadata ends without a
-word, and whatever is published waits for ever; or the consumer's coordinator passes it on, and the worker ends.
+end. uvloop raises RuntimeError, which the client (0.14) does not expect: the task that keeps its metadata ended, and
+whatever was published waited for ever; or the consumer's coordinator passed it on, and the worker ended.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 
+from core_messaging.rules.throttle import Throttle, also
 
-def expect_closed_transports() -> None:
-    """A request on a connection that is gone is KafkaConnectionError, which the client tries again. Safe to repeat."""
-    for name in ("send", "_send_sasl_token"):
-        write = getattr(AIOKafkaConnection, name)
-        if not hasattr(write, "__wrapped__"):
-            setattr(AIOKafkaConnection, name, _expecting(write))
+_AGAIN = 1.0  # seconds after the metadata could not be taken in
+_NOT_TAKEN_IN = (
+    "what the broker says of the cluster could not be taken in; it is asked again every %g s, and what goes to partitions "
+    "whose leader has changed waits until then%s"
+)
+
+logger = logging.getLogger("core_messaging.kafka")
+
+
+def mend_the_client() -> None:
+    """A request on a connection that is gone is KafkaConnectionError, which the client tries again; and the task that keeps
+    its metadata goes on whatever it meets. Safe to repeat."""
+    _wrap(AIOKafkaConnection, "send", _expecting)
+    _wrap(AIOKafkaConnection, "_send_sasl_token", _expecting)
+    _wrap(AIOKafkaClient, "_md_synchronizer", _going_on)
+
+
+def _wrap(owner: type, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    method = getattr(owner, name)
+    if not hasattr(method, "__wrapped__"):
+        setattr(owner, name, around(method))
 
 
 def _expecting(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,3 +53,22 @@ def _expecting(write: Callable[..., Any]) -> Callable[..., Any]:
             raise kafka_errors.KafkaConnectionError(gone) from error
 
     return expecting
+
+
+def _going_on(synchronize: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """The client looks at that task only when it is closed. Whoever waits for metadata meanwhile is answered by the next
+    round: what they wait for is an attribute of the client, not of the task."""
+    throttle = Throttle(10.0)
+
+    @functools.wraps(synchronize)
+    async def going_on(self: Any) -> None:
+        while True:
+            try:
+                await synchronize(self)
+            except Exception as error:
+                swallowed = throttle.pass_through(type(error).__name__, asyncio.get_running_loop().time())
+                if swallowed is not None:
+                    logger.exception(_NOT_TAKEN_IN, _AGAIN, also(swallowed))
+                await asyncio.sleep(_AGAIN)
+
+    return going_on

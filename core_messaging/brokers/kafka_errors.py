@@ -15,6 +15,21 @@ from core_messaging.errors import (
 )
 from core_messaging.settings import Settings
 
+
+class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # the client is untyped
+    """The broker's answer 87 (INVALID_RECORD, KIP-467), which the client (0.14) does not know: to it, it is an UnknownError
+    like that of a broker in trouble."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "The broker has looked at the record and does not take it."
+
+
+def know_invalid_records() -> None:
+    """Let the client tell that answer apart. Safe to repeat."""
+    kafka_errors.kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
+
+
 _REFUSALS = (
     kafka_errors.AuthenticationFailedError,
     kafka_errors.AuthenticationMethodNotSupported,
@@ -65,12 +80,12 @@ def is_refusal(error: BaseException) -> bool:
 
 def is_hopeless(error: BaseException) -> bool:
     """Whether sending the same again can never work."""
-    return isinstance(error, _HOPELESS)
+    return isinstance(error, _HOPELESS) or is_invalid(error)
 
 
 def may_be_one_of_many(error: BaseException) -> bool:
     """Whether a batch may have failed for the sake of one of its records. The client knows fewer of the broker's
-    answers than there are: INVALID_RECORD, say (no key where the topic is compacted), is an UnknownError to it."""
+    answers than there are, and one it does not know may be about a record too."""
     return is_unknown(error) or (is_hopeless(error) and isinstance(error, kafka_errors.KafkaError))
 
 
@@ -81,6 +96,11 @@ def is_unknown(error: BaseException) -> bool:
 
 def is_too_large(error: BaseException) -> bool:
     return isinstance(error, _TOO_LARGE)
+
+
+def is_invalid(error: BaseException) -> bool:
+    """Whether the broker has looked at the record: no key where the topic is compacted, say."""
+    return getattr(error, "errno", None) == InvalidRecordError.errno
 
 
 def is_rebalance(error: BaseException) -> bool:
@@ -99,8 +119,17 @@ def as_broker_error(error: BaseException, settings: Settings) -> BrokerError:
 
 def as_publish_error(topic: str, error: BaseException) -> PublishFailed | RecordRefused:
     """*error* of a send: worth another try, or hopeless."""
-    kind = RecordRefused if is_hopeless(error) else PublishFailed
-    return kind(topic, describe(error))
+    if not is_hopeless(error):
+        return PublishFailed(topic, describe(error))
+    return RecordRefused(topic, describe(error), _remedy(error))
+
+
+def _remedy(error: BaseException) -> str:
+    if is_too_large(error):
+        return "make it smaller, or raise max.message.bytes of the topic and kafka_max_request_size"
+    if is_invalid(error):
+        return "a compacted topic takes no record without a key; give it one, or look into the broker's log"
+    return "look at what the record is made of, and at the settings of the topic"
 
 
 def describe(error: BaseException) -> str:

@@ -39,7 +39,9 @@ class Faults:
         size = len(record.key or b"") + len(record.value or b"")
         size += sum(len(name.encode()) + len(value) for name, value in record.headers)
         if self.largest is not None and size > self.largest:
-            raise RecordRefused(record.topic, f"it has {size} bytes, {self.largest} are taken")
+            raise RecordRefused(
+                record.topic, f"it has {size} bytes, {self.largest} are taken", "make it smaller"
+            )
 
     def check_publish(self, topic: str) -> None:
         if self.publishes[topic] > 0:

@@ -1,4 +1,4 @@
-"""A connection that ends between two requests is an outage like any other, on every event loop."""
+"""What the client does not expect is an outage like any other, and ends none of its tasks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import uvloop
 from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
-from core_messaging.brokers.kafka_connections import expect_closed_transports
+from core_messaging.brokers.kafka_connections import mend_the_client
+from core_messaging.producer import get_producer
 from tests.conftest import RunningBroker
+from tests.integration.harness import run, settings_for
 
 
 @pytest.mark.parametrize("loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop])
@@ -22,7 +25,7 @@ def test_a_request_on_a_connection_that_has_just_been_reset_is_a_connection_erro
 ) -> None:
     # uvloop raises RuntimeError there. It ended the client's metadata task, and a producer hung for ever.
     host, port = apache_broker.address.split(":")
-    expect_closed_transports()
+    mend_the_client()
 
     async def test() -> None:
         connection = await create_conn(host, int(port))
@@ -48,3 +51,28 @@ def test_a_request_on_a_connection_that_has_just_been_reset_is_a_connection_erro
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(test())
+
+
+def test_metadata_that_cannot_be_taken_in_is_asked_for_again(
+    apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The client's task ended with that error, nobody looked at it, and whoever published waited for ever.
+    take_in, answers = AIOKafkaClient._metadata_update, list[Any]()
+
+    async def first_in_vain(self: Any, cluster: Any, topics: Any) -> Any:
+        answers.append(await take_in(self, cluster, topics) if answers else None)
+        if answers[-1] is None:
+            raise IndexError("a broker of the next century")
+        return answers[-1]
+
+    topic = apache_broker.make_topic(1)
+
+    async def test() -> int:
+        async with get_producer("kafka", settings=settings_for(apache_broker.address)) as producer:
+            monkeypatch.setattr(AIOKafkaClient, "_metadata_update", first_in_vain)
+            async with asyncio.timeout(20):
+                return (await producer.send(topic=topic, message="x")).offset
+
+    assert run(test()) == 0
+    assert len(answers) > 1
+    assert "it is asked again every 1 s" in caplog.text

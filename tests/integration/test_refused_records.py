@@ -54,7 +54,9 @@ def test_a_record_without_a_key_fails_alone_where_the_topic_is_compacted(
             return list(await asyncio.gather(*sends, return_exceptions=True))
 
     answers = run(test())
-    assert isinstance(answers.pop(20), PublishFailed)
+    refused = answers.pop(20)
+    assert isinstance(refused, RecordRefused)
+    assert "takes no record without a key" in str(refused)
     assert [answer.offset for answer in answers] == list(range(1, 41))
 
 
@@ -103,6 +105,35 @@ def test_a_result_too_large_is_given_up_alone(apache_broker: RunningBroker) -> N
     assert {len(record.value) for record in stored} == {400}
     assert dead.key == b"key-30"
     assert b"make it smaller" in dead.facts["core-error-message"]
+
+
+def test_a_result_without_a_key_is_given_up_where_its_topic_is_compacted(
+    apache_broker: RunningBroker,
+) -> None:
+    # The client does not know that answer of the broker's; the result was published again and again, for ever.
+    source, dlq = apache_broker.make_topic(1), apache_broker.make_topic(1)
+    results = apache_broker.make_topic(1, {"cleanup.policy": "compact"})
+
+    class Passing(Worker):
+        input_topic = source
+        output_topic = results
+        dlq_topic = dlq
+
+        async def process(self, message: int) -> int:
+            return message
+
+    keys = [b"a", None, b"b", None, b"c"]
+    records = [(key, b"%d" % number) for number, key in enumerate(keys)]
+
+    async def test() -> tuple[list[Any], list[Any]]:
+        await publish(apache_broker.address, source, records)
+        async with running(apache_broker.address, Passing):
+            return await read(apache_broker.address, results, 3), await read(apache_broker.address, dlq, 2)
+
+    stored, dead = run(test())
+    assert [record.value for record in stored] == [b"0", b"2", b"4"]
+    assert [record.value for record in dead] == [b"1", b"3"]
+    assert b"takes no record without a key" in dead[0].facts["core-error-message"]
 
 
 def test_a_broker_silent_for_longer_than_a_request_may_take_gets_each_record_once(tmp_path: Path) -> None:
