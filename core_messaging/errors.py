@@ -209,7 +209,7 @@ class PublishFailed(BrokerError):
 class RecordRefused(BrokerError):
     """The broker or client will never take this record, however often it is sent."""
 
-    def __init__(self, topic: str, cause: str, remedy: str) -> None:
+    def __init__(self, topic: str, cause: str, remedy: str = "sending it again cannot help") -> None:
         super().__init__(f"{topic} does not take this record: {cause}; {remedy}")
         self.topic = topic
 

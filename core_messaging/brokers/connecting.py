@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from core_messaging.stopping import stopping_us
 
 _AGAIN = 0.5  # seconds between two tries
 STOP = 10.0  # seconds a client has to flush and disconnect
+_LEFT = 1.0  # seconds for each part of one that was not let go in that time
 
 logger = logging.getLogger("core_messaging.kafka")
 
@@ -62,14 +63,36 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
 
 async def stop(client: Any, seconds: float = STOP) -> None:
     """Bounded: with no broker there, the client would wait for its answer to "I am leaving"."""
+    if not await _ended(client.stop, seconds):
+        await _abandon(client)
+
+
+async def _abandon(client: Any) -> None:
+    """Close what the client would have closed after it had its answer: its connections first, so that nobody waits for them.
+
+    Else its tasks live on in a process that does, and one of them may still send what was said not to be acknowledged.
+    """
+    for name in ("client", "_client", "_sender", "_fetcher"):
+        part = getattr(client, name, None)
+        if part is not None:
+            await _ended(part.close, _LEFT)
+    if (gathered := getattr(client, "_message_accumulator", None)) is not None:
+        gathered.fail_all(kafka_errors.ProducerClosed())
+
+
+async def _ended(close: Callable[[], Awaitable[object]], seconds: float) -> bool:
+    """Close something of the client's; whether it was done in so many *seconds*."""
     try:
         async with asyncio.timeout(seconds):
-            await client.stop()
+            await close()
     except (kafka_errors.KafkaError, TimeoutError) as error:
-        logger.debug("closing a client: %s", error)
-    except asyncio.CancelledError as error:
+        logger.debug("closing a client: %s", describe(error))
+        return False
+    except asyncio.CancelledError as error:  # the client's, of a task that it has cancelled itself
         if stopping_us(error):
             raise
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -47,6 +47,8 @@ def _expecting(write: Callable[..., Any]) -> Callable[..., Any]:
     def expecting(self: Any, *arguments: Any, **options: Any) -> Any:
         try:
             return write(self, *arguments, **options)
+        except (kafka_errors.KafkaError, NotImplementedError):
+            raise  # RuntimeErrors too, and the client's own: the broker is too old for the request, say
         except RuntimeError as error:
             self.close(reason=CloseReason.CONNECTION_BROKEN)
             gone = f"Connection at {self.host}:{self.port} is closed: {error}"
@@ -70,5 +72,8 @@ def _going_on(synchronize: Callable[[Any], Awaitable[None]]) -> Callable[[Any], 
                 if swallowed is not None:
                     logger.exception(_NOT_TAKEN_IN, _AGAIN, also(swallowed))
                 await asyncio.sleep(_AGAIN)
+                # Else it was the round of every five minutes that failed, and the next would be as far away.
+                if not self._md_update_waiter.done():
+                    self._md_update_waiter.set_result(None)
 
     return going_on

@@ -62,7 +62,10 @@ _HOPELESS = (
     kafka_errors.InvalidTopicError,
     kafka_errors.InvalidTimestampError,
     kafka_errors.PolicyViolationError,
+    # Not the broker's but the client's, of what the record is made of, before it is sent:
     AssertionError,
+    OverflowError,
+    TypeError,
     ValueError,
 )
 
@@ -128,8 +131,11 @@ def _remedy(error: BaseException) -> str:
     if is_too_large(error):
         return "make it smaller, or raise max.message.bytes of the topic and kafka_max_request_size"
     if is_invalid(error):
-        return "a compacted topic takes no record without a key; give it one, or look into the broker's log"
-    return "look at what the record is made of, and at the settings of the topic"
+        return (
+            "a compacted topic takes no record without a key: give it one, or let the topic be "
+            "cleaned up otherwise (cleanup.policy=delete); the broker's log says more"
+        )
+    return "look at its partition, key, timestamp and headers, and at the settings of the topic"
 
 
 def describe(error: BaseException) -> str:

@@ -45,7 +45,7 @@ class KafkaPublisher:
                 partition = await self._partition_for(record)
             outbox = self._outboxes.get((record.topic, partition))
             return (outbox or self._open(record.topic, partition)).put(record)
-        except (kafka_errors.KafkaError, AssertionError, ValueError) as error:
+        except (kafka_errors.KafkaError, AssertionError, OverflowError, TypeError, ValueError) as error:
             raise as_publish_error(record.topic, error) from error
 
     def _check_size(self, record: Outgoing) -> None:

@@ -37,7 +37,7 @@ class _Topic:
         if record.partition is not None:
             if not 0 <= record.partition < count:
                 known = f"it has no partition {record.partition}, only {count}"
-            raise RecordRefused(record.topic, known, "name one of those, or none")
+                raise RecordRefused(record.topic, known, "name one of those, or none")
             return record.partition
         if record.key is not None:
             return partition_of(record.key, count)

@@ -113,8 +113,7 @@ class Settler:
 
     async def _finish_after(self, pending: Awaitable[None], job: Job) -> None:
         await pending
-        self._counts.succeeded += 1
-        self._schedule.finish(job)
+        self._finish(job, None, None, None)
 
     async def failed(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
         """An attempt raised *error*: another one later, or never."""

@@ -12,6 +12,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from core_messaging.brokers.kafka_connections import mend_the_client
 from core_messaging.producer import get_producer
@@ -53,6 +54,28 @@ def test_a_request_on_a_connection_that_has_just_been_reset_is_a_connection_erro
         runner.run(test())
 
 
+@pytest.mark.parametrize(
+    ("versions", "error"),
+    [({}, kafka_errors.IncompatibleBrokerVersion), ({22: (99, 99)}, NotImplementedError)],
+)
+def test_a_broker_that_does_not_know_a_request_is_no_lost_connection(
+    apache_broker: RunningBroker, versions: dict[int, tuple[int, int]], error: type[Exception]
+) -> None:
+    # Both are RuntimeErrors as well. Taken for a lost connection, the request was made again for ever.
+    host, port = apache_broker.address.split(":")
+    mend_the_client()
+
+    async def test() -> None:
+        connection = await create_conn(host, int(port))
+        connection._versions = versions
+        with pytest.raises(error):
+            connection.send(InitProducerIdRequest("t", 1000))
+        assert connection.connected()
+        await connection.close()
+
+    run(test())
+
+
 def test_metadata_that_cannot_be_taken_in_is_asked_for_again(
     apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -76,3 +99,34 @@ def test_metadata_that_cannot_be_taken_in_is_asked_for_again(
     assert run(test()) == 0
     assert len(answers) > 1
     assert "it is asked again every 1 s" in caplog.text
+
+
+def test_so_is_that_of_every_five_minutes(
+    apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody had called for it, so nothing would have woken the task before the next five minutes were over; and
+    # whoever needed metadata in between waited for that round too.
+    take_in, rounds = AIOKafkaClient._metadata_update, 0
+
+    async def test() -> None:
+        mend_the_client()
+        client = AIOKafkaClient(bootstrap_servers=apache_broker.address, metadata_max_age_ms=10)
+        taken_in = asyncio.Event()
+
+        async def first_in_vain(self: Any, cluster: Any, topics: Any) -> Any:
+            nonlocal rounds
+            rounds += 1
+            if rounds == 1:
+                client._metadata_max_age_ms = 300_000
+                raise IndexError("a broker of the next century")
+            taken_in.set()
+            return await take_in(self, cluster, topics)
+
+        await client.bootstrap()
+        monkeypatch.setattr(AIOKafkaClient, "_metadata_update", first_in_vain)
+        async with asyncio.timeout(20):
+            await taken_in.wait()
+        await client.close()
+
+    run(test())
+    assert rounds == 2

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
-from core_messaging.errors import PublishFailed, RecordRefused
+from core_messaging.brokers.kafka_publisher import KafkaPublisher
+from core_messaging.errors import PublishFailed, RecordRefused, Reject
 from core_messaging.producer import get_producer
-from core_messaging.records import Receipt
+from core_messaging.records import Outgoing, Receipt
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker, require_apache
-from tests.integration.harness import publish, read, run, running, settings_for
+from tests.integration.harness import committed, publish, read, run, running, settings_for, until
 
 SMALL = {"max.message.bytes": "10000"}
 
@@ -58,6 +59,25 @@ def test_a_record_without_a_key_fails_alone_where_the_topic_is_compacted(
     assert isinstance(refused, RecordRefused)
     assert "takes no record without a key" in str(refused)
     assert [answer.offset for answer in answers] == list(range(1, 41))
+
+
+def test_what_the_client_cannot_write_is_refused_and_does_no_harm(apache_broker: RunningBroker) -> None:
+    # It was called worth another try, or came out as a TypeError that ended the worker.
+    topic = apache_broker.make_topic(1)
+    headers: Any = (("from a middleware", "text"),)
+    unwritable = [Outgoing(topic, b"x", None, timestamp=2**70), Outgoing(topic, b"x", None, headers)]
+
+    async def test() -> int:
+        publisher = KafkaPublisher(settings_for(apache_broker.address))
+        await publisher.start()
+        for record in unwritable:
+            with pytest.raises(RecordRefused):
+                await (await publisher.publish(record))
+        stored = await (await publisher.publish(Outgoing(topic, b"good", None)))
+        await publisher.close()
+        return stored.offset
+
+    assert run(test()) == 0
 
 
 def test_whoever_waits_for_a_topic_that_is_not_there_is_not_forgotten_with_the_client_that_is_replaced(
@@ -134,6 +154,32 @@ def test_a_result_without_a_key_is_given_up_where_its_topic_is_compacted(
     assert [record.value for record in stored] == [b"0", b"2", b"4"]
     assert [record.value for record in dead] == [b"1", b"3"]
     assert b"takes no record without a key" in dead[0].facts["core-error-message"]
+
+
+def test_a_dead_letter_that_is_refused_is_said_and_never_passed_over(
+    apache_broker: RunningBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, dlq = apache_broker.make_topic(1), apache_broker.make_topic(1, {"cleanup.policy": "compact"})
+    handled = []
+
+    class Failing(Worker):
+        input_topic = source
+        group_id = source
+        dlq_topic = dlq
+
+        async def process(self, message: int) -> None:
+            handled.append(message)
+            if message == 1:
+                raise Reject("no such customer")
+
+    async def test() -> dict[int, tuple[int, str]]:
+        await publish(apache_broker.address, source, [(b"a", b"0"), (None, b"1"), (b"b", b"2")])
+        async with running(apache_broker.address, Failing):
+            await until(lambda: "takes no record without a key" in caplog.text and handled == [0, 1, 2])
+        return await committed(apache_broker.address, source)
+
+    assert run(test())[0][0] == 1
+    assert "nothing is lost" in caplog.text
 
 
 def test_a_broker_silent_for_longer_than_a_request_may_take_gets_each_record_once(tmp_path: Path) -> None:
