@@ -29,7 +29,10 @@ from core_messaging.worker import Worker, config_of
 
 logger = logging.getLogger("core_messaging.worker")
 
-GRACE = 3.0  # seconds a handler has to end after it was cancelled
+GRACE = (
+    3.0  # seconds beyond shutdown_timeout: a handler that was cancelled has to end, and the broker to answer
+)
+NAMED = 5  # messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,25 +175,34 @@ class _Run:
         return on_signals(self._first_signal, self._second_signal)
 
     def _first_signal(self, number: signal.Signals) -> None:
-        running = [str(job) for engine in self.engines for job in engine.running()]
-        seconds = self._options.settings.shutdown_timeout
-        waits = f"waiting up to {seconds:g} s for {len(running)} running: {', '.join(running[:5])}"
+        running, seconds = self._running(), self._options.settings.shutdown_timeout
         logger.info(
             "%s: stopping%s. Again to leave at once",
             number.name,
-            f", {waits}{' ...' if len(running) > 5 else ''}" if running else "",  # noqa: PLR2004
+            f", waiting up to {seconds:g} s for {running}" if running else "",
             extra={"action": "draining"},
         )
         self._request_stop()
         if self._options.exit_now is not None:
-            # A handler that swallows its cancellation cannot be ended from inside the loop.
+            # A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent
+            # has its time for the last commit, the leave and the last records, one after the other.
             asyncio.get_running_loop().call_later(seconds + GRACE, self._too_late)
 
     def _too_late(self) -> None:
+        running = self._running()
         logger.error(
-            "a handler did not end when it was cancelled; leaving without it", extra={"action": "killed"}
+            "leaving without %s",
+            f"{running}, which did not end; they are delivered again"
+            if running
+            else "an answer of the broker; what it was not told to be finished is delivered again",
+            extra={"action": "killed"},
         )
         self._exit(1)
+
+    def _running(self) -> str:
+        """What a shutdown waits for, in words; empty if for nothing."""
+        jobs = [str(job) for engine in self.engines for job in engine.running()]
+        return f"{len(jobs)} running: {', '.join(jobs[:NAMED])}{' ...' * (len(jobs) > NAMED)}" if jobs else ""
 
     def _second_signal(self, number: signal.Signals) -> None:
         logger.warning(

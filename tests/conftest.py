@@ -128,6 +128,15 @@ def kafka_address(kafka_broker: RunningBroker) -> str:
     return kafka_broker.address
 
 
+@pytest.fixture(autouse=True)
+def event_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on both engines runs on both event loops: Apache Kafka is met on uvloop, which the command line uses
+    where it is installed. With CORE_TEST_LOOP=uvloop everything in ``tests/integration`` runs on it."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if parameters.get("kafka_broker") == "apache":
+        monkeypatch.setenv("CORE_TEST_LOOP", "uvloop")
+
+
 @pytest.fixture
 def make_topic(kafka_broker: RunningBroker) -> MakeTopic:
     return kafka_broker.make_topic

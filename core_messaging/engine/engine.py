@@ -77,7 +77,8 @@ class Engine:
         self._careful = Careful(parts, self._committer)
         self._watch = Watch(parts)
         self._session: Session | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_due: float | None = None
         self._stop = asyncio.Event()
         self._failure: Exception | None = None
 
@@ -258,16 +259,19 @@ class Engine:
     def _rearm(self) -> None:
         """See to it that the loop calls when the next retry or batch is due."""
         due = self.schedule.next_due
+        if (
+            due == self._alarm_due
+        ):  # the handle need not know: uvloop rounds, and makes none with a time of what is due now
+            return
         if self._alarm is not None:
-            if self._alarm.when() == due:
-                return
             self._alarm.cancel()
         self._alarm = None if due is None else self._loop.call_at(due, self._something_due, due)
+        self._alarm_due = due
 
     def _something_due(self, due: float) -> None:
         # The loop may call a little early (clock resolution); what is due at the alarm's own time is due.
         now = max(due, self._loop.time())
-        self._alarm = None
+        self._alarm = self._alarm_due = None
         self.slots.wake(self.schedule.release(now))
         # A batch that is due but finds no free runner stays due: an alarm for the past would spin the loop.
         # The runner that becomes free looks by itself.

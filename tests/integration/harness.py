@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -38,13 +40,15 @@ class Stored:
 
 
 def run(test: Coroutine[Any, Any, Result]) -> Result:
-    """The body of an async test, under a limit."""
+    """The body of an async test, under a limit, on asyncio's event loop or on uvloop (CORE_TEST_LOOP)."""
 
     async def limited() -> Result:
         async with asyncio.timeout(2 * PATIENCE):
             return await test
 
-    return asyncio.run(limited())
+    factory = uvloop.new_event_loop if os.environ.get("CORE_TEST_LOOP") == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(limited())
 
 
 def settings_for(address: str, **others: Any) -> Settings:

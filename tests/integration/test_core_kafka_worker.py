@@ -138,6 +138,7 @@ def test_a_handler_that_cannot_be_ended_does_not_keep_the_process(
         run.until(lambda: said(folder, "started"))
         run.signal(signal.SIGTERM)
         assert run.wait() == 1
+    assert f"leaving without 1 running: Slow on {topic}[" in run.output
 
 
 def test_concurrency_of_the_command_line_wins(broker: RunningBroker, tmp_path: Path) -> None:

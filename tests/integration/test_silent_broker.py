@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,17 @@ import aiokafka
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.brokers.connecting import connect, stop
 from tests.conftest import RunningBroker, require_apache
+from tests.integration.commands import running_core
 from tests.integration.harness import run, settings_for
+
+QUICK = """
+from core.messaging import Worker
+
+class Quick(Worker):
+    input_topic = "quick"
+
+    async def process(self, message: dict) -> None: ...
+"""
 
 
 def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(tmp_path: Path) -> None:
@@ -46,3 +57,23 @@ def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(tmp_path: Path)
         left = run(test())
         cluster.kill()
     assert left == set()
+
+
+def test_a_worker_that_is_stopped_meanwhile_leaves_in_time_and_says_for_whom_it_did_not_wait(
+    tmp_path: Path,
+) -> None:
+    # It said that a handler had not ended, and none was running.
+    require_apache()
+    (tmp_path / "src/workers").mkdir(parents=True)
+    (tmp_path / "src/workers/quick.py").write_text(QUICK)
+    with ApacheCluster(ApacheOptions(folder=tmp_path / "kafka")) as cluster:
+        (node,) = cluster.nodes
+        env = {"KAFKA_BOOTSTRAP_SERVERS": cluster.address, "SHUTDOWN_TIMEOUT": "0.5"}
+        with running_core("kafka", "worker", "Quick", "--create-topics", folder=tmp_path, env=env) as worker:
+            worker.until_said("Quick has")
+            node.pause()
+            worker.signal(signal.SIGTERM)
+            assert worker.wait() == 1
+        cluster.kill()
+    assert "leaving without an answer of the broker" in worker.output
+    assert "Traceback" not in worker.output
