@@ -201,7 +201,7 @@ class _Run:
 
     def _running(self) -> str:
         """What a shutdown waits for, in words; empty if for nothing."""
-        jobs = [str(job) for engine in self.engines for job in engine.running()]
+        jobs = [f"{each.config.name} on {job}" for each in self.engines for job in each.running()]
         return f"{len(jobs)} running: {', '.join(jobs[:NAMED])}{' ...' * (len(jobs) > NAMED)}" if jobs else ""
 
     def _second_signal(self, number: signal.Signals) -> None:

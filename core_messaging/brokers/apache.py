@@ -130,12 +130,12 @@ class ApacheNode:
     def pause(self) -> None:
         """SIGSTOP: the process is there and does nothing, its connections stay open."""
         if self._process is not None:
-            self._process.send(signal.SIGSTOP)
+            self._process.pause()
 
     def resume(self) -> None:
         """SIGCONT."""
         if self._process is not None:
-            self._process.send(signal.SIGCONT)
+            self._process.resume()
 
     def wait_until_ended(self) -> str:
         """Until the process ends by itself; why, in the words of its log."""

