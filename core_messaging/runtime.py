@@ -190,11 +190,16 @@ class _Run:
 
     def _too_late(self) -> None:
         running = self._running()
-        logger.error(
-            "leaving without %s",
-            f"{running}, which did not end; they are delivered again"
+        seconds = self._options.settings.shutdown_timeout + GRACE
+        why = (
+            f"{running}, not ended or not acknowledged"
             if running
-            else "an answer of the broker; what it was not told to be finished is delivered again",
+            else "a silent broker, a teardown or a plugin"
+        )
+        logger.error(
+            "leaving: stopping took longer than %g s (%s); what is not committed is delivered again",
+            seconds,
+            why,
             extra={"action": "killed"},
         )
         self._exit(1)

@@ -21,7 +21,9 @@ from core_messaging.stopping import stopping_us
 
 _AGAIN = 0.5  # seconds between two tries
 STOP = 10.0  # seconds a client has to flush and disconnect
-_LEFT = 1.0  # seconds for each part of one that was not let go in that time
+_LEFT = 1.0  # seconds for the tasks of one that was not let go in that time, and for its connections
+# The client's parts, of a producer or a consumer, that have tasks.
+_PARTS = ("client", "_sender", "_message_accumulator", "_client", "_fetcher", "_coordinator")
 
 logger = logging.getLogger("core_messaging.kafka")
 
@@ -68,16 +70,26 @@ async def stop(client: Any, seconds: float = STOP) -> None:
 
 
 async def _abandon(client: Any) -> None:
-    """Close what the client would have closed after it had its answer: its connections first, so that nobody waits for them.
+    """End what the client would have ended after it had its answer: its tasks first, then its connections.
 
-    Else its tasks live on in a process that does, and one of them may still send what was said not to be acknowledged.
+    Else they live on in a process that does: a heartbeat that finds no coordinator says so ten times a second, and what
+    was said not to be acknowledged is sent as soon as a connection comes about.
     """
-    for name in ("client", "_client", "_sender", "_fetcher"):
-        part = getattr(client, name, None)
-        if part is not None:
-            await _ended(part.close, _LEFT)
-    if (gathered := getattr(client, "_message_accumulator", None)) is not None:
-        gathered.fail_all(kafka_errors.ProducerClosed())
+    parts = [client, *(getattr(client, name, None) for name in _PARTS)]
+    tasks = [task for task in asyncio.all_tasks() if any(_self_of(task) is part for part in parts if part)]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        ended, _ = await asyncio.wait(tasks, timeout=_LEFT)
+        for task in ended:
+            _ = task.cancelled() or task.exception()  # looked at, or the loop would complain
+    await _ended((getattr(client, "client", None) or client._client).close, _LEFT)  # noqa: SLF001 - the consumer's
+
+
+def _self_of(task: asyncio.Task[Any]) -> object:
+    """The object whose method *task* runs, if it is one: the client keeps no list of its tasks."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return frame.f_locals.get("self") if frame else None
 
 
 async def _ended(close: Callable[[], Awaitable[object]], seconds: float) -> bool:

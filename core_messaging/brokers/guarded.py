@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -80,11 +81,11 @@ class GuardedProcess:
 
     def _states(self) -> list[str]:
         """One letter a thread, as in ``man 5 proc``."""
-        try:
-            threads = list(Path("/proc", str(self.pid), "task").glob("*/stat"))
-            return [thread.read_text().rpartition(")")[2].split()[0] for thread in threads]
-        except OSError:  # it, or a thread of it, has ended meanwhile
-            return []
+        states = []
+        for thread in Path("/proc", str(self.pid), "task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                states.append(thread.read_text().rpartition(")")[2].split()[0])
+        return states
 
     def wait(self, timeout: float | None) -> int | None:
         """Its exit code, or None where it still runs after *timeout* seconds (None: however long it takes)."""

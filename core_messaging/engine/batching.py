@@ -10,7 +10,7 @@ from typing import Any, cast
 from core_messaging.context import Context
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable
+from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable, clock_of
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batches import Batch, BatchSchedule
@@ -56,9 +56,16 @@ class BatchRunners:
         self._parts = parts
         self._settler = settler
         self._turn_ends = 0.0
+        self._fine_clock = clock_of(parts.loop)  # not for what is due: the loop's timers have the loop's own
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
+        try:
+            await self._work_off(slot)
+        finally:
+            self._parts.slots.current[slot] = None
+
+    async def _work_off(self, slot: int) -> None:
         slots, clock, called = self._parts.slots, self._parts.loop.time, False
         while True:
             work = self._schedule.take(clock())
@@ -85,7 +92,7 @@ class BatchRunners:
         opened = await self._open(batch)
         if not opened.jobs:
             return
-        counts, clock = self._parts.counts, self._parts.loop.time
+        counts, clock = self._parts.counts, self._fine_clock
         counts.started += len(opened.jobs)
         started = clock()
         try:

@@ -44,16 +44,19 @@ class Runners:
         self._schedule = cast("Schedule", parts.schedule)
         self._slots = parts.slots
         self._counts = parts.counts
-        self._clock = _clock_of(parts.loop)
+        self._clock = clock_of(parts.loop)
         self._settler = settler
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, schedule = self._slots, self._schedule
-        while True:
-            await self._work_off(slot)
-            await slots.wait()
-            slots.wake(min(TEAM, schedule.ready - 1))
+        try:
+            while True:
+                await self._work_off(slot)
+                await slots.wait()
+                slots.wake(min(TEAM, schedule.ready - 1))
+        finally:
+            slots.current[slot] = None
 
     async def _work_off(self, slot: int) -> None:  # noqa: C901 - in parts it would cost a call a message for each
         """Take, decode, process, settle, until nothing may start."""
@@ -134,9 +137,12 @@ class Runners:
         return as_undecodable(error)
 
 
-def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's clock. The standard loop's is a method around this function, which costs twice as much."""
-    return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's clock. The standard loop's is a method around this function, which costs twice as much; uvloop's is the
+    same clock in whole milliseconds, which is too coarse for the histogram of latencies."""
+    kind = type(loop)
+    real = kind.time is asyncio.BaseEventLoop.time or kind.__module__ == "uvloop"
+    return time.monotonic if real else loop.time
 
 
 def as_undecodable(error: BaseException) -> Undecodable:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiokafka
+import pytest
+import uvloop
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.brokers.connecting import connect, stop
 from tests.conftest import RunningBroker, require_apache
 from tests.integration.commands import running_core
-from tests.integration.harness import run, settings_for
+from tests.integration.harness import settings_for
 
 QUICK = """
 from core.messaging import Worker
@@ -25,55 +29,64 @@ class Quick(Worker):
 """
 
 
-def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(tmp_path: Path) -> None:
-    # The producer waited for its records and the consumer for the answer to its leaving; cancelled there, they closed
-    # neither their connections nor their other tasks, and the producer went on sending.
+@pytest.fixture(scope="module")
+def silent_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheCluster]:
+    """Of this module alone: it is paused."""
     require_apache()
-    with ApacheCluster(ApacheOptions(folder=tmp_path)) as cluster:
-        broker, (node,) = RunningBroker(cluster.address, "apache"), cluster.nodes
-        topic = broker.make_topic(1)
-
-        async def test() -> set[str]:
-            settings = settings_for(broker.address)
-            at: dict[str, Any] = {"bootstrap_servers": broker.address}
-            producer = await connect(
-                settings, lambda: aiokafka.AIOKafkaProducer(enable_idempotence=True, **at)
-            )
-            consumer = await connect(
-                settings,
-                lambda: aiokafka.AIOKafkaConsumer(topic, group_id="g", enable_auto_commit=False, **at),
-            )
-            await producer.send_and_wait(topic, b"before")
-            node.pause()
-            batch = producer.create_batch()
-            batch.append(key=None, value=b"meanwhile", timestamp=None)
-            (
-                await producer.send_batch(batch, topic, partition=0)
-            ).cancel()  # as an outbox does that is given up
-            await stop(producer, 0.5)
-            await stop(consumer, 0.5)
-            return {repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}}
-
-        left = run(test())
+    with ApacheCluster(ApacheOptions(folder=tmp_path_factory.mktemp("silent"))) as cluster:
+        yield cluster
         cluster.kill()
-    assert left == set()
+
+
+@pytest.mark.parametrize("silent_for", [0.0, 2.5])
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(
+    silent_cluster: ApacheCluster, loop_factory: Any, silent_for: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The producer waited for its records and the consumer for the answer to its leaving, or for a coordinator; cancelled
+    # there, they closed neither their connections nor their other tasks: the producer went on sending, and the
+    # heartbeat complained ten times a second.
+    broker, (node,) = RunningBroker(silent_cluster.address, "apache"), silent_cluster.nodes
+    topic = broker.make_topic(1)
+    at: dict[str, Any] = {"bootstrap_servers": broker.address, "request_timeout_ms": 1000}
+    group: dict[str, Any] = {"group_id": topic, "enable_auto_commit": False, "heartbeat_interval_ms": 300}
+
+    async def test() -> set[str]:
+        settings = settings_for(broker.address)
+        producer = await connect(settings, lambda: AIOKafkaProducer(enable_idempotence=True, **at))
+        consumer = await connect(settings, lambda: AIOKafkaConsumer(topic, **group, **at))
+        await producer.send_and_wait(topic, b"before")
+        node.pause()
+        batch = producer.create_batch()
+        batch.append(key=None, value=b"meanwhile", timestamp=None)
+        (await producer.send_batch(batch, topic, partition=0)).cancel()  # as an outbox does that is given up
+        await asyncio.sleep(silent_for)  # the outage itself: 2.5 s are two requests without an answer
+        await stop(producer, 0.5)
+        await stop(consumer, 0.5)
+        left = {repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}}
+        node.resume()
+        return left
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(test()) == set()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_worker_that_is_stopped_meanwhile_leaves_in_time_and_says_for_whom_it_did_not_wait(
-    tmp_path: Path,
+    silent_cluster: ApacheCluster, tmp_path: Path
 ) -> None:
     # It said that a handler had not ended, and none was running.
-    require_apache()
     (tmp_path / "src/workers").mkdir(parents=True)
     (tmp_path / "src/workers/quick.py").write_text(QUICK)
-    with ApacheCluster(ApacheOptions(folder=tmp_path / "kafka")) as cluster:
-        (node,) = cluster.nodes
-        env = {"KAFKA_BOOTSTRAP_SERVERS": cluster.address, "SHUTDOWN_TIMEOUT": "0.5"}
-        with running_core("kafka", "worker", "Quick", "--create-topics", folder=tmp_path, env=env) as worker:
-            worker.until_said("Quick has")
-            node.pause()
-            worker.signal(signal.SIGTERM)
-            assert worker.wait() == 1
-        cluster.kill()
-    assert "leaving without an answer of the broker" in worker.output
+    (node,) = silent_cluster.nodes
+    env = {"KAFKA_BOOTSTRAP_SERVERS": silent_cluster.address, "SHUTDOWN_TIMEOUT": "0.5"}
+    with running_core("kafka", "worker", "Quick", "--create-topics", folder=tmp_path, env=env) as worker:
+        worker.until_said("Quick has")
+        node.pause()
+        worker.signal(signal.SIGTERM)
+        code = worker.wait()
+        node.resume()
+    assert code == 1
+    assert "stopping took longer than 3.5 s (a silent broker, a teardown or a plugin)" in worker.output
     assert "Traceback" not in worker.output
