@@ -41,7 +41,7 @@ def portrait(parts: Parts, ends: Mapping[TopicPartition, int], facts: Facts) -> 
         running=facts.running,
         waiting_retries=parts.schedule.waiting_retries,
         latency=_histogram(parts.counts),
-        partitions={a.source: _partition(a, ends.get(a.source)) for a in parts.roster.assignments},
+        partitions={a.source: of_partition(a, ends.get(a.source)) for a in parts.roster.assignments},
     )
 
 
@@ -49,8 +49,11 @@ def _histogram(counts: Counts) -> Histogram:
     return Histogram(LATENCY_BOUNDS, tuple(counts.latency), counts.latency_sum)
 
 
-def _partition(assignment: Assignment, end: int | None) -> PartitionSnapshot:
+def of_partition(assignment: Assignment, end: int | None) -> PartitionSnapshot:
+    """*end*: as the broker said some seconds ago; what was delivered since lies beyond it."""
     oldest = assignment.oldest()
+    if end is not None:
+        end = max(end, assignment.delivered or 0)
     return PartitionSnapshot(
         committed=assignment.committable(),
         delivered=assignment.delivered,
