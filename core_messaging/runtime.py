@@ -29,9 +29,8 @@ from core_messaging.worker import Worker, config_of
 
 logger = logging.getLogger("core_messaging.worker")
 
-GRACE = (
-    3.0  # seconds beyond shutdown_timeout: a handler that was cancelled has to end, and the broker to answer
-)
+# Seconds beyond shutdown_timeout in which a handler that was cancelled has to end, and the broker to answer.
+GRACE = 3.0
 NAMED = 5  # messages
 
 

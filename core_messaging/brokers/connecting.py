@@ -13,7 +13,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
 
 from core_messaging.brokers.kafka_connections import mend_the_client
-from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_refusal, know_invalid_records
+from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_refusal
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import BrokerRefused, BrokerUnreachable
 from core_messaging.settings import Settings
@@ -34,7 +34,6 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
     Raises BrokerRefused at once, BrokerUnreachable after ``kafka_start_timeout`` seconds.
     """
     mend_the_client()
-    know_invalid_records()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.kafka_start_timeout
     announced = False

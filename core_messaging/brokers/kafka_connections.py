@@ -17,6 +17,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 
+from core_messaging.brokers.kafka_errors import know_invalid_records
 from core_messaging.rules.throttle import Throttle, also
 
 _AGAIN = 1.0  # seconds after the metadata could not be taken in
@@ -29,11 +30,12 @@ logger = logging.getLogger("core_messaging.kafka")
 
 
 def mend_the_client() -> None:
-    """A request on a connection that is gone is KafkaConnectionError, which the client tries again; and the task that keeps
-    its metadata goes on whatever it meets. Safe to repeat."""
+    """A request on a connection that is gone is KafkaConnectionError, which the client tries again; the task that keeps its
+    metadata goes on whatever it meets; and it knows what INVALID_RECORD is. Safe to repeat."""
     _wrap(AIOKafkaConnection, "send", _expecting)
     _wrap(AIOKafkaConnection, "_send_sasl_token", _expecting)
     _wrap(AIOKafkaClient, "_md_synchronizer", _going_on)
+    know_invalid_records()
 
 
 def _wrap(owner: type, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

@@ -56,17 +56,17 @@ _TOO_LARGE = (
     kafka_errors.RecordListTooLargeError,
 )
 
+# The client's, of one record that it cannot write: its timestamp, say, or a header that is no bytes.
+UNWRITABLE = (OverflowError, TypeError, ValueError)
+
 # What sending again can never change.
 _HOPELESS = (
     *_TOO_LARGE,
     kafka_errors.InvalidTopicError,
     kafka_errors.InvalidTimestampError,
     kafka_errors.PolicyViolationError,
-    # Not the broker's but the client's, of what the record is made of, before it is sent:
-    AssertionError,
-    OverflowError,
-    TypeError,
-    ValueError,
+    AssertionError,  # the client's, of a partition that there is not
+    *UNWRITABLE,
 )
 
 _REBALANCE = (

@@ -20,7 +20,13 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import errors as kafka_errors
 
-from core_messaging.brokers.kafka_errors import as_publish_error, is_too_large, is_unknown, may_be_one_of_many
+from core_messaging.brokers.kafka_errors import (
+    UNWRITABLE,
+    as_publish_error,
+    is_too_large,
+    is_unknown,
+    may_be_one_of_many,
+)
 from core_messaging.records import Outgoing, Receipt, TopicPartition
 from core_messaging.stopping import stopping_us
 
@@ -152,11 +158,7 @@ class Outbox:
                     timestamp=record.timestamp,
                     headers=list(record.headers),
                 )
-            except (
-                TypeError,
-                ValueError,
-                OverflowError,
-            ) as error:  # of this record alone: its timestamp, say
+            except UNWRITABLE as error:  # of this record alone
                 waiting.popleft().answer(-1, error)
                 continue
             if fits is None:

@@ -10,7 +10,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from core_messaging.brokers.connecting import STOP
 from core_messaging.brokers.kafka_clients import KafkaClients
-from core_messaging.brokers.kafka_errors import as_publish_error
+from core_messaging.brokers.kafka_errors import UNWRITABLE, as_publish_error
 from core_messaging.brokers.kafka_outbox import OnItsWay, Outbox
 from core_messaging.partitioner import partition_of
 from core_messaging.records import Outgoing, TopicPartition
@@ -45,7 +45,7 @@ class KafkaPublisher:
                 partition = await self._partition_for(record)
             outbox = self._outboxes.get((record.topic, partition))
             return (outbox or self._open(record.topic, partition)).put(record)
-        except (kafka_errors.KafkaError, AssertionError, OverflowError, TypeError, ValueError) as error:
+        except (kafka_errors.KafkaError, AssertionError, *UNWRITABLE) as error:
             raise as_publish_error(record.topic, error) from error
 
     def _check_size(self, record: Outgoing) -> None:

@@ -60,12 +60,6 @@ class BatchRunners:
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
-        try:
-            await self._work_off(slot)
-        finally:
-            self._parts.slots.current[slot] = None
-
-    async def _work_off(self, slot: int) -> None:
         slots, clock, called = self._parts.slots, self._parts.loop.time, False
         while True:
             work = self._schedule.take(clock())

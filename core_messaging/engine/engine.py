@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from core_messaging.broker import Broker, Publisher, Subscription
@@ -168,6 +169,8 @@ class Engine:
             group.create_task(self._runners.run(slot), name=f"{name} runner {slot}")
             for slot in range(self.config.concurrency)
         ]
+        for slot, runner in enumerate(runners):
+            runner.add_done_callback(partial(self.slots.vacate, slot))
         watcher = group.create_task(self._watch_forever(), name=f"{name} watcher")
         return [committer, watcher, *runners]
 
@@ -259,9 +262,8 @@ class Engine:
     def _rearm(self) -> None:
         """See to it that the loop calls when the next retry or batch is due."""
         due = self.schedule.next_due
-        if (
-            due == self._alarm_due
-        ):  # the handle need not know: uvloop rounds, and makes none with a time of what is due now
+        # The handle need not know its time: uvloop rounds it, and has none for what is due now.
+        if due == self._alarm_due:
             return
         if self._alarm is not None:
             self._alarm.cancel()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from core_messaging.engine.parts import Parts
+from core_messaging.engine.remarks import LOG_EVERY, where
 from core_messaging.errors import FollowsADeadLetter
 from core_messaging.rules.blocked import CLEAR, unblocking
 from core_messaging.rules.job import Condemned, Job
@@ -15,7 +15,6 @@ from core_messaging.rules.throttle import Throttle
 logger = logging.getLogger("core_messaging.worker")
 
 AGAIN = 5.0  # seconds between two looks whether one more key may be blocked
-LOG_EVERY = 10.0  # seconds between two lines about the same partition
 
 
 class Following:
@@ -58,7 +57,7 @@ class Following:
                 self._name,
                 len(job.assignment.blocked),
                 job.assignment.source,
-                extra=self._where(job, "blocked keys full"),
+                extra=where(self._name, job, "blocked keys full"),
             )
         self._park(job, now + AGAIN)
         return True
@@ -68,9 +67,5 @@ class Following:
             "%s: %s lifts the block of its key; its messages are processed again",
             self._name,
             job,
-            extra=self._where(job, "unblocked"),
+            extra=where(self._name, job, "unblocked"),
         )
-
-    def _where(self, job: Job, action: str) -> dict[str, Any]:
-        source = job.assignment.source
-        return {"worker": self._name, "action": action, **source._asdict(), "offset": job.record.offset}

@@ -50,13 +50,10 @@ class Runners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, schedule = self._slots, self._schedule
-        try:
-            while True:
-                await self._work_off(slot)
-                await slots.wait()
-                slots.wake(min(TEAM, schedule.ready - 1))
-        finally:
-            slots.current[slot] = None
+        while True:
+            await self._work_off(slot)
+            await slots.wait()
+            slots.wake(min(TEAM, schedule.ready - 1))
 
     async def _work_off(self, slot: int) -> None:  # noqa: C901 - in parts it would cost a call a message for each
         """Take, decode, process, settle, until nothing may start."""

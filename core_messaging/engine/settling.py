@@ -15,6 +15,7 @@ from core_messaging.context import Context
 from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
+from core_messaging.engine.remarks import Remarks
 from core_messaging.errors import (
     BrokerError,
     KilledTheProcess,
@@ -26,19 +27,16 @@ from core_messaging.errors import (
 )
 from core_messaging.observers import tell
 from core_messaging.records import Outgoing
-from core_messaging.rules.assignment import Hold
+from core_messaging.rules.assignment import FENCED, Hold
 from core_messaging.rules.dead_letter import dead_letter, trace_headers
 from core_messaging.rules.job import Condemned, Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
-from core_messaging.rules.throttle import Throttle, also
 from core_messaging.stopping import stopping_us
 
 logger = logging.getLogger("core_messaging.worker")
 
 # A broker that does not take a record: ask again soon, then patiently. The message keeps its lane meanwhile.
 PUBLISH_AGAIN = RetryPolicy(backoff="exponential", initial_delay=0.1, max_delay=15.0, jitter=0.2)
-FENCED = Hold.FENCED  # looked up once: an enum's member costs as much as a call
-LOG_EVERY = 10.0  # seconds between two lines of one kind
 
 
 # The handler returned a result: (job, message, result, context). What is left to wait for; usually nothing, and
@@ -61,7 +59,7 @@ class Settler:
         self._clock = parts.loop.time
         self._park = parts.park
         self._fail = parts.fail
-        self._throttle = Throttle(LOG_EVERY)
+        self._remarks = Remarks(parts.config, parts.loop.time)
         follows = parts.config.on_dead_letter == "follow"
         self.following = Following(parts, self._bury_unseen) if follows else None
         own, self._told = parts.handler.on_success, parts.observers.on_success
@@ -137,7 +135,7 @@ class Settler:
         if (told := self._observers.on_retry) is not None:
             facts = {"message": message, "error": error, "context": context or self.context(job)}
             await tell(told, worker=self._config, delay=delay, **facts)
-        self._log_failure(job, error, delay)
+        self._remarks.will_retry(job, error, delay)
         job.error = error if isinstance(error, Exception) else None
         job.attempt += 1
 
@@ -194,15 +192,7 @@ class Settler:
             # Not finished: it stays uncommitted, and the next start begins with it.
             self._fail(RetriesExhausted(config.name, str(job), error))
             return
-        logger.error(
-            "%s gave up on %s after %d attempts and has no dlq_topic, so the message is skipped: %s: %s",
-            config.name,
-            job,
-            job.attempt,
-            type(error).__name__,
-            error,
-            extra=self._where(job, "skipped"),
-        )
+        self._remarks.skipped(job, error)
         self._schedule.finish(job)
 
     async def _publish_result(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
@@ -307,7 +297,7 @@ class Settler:
         if (told := self._observers.on_dead_letter) is not None:
             topic = sending.outgoing.topic
             await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
-        self._log_dead_letter(job, sending.error)
+        self._remarks.dead_lettered(job, sending.error)
         if self.following is not None:
             job.assignment.blocked.add(job.record.key)
         self._schedule.finish(job)
@@ -321,16 +311,7 @@ class Settler:
             await self.give_up(job, sending.message, error, None, "its result is refused")
             return
         delay = PUBLISH_AGAIN.delay(sending.tries, random.random())  # noqa: S311 - jitter, not secrets
-        swallowed = self._throttle.pass_through((sending.outgoing.topic, type(error).__name__), self._clock())
-        if swallowed is not None:
-            logger.error(
-                "%s cannot publish to %s: %s. %s waits with its key and is tried again; nothing is lost",
-                self._config.name,
-                sending.outgoing.topic,
-                error,
-                job,
-                extra=self._where(job, "publish failed"),
-            )
+        self._remarks.not_published(job, sending.outgoing.topic, error)
         self._park(job, self._clock() + delay)
 
     async def _call_own(
@@ -345,16 +326,7 @@ class Settler:
             if stopping_us(error):
                 raise
             self._counts.hook_errors += 1
-            swallowed = self._throttle.pass_through((name, type(error).__name__), self._clock())
-            if swallowed is not None:
-                logger.exception(
-                    "%s.%s raised for %s; the message's fate is unchanged%s",
-                    self._config.name,
-                    name,
-                    job,
-                    also(swallowed),
-                    extra=self._where(job, f"{name} failed"),
-                )
+            self._remarks.own_raised(name, job, error)
 
     def context(self, job: Job) -> Context:
         """What a handler or hook may ask about *job*."""
@@ -367,47 +339,4 @@ class Settler:
             job.attempt,
             deadline,
             lambda: assignment.hold is not Hold.OPEN,
-        )
-
-    def _where(self, job: Job, action: str) -> dict[str, Any]:
-        source = job.assignment.source
-        return {
-            "worker": self._config.name,
-            "topic": source.topic,
-            "partition": source.partition,
-            "offset": job.record.offset,
-            "action": action,
-        }
-
-    def _log_failure(self, job: Job, error: BaseException, delay: float) -> None:
-        swallowed = self._throttle.pass_through(type(error).__name__, self._clock())
-        if swallowed is None:
-            return
-        logger.warning(
-            "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s%s",
-            self._config.name,
-            job,
-            job.attempt,
-            self._config.max_retries + 1,
-            delay,
-            type(error).__name__,
-            error,
-            also(swallowed),
-            extra=self._where(job, "retry"),
-        )
-
-    def _log_dead_letter(self, job: Job, error: BaseException) -> None:
-        swallowed = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
-        if swallowed is None:
-            return
-        logger.warning(
-            "%s dead-lettered %s to %s after %d attempts: %s: %s%s",
-            self._config.name,
-            job,
-            self._config.dlq_topic,
-            job.attempt,
-            type(error).__name__,
-            error,
-            also(swallowed),
-            extra=self._where(job, "dead-lettered"),
         )

@@ -51,6 +51,10 @@ class Slots:
         if not self._coming:
             self.wake(1)
 
+    def vacate(self, slot: int, _runner: object) -> None:
+        """The runner of *slot* has ended, cancelled perhaps, and holds nothing any more."""
+        self.current[slot] = None
+
     def handed_out(self) -> None:
         """The last message of a fetch was taken: the fetcher may look whether to ask for more."""
         self._more.set()

@@ -10,12 +10,11 @@ from typing import cast
 
 from core_messaging.config import Ordering
 from core_messaging.records import Record
-from core_messaging.rules.assignment import Assignment, Chunk, Hold
+from core_messaging.rules.assignment import FENCED, Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
 
 _WHOLE_PARTITION = object()
 AHEAD = 500  # messages
-_FENCED = Hold.FENCED  # looked up once: an enum's member costs as much as a call
 
 
 def _lane_by_partition(_record: Record) -> Hashable:
@@ -160,7 +159,7 @@ class Schedule:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
         chunk, index = job.chunk, job.index
         assignment = chunk.assignment
-        if assignment.hold is _FENCED:
+        if assignment.hold is FENCED:
             return False
         chunk.done[index] = 1
         chunk.records[index] = None

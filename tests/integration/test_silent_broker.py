@@ -17,15 +17,19 @@ from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.brokers.connecting import connect, stop
 from tests.conftest import RunningBroker, require_apache
 from tests.integration.commands import running_core
-from tests.integration.harness import settings_for
+from tests.integration.harness import publish, run, settings_for
 
-QUICK = """
+WORKER = """
+import asyncio
 from core.messaging import Worker
 
-class Quick(Worker):
-    input_topic = "quick"
+class Sleeper(Worker):
+    input_topic = "{topic}"
+    group_id = "{topic}"
 
-    async def process(self, message: dict) -> None: ...
+    async def process(self, message: float) -> None:
+        print("asleep", flush=True)
+        await asyncio.sleep(message)
 """
 
 
@@ -73,16 +77,20 @@ def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
+@pytest.mark.parametrize("running", [False, True])
 def test_a_worker_that_is_stopped_meanwhile_leaves_in_time_and_says_for_whom_it_did_not_wait(
-    silent_cluster: ApacheCluster, tmp_path: Path
+    silent_cluster: ApacheCluster, tmp_path: Path, running: bool
 ) -> None:
-    # It said that a handler had not ended, and none was running.
+    # It said that a handler had not ended, where none was running, and where one had ended as soon as it was cancelled.
+    broker, (node,) = RunningBroker(silent_cluster.address, "apache"), silent_cluster.nodes
+    topic = broker.make_topic(1)
     (tmp_path / "src/workers").mkdir(parents=True)
-    (tmp_path / "src/workers/quick.py").write_text(QUICK)
-    (node,) = silent_cluster.nodes
+    (tmp_path / "src/workers/sleeper.py").write_text(WORKER.format(topic=topic))
+    if running:
+        run(publish(broker.address, topic, [b"60"]))
     env = {"KAFKA_BOOTSTRAP_SERVERS": silent_cluster.address, "SHUTDOWN_TIMEOUT": "0.5"}
-    with running_core("kafka", "worker", "Quick", "--create-topics", folder=tmp_path, env=env) as worker:
-        worker.until_said("Quick has")
+    with running_core("kafka", "worker", "Sleeper", folder=tmp_path, env=env) as worker:
+        worker.until_said("asleep" if running else "Sleeper has")
         node.pause()
         worker.signal(signal.SIGTERM)
         code = worker.wait()

@@ -1,0 +1,108 @@
+"""What the log says of a message: one line for many of a kind, with where it happened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from core_messaging.config import WorkerConfig
+from core_messaging.rules.job import Job
+from core_messaging.rules.throttle import Throttle, also
+
+logger = logging.getLogger("core_messaging.worker")
+
+LOG_EVERY = 10.0  # seconds between two lines of one kind
+
+
+def where(worker: str, job: Job, action: str) -> dict[str, Any]:
+    """The ``extra`` of a log line."""
+    source = job.assignment.source
+    return {"worker": worker, "action": action, **source._asdict(), "offset": job.record.offset}
+
+
+class Remarks:
+    """One worker's; *clock* is the loop's."""
+
+    def __init__(self, config: WorkerConfig, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._throttle = Throttle(LOG_EVERY)
+
+    def will_retry(self, job: Job, error: BaseException, delay: float) -> None:
+        """Its attempt raised *error*; the next one is in *delay* seconds."""
+        swallowed = self._throttle.pass_through(type(error).__name__, self._clock())
+        if swallowed is None:
+            return
+        logger.warning(
+            "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s%s",
+            self._config.name,
+            job,
+            job.attempt,
+            self._config.max_retries + 1,
+            delay,
+            type(error).__name__,
+            error,
+            also(swallowed),
+            extra=self._where(job, "retry"),
+        )
+
+    def dead_lettered(self, job: Job, error: BaseException) -> None:
+        """It is in the dead-letter queue, because of *error*."""
+        swallowed = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
+        if swallowed is None:
+            return
+        logger.warning(
+            "%s dead-lettered %s to %s after %d attempts: %s: %s%s",
+            self._config.name,
+            job,
+            self._config.dlq_topic,
+            job.attempt,
+            type(error).__name__,
+            error,
+            also(swallowed),
+            extra=self._where(job, "dead-lettered"),
+        )
+
+    def skipped(self, job: Job, error: BaseException) -> None:
+        """It is given up, and there is no dead-letter queue. Every one is told."""
+        logger.error(
+            "%s gave up on %s after %d attempts and has no dlq_topic, so the message is skipped: %s: %s",
+            self._config.name,
+            job,
+            job.attempt,
+            type(error).__name__,
+            error,
+            extra=self._where(job, "skipped"),
+        )
+
+    def not_published(self, job: Job, topic: str, error: BaseException) -> None:
+        """What it led to is not in *topic* yet."""
+        if self._throttle.pass_through((topic, type(error).__name__), self._clock()) is None:
+            return
+        logger.error(
+            "%s cannot publish to %s: %s. %s waits with its key and is tried again; nothing is lost",
+            self._config.name,
+            topic,
+            error,
+            job,
+            extra=self._where(job, "publish failed"),
+        )
+
+    def own_raised(self, name: str, job: Job, error: BaseException) -> None:
+        """The worker's own callback *name* raised *error*."""
+        swallowed = self._throttle.pass_through((name, type(error).__name__), self._clock())
+        if swallowed is None:
+            return
+        logger.error(
+            "%s.%s raised for %s; the message's fate is unchanged%s",
+            self._config.name,
+            name,
+            job,
+            also(swallowed),
+            exc_info=error,
+            extra=self._where(job, f"{name} failed"),
+        )
+
+    def _where(self, job: Job, action: str) -> dict[str, Any]:
+        return where(self._config.name, job, action)
