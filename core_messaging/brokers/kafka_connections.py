@@ -1,8 +1,11 @@
-"""The client's connections and its metadata, where an error it does not expect would end them without a word.
+"""The client's connections, its metadata and a group's commits, where an error it does not expect passes without a word.
 
 To write to a transport that has just been closed is no error in asyncio: the bytes are dropped, and the reader hears of the
 end. uvloop raises RuntimeError, which the client (0.14) does not expect: the task that keeps its metadata ended, and
 whatever was published waited for ever; or the consumer's coordinator passed it on, and the worker ended.
+
+A broker that is not the group's coordinator (any more, or not yet again after a restart) answers the question for its
+commits with one error and no partition. The client (0.14) reads the partitions only: "this group has committed nothing".
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from core_messaging.brokers.kafka_errors import know_invalid_records
 from core_messaging.rules.throttle import Throttle, also
@@ -31,10 +35,12 @@ logger = logging.getLogger("core_messaging.kafka")
 
 def mend_the_client() -> None:
     """A request on a connection that is gone is KafkaConnectionError, which the client tries again; the task that keeps its
-    metadata goes on whatever it meets; and it knows what INVALID_RECORD is. Safe to repeat."""
+    metadata goes on whatever it meets; commits that cannot be told are an error; and it knows what INVALID_RECORD is. Safe
+    to repeat."""
     _wrap(AIOKafkaConnection, "send", _expecting)
     _wrap(AIOKafkaConnection, "_send_sasl_token", _expecting)
     _wrap(AIOKafkaClient, "_md_synchronizer", _going_on)
+    _wrap(AIOKafkaClient, "send", _told_of_commits)
     know_invalid_records()
 
 
@@ -79,3 +85,19 @@ def _going_on(synchronize: Callable[[Any], Awaitable[None]]) -> Callable[[Any], 
                     self._md_update_waiter.set_result(None)
 
     return going_on
+
+
+def _told_of_commits(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Without it a group whose coordinator has just moved would begin anew: all over again, or at the end.
+
+    https://kafka.apache.org/protocol.html, OffsetFetch: from version 2 on an error of the whole group has a place of its own.
+    """
+
+    @functools.wraps(send)
+    async def told_of_commits(self: Any, node_id: Any, request: Any, **options: Any) -> Any:
+        response = await send(self, node_id, request, **options)
+        if isinstance(request, OffsetFetchRequest) and (code := getattr(response, "error_code", 0)):
+            raise kafka_errors.for_code(code)(f"the broker cannot tell the commits of a group: {response}")
+        return response
+
+    return told_of_commits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiokafka
@@ -19,7 +19,12 @@ from core_messaging.rules.progress import Standing
 from core_messaging.settings import Settings
 
 READ = 5_000  # milliseconds that one record may take
-TRIES, AGAIN = 10, 0.5  # seconds between two tries to find the group's coordinator
+TRIES, AGAIN = 20, 0.5  # seconds between two tries to find the group's coordinator
+_NOT_YET = (
+    kafka_errors.GroupCoordinatorNotAvailableError,
+    kafka_errors.GroupLoadInProgressError,
+    kafka_errors.NotCoordinatorForGroupError,
+)
 
 
 class KafkaOffsets:
@@ -57,15 +62,16 @@ class KafkaOffsets:
         ]
 
     async def _commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
-        """A cluster makes its topic of offsets with the first group; until then nobody coordinates."""
+        """A cluster makes its topic of offsets with the first group; until then nobody coordinates. And a coordinator that
+        has moved or has just started cannot tell yet."""
         for _ in range(TRIES):
-            try:
-                found = await self._admin.list_consumer_group_offsets(group_id, partitions=partitions)
-            except kafka_errors.GroupCoordinatorNotAvailableError:
-                await asyncio.sleep(AGAIN)
-            else:
-                return dict(found)
-        return {}
+            with suppress(*_NOT_YET):
+                return await self._told_commits(group_id, partitions)
+            await asyncio.sleep(AGAIN)
+        return await self._told_commits(group_id, partitions)
+
+    async def _told_commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
+        return dict(await self._admin.list_consumer_group_offsets(group_id, partitions=partitions))
 
     async def record(self, source: TopicPartition, offset: int) -> Record | None:
         """The record at *offset*; None where it is gone (compaction, retention) or was never one."""
