@@ -44,13 +44,18 @@ async def make_topic(address: str, partitions: int) -> str:
     return topic
 
 
-async def fill(address: str, count: int, partitions: int) -> str:
-    """A new topic with *count* messages of 1,000 keys; its name."""
+async def fill(address: str, count: int, partitions: int, busy: int) -> str:
+    """A new topic with *count* messages of 1,000 keys in *busy* of its partitions; its name."""
     topic = await make_topic(address, partitions)
+
+    def place(number: int) -> int | None:
+        return None if busy == partitions else number % KEYS % busy  # None: by the hash of the key
+
     async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=5, max_batch_size=131_072) as producer:
         for start in range(0, count, 2_000):
             numbers = range(start, min(count, start + 2_000))
-            await asyncio.gather(*[await producer.send(topic, body(n), key(n)) for n in numbers])
+            sent = [await producer.send(topic, body(n), key(n), place(n)) for n in numbers]
+            await asyncio.gather(*sent)
     return topic
 
 

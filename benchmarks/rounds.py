@@ -62,12 +62,13 @@ class Broker:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._filled: dict[tuple[int, int], str] = {}
+        self._filled: dict[tuple[int, int, int], str] = {}
 
-    def filled(self, count: int, partitions: int) -> str:
-        if (count, partitions) not in self._filled:
-            self._filled[count, partitions] = asyncio.run(fill(self.address, count, partitions))
-        return self._filled[count, partitions]
+    def filled(self, count: int, partitions: int, busy: int = 0) -> str:
+        what = count, partitions, busy or partitions
+        if what not in self._filled:
+            self._filled[what] = asyncio.run(fill(self.address, *what))
+        return self._filled[what]
 
     def empty(self) -> str:
         return asyncio.run(make_topic(self.address, 4))
@@ -104,7 +105,7 @@ def _ask(broker: Broker, workload: Workload, contestant: Contestant, scale: floa
         task,
         address=broker.address,
         count=count,
-        topic=broker.filled(count, workload.partitions) if needs_input else broker.empty(),
+        topic=broker.filled(count, workload.partitions, workload.busy) if needs_input else broker.empty(),
         output=broker.empty() if task.output else "",
     )
     command = [sys.executable, "-m", "benchmarks.contestants", msgspec.json.encode(task).decode()]

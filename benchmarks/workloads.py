@@ -38,7 +38,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Workload:
-    """One contest on the same messages. ``unit``: "msg/s", or "ms (p99)" where less is better."""
+    """One contest on the same messages. ``unit``: "msg/s", or "ms (p99)" where less is better.
+
+    ``busy``: of the partitions, how many hold the messages. 0: all.
+    """
 
     name: str
     title: str
@@ -46,6 +49,7 @@ class Workload:
     contestants: tuple[Contestant, ...]
     bars: tuple[Bar, ...] = ()
     partitions: int = 4
+    busy: int = 0
     unit: str = "msg/s"
 
     @property
@@ -156,6 +160,14 @@ SINGLE = Workload(
     _io(100, 0.0025),
     _limits(0.95),
     partitions=1,
+)
+SKEWED = Workload(
+    "skewed",
+    "10 ms of I/O, 200 slots, key order, three of four partitions empty",
+    40_000,
+    _io(200, 0.01)[:6],
+    _limits(0.95),
+    busy=1,
 )
 
 OUTPUT = Workload(
@@ -300,5 +312,5 @@ HOOK = Workload(
 )
 
 ALL = (
-    NOOP, ORDERS, IO, WIDE, SINGLE, OUTPUT, BATCHES, THREADS, CPU, SENDING, SENDERS, LATENCY, HEAD, HOOK,
+    NOOP, ORDERS, IO, WIDE, SINGLE, SKEWED, OUTPUT, BATCHES, THREADS, CPU, SENDING, SENDERS, LATENCY, HEAD, HOOK,
 )  # fmt: skip

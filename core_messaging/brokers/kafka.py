@@ -30,6 +30,10 @@ logger = logging.getLogger("core_messaging.kafka")
 # Where one fetch may block beyond its own wait: the client waits for an assignment without a limit.
 _FETCH_SLACK = 5.0  # seconds
 
+# How long the broker may hold a request that finds nothing: briefly for so long after we took less than there was.
+_PATIENTLY, _BRIEFLY = 500, 20  # milliseconds
+_LATELY = 1.0  # seconds
+
 
 class KafkaBroker:
     """Consumers, publishers and topics of the cluster that *settings* name."""
@@ -65,6 +69,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._revoked: Revoked | None = None
         self._broken: BrokerError | None = None
         self._paused: set[TopicPartition] = set()
+        self._left_at = -_LATELY  # when we last took less than the client had
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
         """Connect and ask to join; ``assigned`` follows when the group has decided."""
@@ -82,6 +87,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             group_id=self._subscription.group_id,
             group_instance_id=self._instance_id(),
             enable_auto_commit=False,
+            fetch_max_wait_ms=_PATIENTLY,
             auto_offset_reset=settings.kafka_auto_offset_reset,
             isolation_level=settings.kafka_isolation_level,
             session_timeout_ms=_ms(settings.kafka_session_timeout),
@@ -122,7 +128,19 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             # Bytes the client's parser fails on (a header key that is not UTF-8, a codec's error). It has
             # dropped what it parsed before them and moved on, so going on with this member would lose records.
             raise UnreadableRecords(f"{type(error).__name__}: {error}") from error
+        self._choose_patience(left=sum(map(len, fetched.values())) >= limit)
         return fetched  # type: ignore[no-any-return] # aiokafka is untyped
+
+    def _choose_patience(self, *, left: bool) -> None:
+        """Of the client's next requests for records, by whether we have *left* some with it.
+
+        A partition whose records it still has is not in its request, and a broker has one request under way: where the
+        other partitions are empty, the busy one would wait half a second for them, again and again.
+        """
+        now = asyncio.get_running_loop().time()
+        self._left_at = now if left else self._left_at
+        patience = _BRIEFLY if now - self._left_at < _LATELY else _PATIENTLY
+        self._client._fetcher._fetch_max_wait_ms = patience  # noqa: SLF001 - made for one value only
 
     def _unpaused(self) -> tuple[Any, ...]:
         return tuple(source for source in self._client.assignment() if source not in self._paused)
