@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from core_messaging.brokers.kafka_connections import mend_the_client
 from core_messaging.brokers.kafka_errors import as_broker_error, describe, is_refusal
 from core_messaging.brokers.kafka_options import client_options
-from core_messaging.errors import BrokerRefused, BrokerUnreachable
+from core_messaging.errors import BrokerRefused, BrokerUnreachable, ConfigurationError
 from core_messaging.settings import Settings
 from core_messaging.stopping import stopping_us
 
@@ -31,14 +31,14 @@ logger = logging.getLogger("core_messaging.kafka")
 async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
     """A client of *make* that is started; a new one for every try, because one that failed cannot start again.
 
-    Raises BrokerRefused at once, BrokerUnreachable after ``kafka_start_timeout`` seconds.
+    Raises BrokerRefused and ConfigurationError at once, BrokerUnreachable after ``kafka_start_timeout`` seconds.
     """
     mend_the_client()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.kafka_start_timeout
     announced = False
     while True:
-        client = make()
+        client = _made(make)
         with _causes() as causes:
             error = await _try(client)
         if error is None:
@@ -60,6 +60,18 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
                 extra={"action": "waiting for broker"},
             )
         await asyncio.sleep(_AGAIN)
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # a codec that is not installed, options that exclude each other
+        raise ConfigurationError(
+            f"the Kafka client does not take these settings: {describe(error)}"
+        ) from error
 
 
 async def stop(client: Any, seconds: float = STOP) -> None:

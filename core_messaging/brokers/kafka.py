@@ -17,9 +17,10 @@ from aiokafka.structs import TopicPartition as ClientPartition
 
 from core_messaging.broker import Assigned, Revoked, Subscription
 from core_messaging.brokers.connecting import admin_of, connect, stop
-from core_messaging.brokers.kafka_errors import as_broker_error, is_rebalance
+from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error, describe, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_publisher import KafkaPublisher
+from core_messaging.brokers.kafka_unreadable import Unreadable, found_in, remedy
 from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.settings import Settings
@@ -33,6 +34,8 @@ _FETCH_SLACK = 5.0  # seconds
 # How long the broker may hold a request that finds nothing: briefly for so long after we took less than there was.
 _PATIENTLY, _BRIEFLY = 500, 20  # milliseconds
 _LATELY = 1.0  # seconds
+
+_STUCK = 60.0  # seconds between two tries to parse what could not be parsed
 
 
 class KafkaBroker:
@@ -69,6 +72,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._revoked: Revoked | None = None
         self._broken: BrokerError | None = None
         self._paused: set[TopicPartition] = set()
+        self._stuck: dict[Any, float] = {}  # where bytes were found that cannot be parsed, and when
         self._left_at = -_LATELY  # when we last took less than the client had
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
@@ -109,6 +113,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         """
         if self._broken is not None:
             raise self._broken
+        self._try_again()
         wanted = self._unpaused() if self._paused else ()
         if self._paused and not wanted:
             await asyncio.sleep(wait)  # no partition at all would mean all of them to the client
@@ -120,16 +125,43 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise _whose(error) from error
         except TimeoutError:
             return {}
-        except kafka_errors.CorruptRecordException as error:
-            raise UnreadableRecords(str(error)) from error
-        except kafka_errors.KafkaError as error:
-            raise as_broker_error(error, self._settings) from error
-        except (ValueError, TypeError, IndexError, EOFError) as error:
-            # Bytes the client's parser fails on (a header key that is not UTF-8, a codec's error). It has
-            # dropped what it parsed before them and moved on, so going on with this member would lose records.
-            raise UnreadableRecords(f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            if (found := found_in(error)) is None:
+                raise self._as_fetch_error(error) from error
+            self._stand_still(found, error)
+            return found.before
         self._choose_patience(left=sum(map(len, fetched.values())) >= limit)
         return fetched  # type: ignore[no-any-return] # aiokafka is untyped
+
+    def _as_fetch_error(self, error: Exception) -> BrokerError:
+        if isinstance(error, kafka_errors.KafkaError) and not isinstance(error, UNREADABLE):
+            return as_broker_error(error, self._settings)
+        # The client has dropped what it parsed before these bytes and moved on, so going on with this member would lose
+        # records.
+        return UnreadableRecords(describe(error))
+
+    def _stand_still(self, found: Unreadable, error: Exception) -> None:
+        """Where the bytes are that cannot be parsed. The others go on."""
+        self._client.seek(found.source, found.offset)
+        self._client.pause(found.source)
+        self._stuck[found.source] = asyncio.get_running_loop().time()
+        logger.error(
+            "%s stands still at offset %d: the client cannot parse what the broker stores there (%s). Nothing is lost, the "
+            "other partitions go on, and it is tried again every %g s; %s",
+            TopicPartition(*found.source),
+            found.offset,
+            describe(error),
+            _STUCK,
+            remedy(error),
+            extra={"action": "unreadable", **found.source._asdict(), "offset": found.offset},
+        )
+
+    def _try_again(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [source for source, since in self._stuck.items() if now - since >= _STUCK]
+        for source in due:
+            del self._stuck[source]
+        self._client.resume(*self._client.assignment().intersection(due))
 
     def _choose_patience(self, *, left: bool) -> None:
         """Of the client's next requests for records, by whether we have *left* some with it.
@@ -154,7 +186,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
         finally:
-            self._client.resume(*(mine & self._client.assignment()))
+            self._client.resume(
+                *(source for source in mine & self._client.assignment() if source not in self._stuck)
+            )
 
     def pause(self, sources: Sequence[TopicPartition]) -> None:
         """By asking for the other partitions only. The client's own pause throws away what it has prefetched,
@@ -224,6 +258,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             return
         client.pause(*assigned)
         self._paused.clear()
+        self._stuck.clear()
         try:
             commits = await self._commits_of(assigned)
             if self._assigned is not None:

@@ -69,6 +69,9 @@ _HOPELESS = (
     *UNWRITABLE,
 )
 
+# Of what the broker stores, to whoever fetches it.
+UNREADABLE = (kafka_errors.CorruptRecordException, kafka_errors.UnsupportedCodecError)
+
 _REBALANCE = (
     kafka_errors.UnknownMemberIdError,
     kafka_errors.IllegalGenerationError,

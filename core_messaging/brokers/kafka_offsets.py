@@ -11,8 +11,9 @@ import aiokafka
 from aiokafka import errors as kafka_errors
 
 from core_messaging.brokers.connecting import admin_of, connect
-from core_messaging.brokers.kafka_errors import as_broker_error
+from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error
 from core_messaging.brokers.kafka_options import client_options
+from core_messaging.brokers.kafka_unreadable import found_in
 from core_messaging.errors import TopicMissing
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.progress import Standing
@@ -74,13 +75,19 @@ class KafkaOffsets:
         return dict(await self._admin.list_consumer_group_offsets(group_id, partitions=partitions))
 
     async def record(self, source: TopicPartition, offset: int) -> Record | None:
-        """The record at *offset*; None where it is gone (compaction, retention) or was never one."""
+        """The record at *offset*; None where it is gone (compaction, retention), was never one, or cannot be parsed."""
         partition = aiokafka.TopicPartition(*source)
         try:
             self._client.seek(partition, offset)
             found = await self._client.getmany(partition, timeout_ms=READ, max_records=1)
+        except (kafka_errors.OffsetOutOfRangeError, *UNREADABLE):
+            return None
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
+        except Exception as error:
+            if found_in(error) is None:
+                raise
+            return None
         records: list[Record] = found.get(partition, [])
         return next((record for record in records if record.offset == offset), None)
 

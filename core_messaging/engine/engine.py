@@ -39,6 +39,7 @@ from core_messaging.worker import Worker
 logger = logging.getLogger("core_messaging.worker")
 
 REOPEN = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
+STEADY = 60.0  # seconds; a member that lived so long had no trouble of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,25 +216,26 @@ class Engine:
         A broker that does not answer at the start is the user's to mend (an error); later it is an outage.
         """
         self._session = await self._open()
-        failures = 0
+        failures, opened = 0, self._loop.time()
         while True:
             try:
                 if self._session is None:
-                    self._session = await self._open()
+                    self._session, opened = await self._open(), self._loop.time()
                     logger.info("%s is back in its group", self.config.name, extra=self._tag("rejoined"))
-                    failures = 0
                 await self._session.fetch_forever()
             except BrokerError as error:
-                failures += 1
+                steady = self._session is not None and self._loop.time() - opened > STEADY
+                failures = 1 if steady else failures + 1
                 await self._abandon_session(error, failures)
                 await asyncio.sleep(REOPEN.delay(failures))
 
     async def _abandon_session(self, error: BrokerError, failures: int) -> None:
-        if failures == 1:
+        if failures == 1 or self._session is not None:
             logger.error(
-                "%s lost its consumer: %s. Work in flight is repeated by whoever gets the partitions; rejoining",
+                "%s lost its consumer: %s. Work in flight is repeated by whoever gets the partitions; rejoining in %.1f s",
                 self.config.name,
                 error,
+                REOPEN.delay(failures),
                 extra=self._tag("consumer lost"),
             )
         self.roster.fence(self.roster.sources)
