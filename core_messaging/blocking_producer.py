@@ -20,6 +20,19 @@ from core_messaging.settings import Settings
 Result = TypeVar("Result")
 
 
+# Held while a producer finds out whether it is in a child. New in each child: a thread of the parent may have held it.
+_forking = threading.Lock()
+
+
+def _fork_unlocked() -> None:
+    global _forking  # noqa: PLW0603 - the one thing here that belongs to the process
+    _forking = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fork_unlocked)
+
+
 class BlockingProducer:
     """The Producer's twin for code without an event loop; safe to share between threads.
 
@@ -59,15 +72,22 @@ class BlockingProducer:
                 timestamp=timestamp,
             ),
             topic,
+            self._settings.kafka_start_timeout + self._settings.kafka_request_timeout,
         )
 
     def send_many(
         self, *, topic: str, messages: Iterable[Any], key: Callable[[Any], Key] | None = None
     ) -> list[Receipt]:
         """As ``Producer.send_many``. *messages* is read in the background thread."""
+        # No limit for all of them together: each has its own, and there may be very many.
         return self._run(lambda producer: producer.send_many(topic=topic, messages=messages, key=key), topic)
 
-    def _run(self, work: Callable[[Producer], Coroutine[Any, Any, Result]], topic: str) -> Result:
+    def _run(
+        self,
+        work: Callable[[Producer], Coroutine[Any, Any, Result]],
+        topic: str,
+        seconds: float | None = None,
+    ) -> Result:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -77,20 +97,21 @@ class BlockingProducer:
                 "a blocking producer would block the running event loop; await get_producer(...).send(...) instead"
             )
         loop, producer = self._ready()
-        seconds = self._settings.kafka_start_timeout + self._settings.kafka_request_timeout
         future = asyncio.run_coroutine_threadsafe(work(producer), loop)
         try:
             return future.result(seconds)
         except TimeoutError as error:
+            if future.done():
+                raise  # the work's own
             future.cancel()
             raise PublishFailed(topic, f"no answer within {seconds:g} s") from error
 
     def _ready(self) -> tuple[asyncio.AbstractEventLoop, Producer]:
-        if self._pid != os.getpid():
-            self._forked()
+        with _forking:
+            if self._pid != os.getpid():
+                self._forked()
         with self._starting:
             if self._loop is None or self._producer is None:
-                self._pid = os.getpid()
                 self._loop = asyncio.new_event_loop()
                 self._producer = Producer(self._settings, self._made_at)
                 self._thread = threading.Thread(
@@ -105,6 +126,7 @@ class BlockingProducer:
         self._inherited = (self._loop, self._producer, self._thread)
         self._starting = threading.Lock()
         self._loop = self._producer = self._thread = None
+        self._pid = os.getpid()
 
     def close(self) -> None:
         """Send what is waiting, and disconnect. Safe to repeat; a later send starts anew."""

@@ -36,6 +36,7 @@
     │   ├── DownloadFailed
     │   ├── PortInUse
     │   ├── ForeignFolder          a folder somebody else made
+    │   ├── FolderUnusable         one we may not write to
     │   ├── FolderInUse            by another broker that runs
     │   ├── BrokerStartFailed
     │   └── BrokerEnded            by itself, while it was in use
@@ -215,16 +216,17 @@ class RecordRefused(BrokerError):
 
 
 class ManyNotSent(BrokerError):
-    """Some messages of a ``send_many`` were not stored. ``receipts`` are of those that were; ``failures`` maps
-    the index of a message to its error."""
+    """Some messages of a ``send_many`` were not stored. ``receipts`` are of those that were, in order; ``failures`` maps
+    the index of a message to its error; ``tried``: so many were, those that follow were not."""
 
     def __init__(self, receipts: Sequence[object], failures: Mapping[int, Exception]) -> None:
         first = min(failures)
-        super().__init__(
-            f"{len(receipts)} messages are stored, {len(failures)} are not, and those after message "
-            f"{max(failures)} were not tried; the first failure is message {first}: {failures[first]}"
-        )
         self.receipts, self.failures = list(receipts), dict(failures)
+        self.tried = len(receipts) + len(failures)
+        super().__init__(
+            f"of the first {self.tried} messages {len(receipts)} are stored and {len(failures)} are not, and those that "
+            f"follow were not tried; the first failure is message {first}: {failures[first]}"
+        )
 
 
 class CommitRefused(BrokerError):
@@ -363,6 +365,13 @@ class ForeignFolder(LocalBrokerError):
             f"{folder} is not empty and was not made by `core kafka up`, so it is left as it is; "
             "name another folder with --data"
         )
+
+
+class FolderUnusable(LocalBrokerError):
+    """The data folder cannot be made or written to."""
+
+    def __init__(self, folder: str, cause: str) -> None:
+        super().__init__(f"no data can be kept in {folder}: {cause}; name another folder with --data")
 
 
 class FolderInUse(LocalBrokerError):

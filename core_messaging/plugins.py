@@ -20,7 +20,7 @@ from core_messaging.apart import Apart, leave_behind, within
 from core_messaging.entry_points import points_of
 from core_messaging.errors import CoreMessagingError, PluginError
 from core_messaging.observers import Observers
-from core_messaging.plugin_config import configure, sections_of
+from core_messaging.plugin_config import configure, sections_of, warn_of_unknown
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings, words
 from core_messaging.snapshot import HookCalls, Snapshot
@@ -204,6 +204,8 @@ def load(
     """
     reports = find(settings, disable=disable, only=only)
     sections = sections_of(root or Path.cwd())
+    if only is None:
+        warn_of_unknown(sections, [report.name for report in reports])
     for report in reports:
         if report.usable:
             configure(report, sections.get(report.name, {}), settings)

@@ -109,6 +109,10 @@ def _is_own_settings(thing: object, base: type, module: str) -> bool:
 def _instance(settings: type[Settings], where: str) -> Settings:
     try:
         return settings()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the settings in {where} cannot be read: {error}; let this user read the file, or remove it"
+        ) from error
     except ValueError as error:
         # errors() names fields and reasons; str(error) would print the value, which may be a secret.
         details: list[dict[str, Any]] = getattr(error, "errors", list)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any, cast
@@ -39,6 +40,14 @@ class LazyGroup(click.Group):
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
             ctx.fail(f"no command is named {name!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """``ctx.exit(code)`` ends with that code: where click is told not to end the process, it returns the code as if it
+        were what a command returned."""
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit as leaving:
+            sys.exit(leaving.exit_code)
 
     def known(self, name: str) -> Collection[str]:
         """The names among which *name* is looked for."""

@@ -49,8 +49,6 @@ def main() -> None:
     """Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C."""
     try:
         core(standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -101,7 +101,10 @@ def _maven() -> str:
 def _fetch_into(folder: Path) -> None:
     """All or nothing, also with two processes at it: each fetches beside the folder, the first rename wins."""
     maven = _maven()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadFailed(_WHAT, f"there is no place for it: {error}", FOLDER_VARIABLE) from error
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as temporary:
         _run_maven(maven, Path(temporary))
         try:

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from core_messaging.errors import FolderInUse, ForeignFolder
+from core_messaging.errors import FolderInUse, FolderUnusable, ForeignFolder
 
 MARKER = ".made-by-core-kafka-up"
 _WORDS = "`core kafka up --engine apache` keeps its data here; `--reset` deletes the node-* folders beside this file.\n"
@@ -19,11 +20,10 @@ def claim(folder: Path) -> Iterator[None]:
     """Have *folder* for this process alone, made if need be.
 
     Raises ForeignFolder where it is a file, or holds something and we have not made it; FolderInUse where
-    another process has it.
+    another process has it; FolderUnusable where we may not write.
     """
     marker = folder / MARKER
-    _make(folder, marker)
-    with marker.open("a") as lock:
+    with _claimed(folder, marker) as lock:
         # The kernel drops the lock with the process, however that ends: there is no stale lock.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,6 +36,14 @@ def wipe(folder: Path) -> None:
     """Delete the brokers' data in a claimed folder, and nothing a person may have put beside it."""
     for node in folder.glob("node-*"):
         shutil.rmtree(node)
+
+
+def _claimed(folder: Path, marker: Path) -> IO[str]:
+    try:
+        _make(folder, marker)
+        return marker.open("a")
+    except OSError as error:
+        raise FolderUnusable(str(folder), str(error)) from error
 
 
 def _make(folder: Path, marker: Path) -> None:

@@ -309,6 +309,10 @@ class KafkaTopics:
         async with admin_of(self._settings) as admin:
             try:
                 answer = await admin.create_topics(new)
+            except TimeoutError as error:
+                raise BrokerError(
+                    f"the cluster's controller did not answer; topics {', '.join(topics)} may or may not be there. Try again"
+                ) from error
             except kafka_errors.KafkaError as error:
                 raise as_broker_error(error, self._settings) from error
         for topic, code, *message in answer.topic_errors:

@@ -15,6 +15,7 @@ from aiokafka import errors as kafka_errors
 from core_messaging.brokers.connecting import connect, stop
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_turns import Turn
+from core_messaging.errors import BrokerError, ConfigurationError
 from core_messaging.records import TopicPartition
 from core_messaging.settings import Settings
 
@@ -138,13 +139,21 @@ class KafkaClients:
         async with self._changing:
             old = self._in_use()
             if old.failed:
-                new = _Client(await connect(self._settings, self._make))
+                new = _Client(await self._connect_anew())
                 if self._current is None:  # closed meanwhile
                     await stop(new.client)
                 self._in_use()
                 self._current = new
                 self._stop_if_done(old)
         return self._in_use()
+
+    async def _connect_anew(self) -> Any:
+        try:
+            return await connect(self._settings, self._make)
+        except (
+            ConfigurationError
+        ) as error:  # it was right at the start: certificates that are being exchanged, say
+            raise BrokerError(f"{error}; it is tried again") from error
 
     def _stop_if_done(self, client: _Client) -> None:
         if client is not self._current and not client.users:

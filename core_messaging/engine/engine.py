@@ -26,7 +26,13 @@ from core_messaging.engine.settling import Settler
 from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
 from core_messaging.engine.watching import Watch
-from core_messaging.errors import BrokenWorker, BrokerError, ShutdownTimeout
+from core_messaging.errors import (
+    BrokenWorker,
+    BrokerError,
+    ConfigurationError,
+    CoreMessagingError,
+    ShutdownTimeout,
+)
 from core_messaging.observers import NOBODY, Observers, Tell, tell
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
@@ -223,13 +229,14 @@ class Engine:
                     self._session, opened = await self._open(), self._loop.time()
                     logger.info("%s is back in its group", self.config.name, extra=self._tag("rejoined"))
                 await self._session.fetch_forever()
-            except BrokerError as error:
+            # Settings that were right at the start: certificates that are being exchanged, say.
+            except (BrokerError, ConfigurationError) as error:
                 steady = self._session is not None and self._loop.time() - opened > STEADY
                 failures = 1 if steady else failures + 1
                 await self._abandon_session(error, failures)
                 await asyncio.sleep(REOPEN.delay(failures))
 
-    async def _abandon_session(self, error: BrokerError, failures: int) -> None:
+    async def _abandon_session(self, error: CoreMessagingError, failures: int) -> None:
         if failures == 1 or self._session is not None:
             logger.error(
                 "%s lost its consumer: %s. Work in flight is repeated by whoever gets the partitions; rejoining in %.1f s",

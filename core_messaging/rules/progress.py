@@ -25,7 +25,7 @@ class Progress:
     """How far a group is with one partition.
 
     - ``committed``: None where the group has none yet
-    - ``lag``: offsets from the committed one (or the beginning) to the end
+    - ``lag``: offsets from the committed one (or the beginning, where that is later) to the end
     - ``finished_beyond``: of those, how many the commit's note knows to be finished
     - ``holes``: runs (first, last) of offsets that are not finished while something after them is
     - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
@@ -52,14 +52,15 @@ def progress_of(standing: Standing) -> Progress:
     if commit is None:
         return Progress(standing.source, None, standing.end, standing.end - standing.begin)
     note = CommitNote.decode(commit.metadata)
-    runs = note.finished(commit.offset)
+    start = max(commit.offset, standing.begin)  # retention may have been faster than the group
+    runs = [(max(first, start), last) for first, last in note.finished(commit.offset) if last >= start]
     return Progress(
         standing.source,
         commit.offset,
         standing.end,
-        max(0, standing.end - commit.offset),
+        max(0, standing.end - start),
         finished_beyond=sum(last - first + 1 for first, last in runs),
-        holes=_holes(commit.offset, runs),
+        holes=_holes(start, runs),
         attempts=note.attempt_of(commit.offset),
         crashes=note.ownership.crashes,
         blocked=len(BlockedKeys(note.blocked)),
@@ -67,9 +68,9 @@ def progress_of(standing: Standing) -> Progress:
     )
 
 
-def _holes(committed: int, runs: list[Run]) -> tuple[Run, ...]:
-    """Before each finished run; the first one begins at the committed offset."""
-    holes, position = [], committed
+def _holes(start: int, runs: list[Run]) -> tuple[Run, ...]:
+    """Before each finished run; the first one begins at *start*: the commit, or the first offset that is still there."""
+    holes, position = [], start
     for first, last in runs:
         if first > position:
             holes.append((position, first - 1))

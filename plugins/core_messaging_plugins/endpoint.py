@@ -14,7 +14,7 @@ from core_messaging.snapshot import Snapshot
 from core_messaging_plugins.http_server import Pages, listen, port_of
 
 
-class Config(msgspec.Struct):
+class Config(msgspec.Struct, forbid_unknown_fields=True):
     """``port`` None: no endpoint. 0: any free port, told in the log. Of several processes (``--processes``), the
     first has this port, the second the one after it, and so on."""
 

@@ -17,7 +17,7 @@ if importlib.util.find_spec("opentelemetry") is None:
     raise PluginUnavailable("it needs OpenTelemetry: pip install 'core-messaging[otel]'")
 
 
-class Config(msgspec.Struct):
+class Config(msgspec.Struct, forbid_unknown_fields=True):
     enabled: bool = False
 
 

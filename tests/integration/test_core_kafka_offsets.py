@@ -6,11 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as ClientPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
+
+from core_messaging.brokers.kafka_offsets import reading
 from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.note import CommitNote, Ownership
 from core_messaging.rules.progress import Standing, progress_of
 from tests.conftest import RunningBroker
 from tests.integration.commands import core, running_core
-from tests.integration.harness import committed, publish, run
+from tests.integration.harness import committed, publish, run, settings_for
 
 WORKER = """
 import asyncio
@@ -95,6 +102,42 @@ def test_a_group_that_has_not_begun_is_all_lag(broker: RunningBroker, tmp_path: 
     rows = json.loads(done.stdout)
     assert {row["committed"] for row in rows} == {None}
     assert sum(row["lag"] for row in rows) == 3
+
+
+def test_what_retention_has_deleted_is_no_lag_and_no_hole(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    # It ended with "OffsetOutOfRangeError" and showed no row at all, when one needs it most.
+    address, topic = apache_broker.address, apache_broker.make_topic(1)
+    note = CommitNote.of(1, [(4, 5), (8, 9)], {}, Ownership()).encode()
+
+    async def prepare() -> None:
+        await publish(address, topic, [b"{}"] * 12)
+        partition = ClientPartition(topic, 0)
+        consumer = AIOKafkaConsumer(bootstrap_servers=address, group_id=topic, enable_auto_commit=False)
+        await consumer.start()
+        consumer.assign([partition])
+        await consumer.commit({partition: OffsetAndMetadata(1, note)})
+        await consumer.stop()
+        admin = AIOKafkaAdminClient(bootstrap_servers=address)
+        await admin.start()
+        await admin.delete_records({partition: RecordsToDelete(before_offset=6)})
+        await admin.close()
+
+    async def read_deleted() -> object:
+        async with reading(settings_for(address)) as offsets:
+            await offsets.standings(topic, [topic])
+            return await offsets.record(TopicPartition(topic, 0), 2)
+
+    run(prepare())
+    env = {"KAFKA_BOOTSTRAP_SERVERS": address}
+    done = core("kafka", "offsets", "greet", "--json", folder=project(tmp_path, topic), env=env)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert (row["committed"], row["lag"], row["finished_beyond"], row["holes"]) == (1, 6, 2, [[6, 7]])
+    assert [each["offset"] for each in row["unfinished"]] == [6, 7]
+    assert row["blocked_keys"] == 0
+    assert run(read_deleted()) is None
 
 
 def test_metadata_of_somebody_else_is_told_and_not_guessed_at() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -79,6 +81,60 @@ def test_standard_input_and_raw_bytes(broker: RunningBroker, tmp_path: Path) -> 
     )
     assert found.returncode == 0, found.stderr
     assert {s.value for s in run(read(broker.address, topic, 2))} == {b"plain text", b"\xff\xfe"}
+
+
+def test_a_line_the_broker_refuses_is_named_and_so_is_where_it_ended(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = apache_broker.make_topic(1, {"max.message.bytes": "10000"})
+    lines = [b"%d" % n for n in range(2_500)]
+    lines[9] = b'"' + b"x" * 50_000 + b'"'
+    lines[3] = b"not json"
+    (tmp_path / "tasks.jsonl").write_bytes(b"\n".join(lines))
+    found = core("kafka", "publish", topic, "--file", "tasks.jsonl", folder=tmp_path, env=env(apache_broker))
+    assert found.returncode == 1
+    assert "999 messages acknowledged" in found.stdout
+    assert f"not published: tasks.jsonl:10: {topic} does not take this record" in found.stderr
+    assert "core: 2 lines were not published; what comes after line 1001 was not tried" in found.stderr
+    stored = run(read(apache_broker.address, topic, 999))
+    assert [s.value for s in stored] == [line for n, line in enumerate(lines[:1_001]) if n not in (3, 9)]
+
+
+def test_a_pipe_is_published_line_by_line_and_ctrl_c_ends_it(broker: RunningBroker, tmp_path: Path) -> None:
+    # Lines waited until there were a thousand, and the first Ctrl-C did nothing.
+    topic = broker.make_topic()
+    command = [CORE, "kafka", "publish", topic]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(**env(broker)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        for line in (b"1\n", b"2\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            stored = run(read(broker.address, topic, int(line)))
+        process.send_signal(signal.SIGINT)
+        code = process.wait(30)
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+    assert [s.value for s in sorted(stored, key=lambda s: s.value or b"")] == [b"1", b"2"]
+    assert code == 130
+    assert "stopped: 2 messages acknowledged" in told
+    assert "0 more were read" in told
+    assert "Traceback" not in told
+
+
+def test_what_is_typed_is_published_whatever_its_encoding(broker: RunningBroker, tmp_path: Path) -> None:
+    topic, typed = broker.make_topic(), os.fsdecode(b"\xff")
+    arguments = ("--raw", "--message", typed, "--key", typed, "--header", f"a={typed}")
+    found = core("kafka", "publish", topic, *arguments, folder=tmp_path, env=env(broker))
+    assert found.returncode == 0, found.stderr
+    (stored,) = run(read(broker.address, topic, 1))
+    assert (stored.key, stored.value, stored.headers) == (b"\xff", b"\xff", (("a", b"\xff"),))
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,13 @@ def test_apache_keeps_topics_and_messages_until_reset(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = refused("--engine", "apache", "--data", str(tmp_path / "file" / "data"))
+    assert "no data can be kept in" in told
+    assert "name another folder with --data" in told
+
+
 @pytest.mark.parametrize("options", [[], ["--reset"]])
 def test_a_foreign_folder_is_neither_used_nor_wiped(tmp_path: Path, options: list[str]) -> None:
     (tmp_path / "node-1").mkdir()

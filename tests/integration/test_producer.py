@@ -10,7 +10,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ import pydantic
 import pytest
 
 from core_messaging import get_blocking_producer, get_producer
+from core_messaging.blocking_producer import BlockingProducer
 from core_messaging.brokers.kafka_publisher import KafkaPublisher
 from core_messaging.errors import (
     BrokerUnreachable,
@@ -176,7 +180,23 @@ def test_send_many_says_what_is_stored_and_what_is_not(broker: RunningBroker) ->
         run(test())
     assert len(caught.value.receipts) == 2
     assert list(caught.value.failures) == [2]
-    assert "2 messages are stored, 1 are not" in str(caught.value)
+    assert "of the first 3 messages 2 are stored and 1 are not" in str(caught.value)
+
+
+def test_send_many_says_how_far_it_came_where_the_broker_refuses(apache_broker: RunningBroker) -> None:
+    # It said that those after the refused one were not tried. They were stored, and whoever went on there sent them twice.
+    topic = apache_broker.make_topic(1, {"max.message.bytes": "10000"})
+
+    async def test() -> list[bytes | None]:
+        async with get_producer("kafka", settings=settings_for(apache_broker.address)) as producer:
+            with pytest.raises(
+                ManyNotSent, match="of the first 4 messages 3 are stored and 1 are not"
+            ) as caught:
+                await producer.send_many(topic=topic, messages=["a", "x" * 50_000, "c", "d"])
+        assert (len(caught.value.receipts), list(caught.value.failures), caught.value.tried) == (3, [1], 4)
+        return [stored.value for stored in await read(apache_broker.address, topic, 3)]
+
+    assert run(test()) == [b"a", b"c", b"d"]
 
 
 def test_what_cannot_be_sent_is_told_before_or_by_the_broker(broker: RunningBroker) -> None:
@@ -219,6 +239,42 @@ def test_the_blocking_twin_serves_many_threads(broker: RunningBroker) -> None:
         many = producer.send_many(topic=topic, messages=["a", "b"])
     assert sorted(receipt.offset for receipt in receipts) == list(range(200))
     assert len(many) == 2
+
+
+def test_the_blocking_twin_takes_the_time_that_many_messages_need(broker: RunningBroker) -> None:
+    # All of them together had the time of one; what was stored by then was stored again by whoever tried again.
+    topic = broker.make_topic()
+    settings = settings_for(broker.address, kafka_start_timeout=0.5, kafka_request_timeout=1.0)
+
+    def slowly() -> Iterator[str]:
+        for number in range(20):
+            time.sleep(0.1)
+            yield str(number)
+
+    with get_blocking_producer("kafka", settings=settings) as producer:
+        assert len(producer.send_many(topic=topic, messages=slowly())) == 20
+
+
+def test_threads_that_use_the_blocking_twin_first_get_one_thread_for_all(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The second one found a new process, forgot what the first had just made, and left it without an owner.
+    topic, first_uses, both = broker.make_topic(), list[int](), threading.Barrier(2)
+    forked = BlockingProducer._forked
+
+    def meeting_the_other(self: BlockingProducer) -> None:
+        first_uses.append(1)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        forked(self)
+
+    monkeypatch.setattr(BlockingProducer, "_forked", meeting_the_other)
+    with get_blocking_producer("kafka", settings=settings_for(broker.address)) as producer:
+        with ThreadPoolExecutor(2) as pool:
+            receipts = list(pool.map(lambda n: producer.send(topic=topic, message=n), range(2)))
+        mine = [thread for thread in threading.enumerate() if thread is producer._thread]
+    assert len(receipts) == 2
+    assert (len(first_uses), len(mine)) == (1, 1)
 
 
 def test_the_blocking_twin_refuses_to_block_an_event_loop(broker: RunningBroker) -> None:

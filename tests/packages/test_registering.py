@@ -58,6 +58,8 @@ def register_commands():
     @click.command()
     @click.argument("digits")
     def roman(digits):
+        if digits == "M":
+            click.get_current_context().exit(3)
         click.echo(Roman(digits).value)
 
     return {"roman": roman}
@@ -131,6 +133,7 @@ def test_a_command_of_a_plugin_is_listed_and_runs(installed: Environment, tmp_pa
     assert "kafka Not offered: broken-shelf 2.1 would hide the command that is built in." in listed
     ran = core("roman", "VII", folder=tmp_path, command=command)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "7\n", "")
+    assert core("roman", "M", folder=tmp_path, command=command).returncode == 3
 
 
 def test_a_broker_nobody_registers_is_one_line(installed: Environment, tmp_path: Path) -> None:

@@ -67,6 +67,19 @@ def test_a_settings_file_that_breaks_is_one_line(project: Path) -> None:
         Project(project).settings()
 
 
+def test_a_settings_file_that_may_not_be_read_is_one_line(project: Path) -> None:
+    # pydantic-settings opens .env with whatever rights there are.
+    write_settings(
+        project,
+        "class AppSettings(Settings):\n"
+        "    def __init__(self): raise PermissionError(13, 'Permission denied', '.env')\n",
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"cannot be read: .*Permission denied: '\.env'; let this user"
+    ):
+        Project(project).settings()
+
+
 def test_secrets_show_nowhere() -> None:
     settings = Settings(kafka_sasl_password="hunter2", kafka_ssl_password="hunter2")  # type: ignore[arg-type] # noqa: S106 - pydantic makes the SecretStr
     for text in (repr(settings), str(settings), settings.model_dump_json()):

@@ -162,6 +162,7 @@ def _facts(row: Row) -> dict[str, Any]:
         "finished_beyond": None if progress.foreign else progress.finished_beyond,
         "holes": [list(hole) for hole in progress.holes],
         "vanished_owners": progress.crashes,
+        "blocked_keys": progress.blocked,
         "unfinished": [
             {"offset": m.offset, "key": m.key, "age_seconds": m.age, "next_attempt": m.attempt}
             for m in row.unfinished

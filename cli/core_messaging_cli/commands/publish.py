@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 import msgspec
@@ -22,40 +21,40 @@ from core_messaging.producer import Key, get_producer, outgoing
 from core_messaging.project import Project
 from core_messaging.records import Outgoing
 from core_messaging.settings import Settings
+from core_messaging_cli.lines import Line, Reader, opened
 from core_messaging_cli.progress import progress
+from core_messaging_cli.read_ahead import ReadAhead
 
 CHUNK = 1_000  # messages sent between two updates of the progress bar
 SHOWN = 20  # bad lines named one by one
-
-
-@dataclass(slots=True)
-class Line:
-    """One message to publish; ``size`` is its length in the input, in bytes."""
-
-    value: bytes
-    key: Key
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Where the lines come from; ``size`` in bytes, None where nobody knows."""
-
-    stream: BinaryIO
-    name: str
-    size: int | None
-
-
-Sized = tuple[Outgoing, int]  # a record and its length in the input
+PATIENCE = 0.2  # seconds that a line of standard input waits for others to travel with
 
 
 @dataclass(slots=True)
 class Tally:
     """What became of the input."""
 
+    read: int = 0  # lines that were worth sending
     sent: int = 0
-    bad: list[str] = field(default_factory=list)
+    refused: int = 0
+    bad: list[tuple[int, Exception]] = field(default_factory=list)  # line, and why
+    last: int | None = None  # the line after which it was given up
     started: float = field(default_factory=monotonic)
+
+    def counted(self, lines: Iterator[Line]) -> Iterator[Line]:
+        for line in lines:
+            self.read += 1
+            yield line
+
+    def note_bad(self, number: int, error: Exception) -> None:
+        self.bad.append((number, error))
+
+    def note_refused(self, lines: Sequence[Line], error: ManyNotSent) -> None:
+        """*lines* were sent in one go, and some of them in vain."""
+        self.sent += len(error.receipts)
+        self.refused += len(error.failures)
+        self.bad += [(lines[index].number, failure) for index, failure in sorted(error.failures.items())]
+        self.last = lines[error.tried - 1].number
 
     def __str__(self) -> str:
         seconds = monotonic() - self.started
@@ -78,7 +77,9 @@ class Tally:
     "--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header of every message; repeatable."
 )
 @click.option(
-    "--raw", is_flag=True, help="Publish the bytes as they are, without asking whether they are JSON."
+    "--raw",
+    is_flag=True,
+    help="Publish each line's bytes as they are, without asking whether they are JSON. Empty lines are left out.",
 )
 def publish(
     topic: str,
@@ -104,45 +105,62 @@ def publish(
     if key is not None and key_field is not None:
         raise click.UsageError("give --key or --key-field, not both")
     pairs = [_header(text) for text in headers]
-    reader = Reader(_key_of(key, key_field), raw=raw)
     settings = Project(Path.cwd()).settings()
     tally = Tally()
-    try:
-        asyncio.run(_require(settings, topic))
-        with _opened(message, file) as given, progress(topic, given.size) as advance:
-            lines = reader.lines(given, tally)
-            records = ((outgoing(topic, line.value, line.key, pairs), line.size) for line in lines)
-            asyncio.run(_publish(settings, records, tally, advance))
-    except (KeyboardInterrupt, CoreMessagingError):
-        if tally.sent:
-            click.echo(f"stopped: {tally}", err=True)
-        raise
-    _report(tally, topic)
+    reader = Reader(_key_of(key, key_field), tally.note_bad, raw=raw)
+    with opened(message, file) as given:
+        try:
+            asyncio.run(_require(settings, topic))
+            lines = tally.counted(reader.lines(given.stream))
+            chunks = _at_leisure(lines) if given.size is None else _at_once(lines)
+
+            def record_of(line: Line) -> Outgoing:
+                return outgoing(topic, line.value, line.key, pairs)
+
+            with progress(topic, given.size) as advance:
+                asyncio.run(_publish(settings, chunks, record_of, tally, advance))
+        except (KeyboardInterrupt, CoreMessagingError):
+            _say_stopped(tally)
+            raise
+    _report(tally, topic, given.name)
 
 
-def _report(tally: Tally, topic: str) -> None:
-    click.echo(f"{topic}: {tally}")
-    for problem in tally.bad[:SHOWN]:
-        click.echo(f"not published: {problem}", err=True)
-    if tally.bad:
-        more = len(tally.bad) - SHOWN
-        rest = f" ({more} more not shown)" if more > 0 else ""
+def _say_stopped(tally: Tally) -> None:
+    """Of a pipe, what was read is gone: who stops here wants to know."""
+    if tally.read:
+        unknown = tally.read - tally.sent - tally.refused
         click.echo(
-            f"core: {len(tally.bad)} lines were not published{rest}; mend them, or use --raw", err=True
+            f"stopped: {tally}; {unknown} more were read and not acknowledged, and may be stored or not",
+            err=True,
         )
-        sys.exit(1)
 
 
-def _header(text: str) -> tuple[str, str]:
+def _report(tally: Tally, topic: str, name: str) -> None:
+    click.echo(f"{topic}: {tally}")
+    bad = sorted(tally.bad, key=lambda each: each[0])
+    for number, error in bad[:SHOWN]:
+        click.echo(f"not published: {name}:{number}: {error}", err=True)
+    if not bad:
+        return
+    more = len(bad) - SHOWN
+    rest = f" ({more} more not shown)" if more > 0 else ""
+    end = "" if tally.last is None else f"; what comes after line {tally.last} was not tried"
+    remedy = "mend them, or use --raw" if tally.last is None else "mend them and publish them again"
+    click.echo(f"core: {len(bad)} lines were not published{rest}{end}; {remedy}", err=True)
+    sys.exit(1)
+
+
+def _header(text: str) -> tuple[str, bytes]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.UsageError(f"--header {text!r} is not NAME=VALUE")
-    return name, value
+    return name, os.fsencode(value)
 
 
 def _key_of(key: str | None, key_field: str | None) -> Callable[[Any], Key]:
     if key_field is None:
-        return lambda _message: key
+        typed = None if key is None else os.fsencode(key)  # whatever its encoding
+        return lambda _message: typed
 
     def from_field(message: Any) -> Key:
         if not isinstance(message, dict) or message.get(key_field) is None:
@@ -153,52 +171,36 @@ def _key_of(key: str | None, key_field: str | None) -> Callable[[Any], Key]:
     return from_field
 
 
-class Reader:
-    """Lines of input as messages."""
-
-    def __init__(self, key_of: Callable[[Any], Key], *, raw: bool) -> None:
-        self._key_of = key_of
-        self._raw = raw
-
-    def lines(self, given: Input, tally: Tally) -> Iterator[Line]:
-        """One a line that can be published; the others go to *tally*. Reads as it goes: files may be large."""
-        for number, data in enumerate(given.stream, start=1):
-            text = data.rstrip(b"\r\n")
-            if not text.strip():
-                continue
-            try:
-                message = None if self._raw else msgspec.json.decode(text)
-                key = self._key_of(message)
-            except ValueError as error:
-                tally.bad.append(f"{given.name}:{number}: {error}")
-            else:
-                # The bytes as they are written, not written anew: the consumer gets what the author wrote.
-                yield Line(text, key, len(data))
+async def _at_once(lines: Iterator[Line]) -> AsyncIterator[list[Line]]:
+    """Of a file: as many as fit."""
+    while chunk := list(islice(lines, CHUNK)):
+        yield chunk
 
 
-@contextmanager
-def _opened(message: str | None, file: Path | None) -> Iterator[Input]:
-    if message is not None:
-        data = message.replace("\n", " ").encode()
-        yield Input(io.BytesIO(data), "--message", len(data))
-    elif file is not None:
-        with file.open("rb") as stream:
-            yield Input(stream, str(file), file.stat().st_size)
-    else:
-        yield Input(sys.stdin.buffer, "standard input", None)
+async def _at_leisure(lines: Iterator[Line]) -> AsyncIterator[list[Line]]:
+    """Of a pipe: what is there, for nobody knows when the next line comes."""
+    ahead = ReadAhead(lines, CHUNK)
+    while not ahead.over:
+        if chunk := await asyncio.to_thread(ahead.take, CHUNK, PATIENCE):
+            yield chunk
 
 
 async def _publish(
-    settings: Settings, records: Iterator[Sized], tally: Tally, advance: Callable[[int], None]
+    settings: Settings,
+    chunks: AsyncIterator[list[Line]],
+    record_of: Callable[[Line], Outgoing],
+    tally: Tally,
+    advance: Callable[[int], None],
 ) -> None:
+    """Until the first line that is refused; what travels with it has its answer too."""
     async with get_producer("kafka", settings=settings) as producer:
-        while chunk := list(islice(records, CHUNK)):
+        async for chunk in chunks:
             try:
-                tally.sent += len(await producer.send_records(record for record, _ in chunk))
+                tally.sent += len(await producer.send_records(map(record_of, chunk)))
             except ManyNotSent as error:
-                tally.sent += len(error.receipts)
-                raise error.failures[min(error.failures)] from error
-            advance(sum(size for _, size in chunk))
+                tally.note_refused(chunk, error)
+                return
+            advance(sum(line.size for line in chunk))
 
 
 async def _require(settings: Settings, topic: str) -> None:

@@ -138,6 +138,46 @@ def test_a_wrong_section_stops_the_start_and_names_where_to_mend_it(install: Ins
         load(SETTINGS)
 
 
+@pytest.mark.parametrize("section", ["[tool.core]\nplugins = 3\n", "[tool.core.plugins]\nnotify = 8080\n"])
+def test_a_section_that_is_no_table_is_one_line(install: Install, tmp_path: Path, section: str) -> None:
+    install("notify", CONFIGURED)
+    (tmp_path / "pyproject.toml").write_text(section)
+    with pytest.raises(ConfigurationError, match=r"has to be a table; write \[tool.core.plugins"):
+        load(SETTINGS)
+
+
+def test_a_section_of_nobody_is_warned_about_with_the_nearest_name(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A misspelled one configured nothing, in silence.
+    install("audit-log", GOOD)
+    (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.audit-lag]\nx = 3\n")
+    load(SETTINGS)
+    assert (
+        "[tool.core.plugins.audit-lag] is for no plugin that is installed; did you mean 'audit-log'?"
+        in caplog.text
+    )
+
+
+def test_a_field_a_shipped_plugin_does_not_have_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.health]\nprot = 8080\n")
+    with pytest.raises(ConfigurationError, match=r"plugin health .*`prot`"):
+        load(SETTINGS)
+
+
+def test_a_variable_of_a_plugin_with_a_longer_name_is_not_of_this_one(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("notify", CONFIGURED.replace("msgspec.Struct", "msgspec.Struct, forbid_unknown_fields=True"))
+    monkeypatch.setenv("CORE_PLUGIN_NOTIFY_URL", "a")
+    monkeypatch.setenv("CORE_PLUGIN_NOTIFY_MORE_URL", "b")
+    load(SETTINGS)
+    assert sys.modules["notify"].seen[0][0].url == "a"
+
+
 def test_a_configure_that_raises_stops_the_start_with_the_plugins_name(install: Install) -> None:
     install("notify", HEAD + "@hookimpl\ndef configure(config): return 1 / 0\n")
     with pytest.raises(

@@ -66,7 +66,7 @@ def test_the_setting_chooses_a_broker_of_a_plugin_also_for_producers(install: In
 
 def test_kafka_needs_no_plugin_and_nobody_may_take_its_name(install: Install) -> None:
     install("acme-broker", BROKER.replace("'acme'", "'kafka'"))
-    assert broker_of(SETTINGS, load(SETTINGS).registrations()).address == "localhost:9092"
+    assert broker_of(SETTINGS, load(SETTINGS).registrations()).address == SETTINGS.kafka_bootstrap_servers
     assert state_of("acme-broker") == (
         "broken",
         "PluginError: register_brokers: the broker 'kafka' is built in; register yours under another name",

@@ -14,7 +14,7 @@ from core_messaging.hookspecs import Next
 Seen = tuple[str, str | int]  # worker and id
 
 
-class Config(msgspec.Struct):
+class Config(msgspec.Struct, forbid_unknown_fields=True):
     """``field``: where the id is in a message. ``window``: seconds. ``most``: ids that are remembered."""
 
     field: str = "id"

@@ -11,7 +11,7 @@ from core_messaging import Context, hookimpl
 from core_messaging.config import WorkerConfig
 
 
-class Config(msgspec.Struct):
+class Config(msgspec.Struct, forbid_unknown_fields=True):
     """[tool.core.plugins.error-notifier]; without a ``url`` nothing is posted. ``timeout``: seconds."""
 
     url: Annotated[str, msgspec.Meta(pattern="^https?://")] | None = None
