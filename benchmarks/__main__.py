@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -54,15 +55,7 @@ def _bars_only(workload: Workload) -> Workload:
     """Without those that no bar speaks of."""
     needed = {name for bar in workload.bars for name in (bar.ours, bar.against)}
     rows = tuple(row for row in workload.contestants if row.name in needed)
-    return Workload(
-        workload.name,
-        workload.title,
-        workload.count,
-        rows or workload.contestants,
-        workload.bars,
-        workload.partitions,
-        workload.unit,
-    )
+    return replace(workload, contestants=rows or workload.contestants)
 
 
 def _measure(arguments: argparse.Namespace, rounds: int, console: Console) -> Everything:

@@ -90,7 +90,7 @@ def _running(folder: Path, address: str, count: int) -> Iterator[Path]:
     """So many processes; what they log is in the file."""
     log = folder / "log"
     command = [
-        Path(sys.executable).parent / "core",
+        str(Path(sys.executable).parent / "core"),
         "kafka",
         "worker",
         "Computing",

@@ -11,7 +11,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -65,7 +65,7 @@ def run(task: Task) -> Tally:
     return tally
 
 
-def _loop(task: Task) -> type[asyncio.AbstractEventLoop] | None:
+def _loop(task: Task) -> Callable[[], asyncio.AbstractEventLoop] | None:
     if not task.uvloop:
         return None
     import uvloop  # noqa: PLC0415 - an extra

@@ -38,14 +38,14 @@ def consume(task: Task, tally: Tally) -> None:
     handle = plain(task, tally)
     for messages in _fetched(task, tally, 500):
         for message in messages:
-            handle(json.loads(message.value()))
+            handle(json.loads(message.value() or b""))
 
 
 def batches(task: Task, tally: Tally) -> None:
     """``consume`` of a batch, decoded and given to one call."""
     handle: Callable[[list[Any]], None] = _counting(tally)
     for messages in _fetched(task, tally, task.batch):
-        handle([json.loads(message.value()) for message in messages])
+        handle([json.loads(message.value() or b"") for message in messages])
 
 
 def _counting(tally: Tally) -> Callable[[list[Any]], None]:
@@ -62,7 +62,7 @@ def threads(task: Task, tally: Tally) -> None:
     handle = plain(task, tally)
     with ThreadPoolExecutor(task.slots) as pool:
         for messages in _fetched(task, tally, task.slots):
-            list(pool.map(lambda message: handle(json.loads(message.value())), messages))
+            list(pool.map(lambda message: handle(json.loads(message.value() or b"")), messages))
 
 
 def passing_on(task: Task, tally: Tally) -> None:
@@ -71,7 +71,7 @@ def passing_on(task: Task, tally: Tally) -> None:
     producer = Producer({"bootstrap.servers": task.address, "enable.idempotence": True})
     for messages in _fetched(task, tally, 500):
         for message in messages:
-            result = handle(json.loads(message.value()))
+            result = handle(json.loads(message.value() or b""))
             producer.produce(task.output, json.dumps(result).encode(), message.key())
         producer.flush()
 
