@@ -1,41 +1,19 @@
-"""Real Kafka behind the seam, by aiokafka: consuming and topics; publishing is in ``kafka_publisher``."""
+"""Real Kafka behind the seam, by aiokafka: its parts, and topics."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import aiokafka
 from aiokafka import errors as kafka_errors
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import NewTopic
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.structs import OffsetAndMetadata
-from aiokafka.structs import TopicPartition as ClientPartition
 
-from core_messaging.broker import Assigned, Revoked, Subscription
-from core_messaging.brokers.connecting import admin_of, connect, stop
-from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error, describe, is_rebalance
-from core_messaging.brokers.kafka_options import client_options
+from core_messaging.broker import Subscription
+from core_messaging.brokers.connecting import admin_of
+from core_messaging.brokers.kafka_consumer import KafkaConsumer
+from core_messaging.brokers.kafka_errors import as_broker_error
 from core_messaging.brokers.kafka_publisher import KafkaPublisher
-from core_messaging.brokers.kafka_unreadable import Unreadable, found_in, remedy
-from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
-from core_messaging.records import Committed, Record, TopicPartition
+from core_messaging.errors import BrokerError
 from core_messaging.settings import Settings
-from core_messaging.stopping import stopping_us
-
-logger = logging.getLogger("core_messaging.kafka")
-
-# Where one fetch may block beyond its own wait: the client waits for an assignment without a limit.
-_FETCH_SLACK = 5.0  # seconds
-
-# How long the broker may hold a request that finds nothing: briefly for so long after we took less than there was.
-_PATIENTLY, _BRIEFLY = 500, 20  # milliseconds
-_LATELY = 1.0  # seconds
-
-_STUCK = 60.0  # seconds between two tries to parse what could not be parsed
 
 
 class KafkaBroker:
@@ -59,230 +37,6 @@ class KafkaBroker:
 
     def __repr__(self) -> str:
         return f"<KafkaBroker {self.address}>"
-
-
-class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """One member of a consumer group; belongs to the event loop it was started on."""
-
-    def __init__(self, settings: Settings, subscription: Subscription) -> None:
-        self._settings = settings
-        self._subscription = subscription
-        self._client: Any = None
-        self._assigned: Assigned | None = None
-        self._revoked: Revoked | None = None
-        self._broken: BrokerError | None = None
-        self._paused: set[TopicPartition] = set()
-        self._stuck: dict[Any, float] = {}  # where bytes were found that cannot be parsed, and when
-        self._left_at = -_LATELY  # when we last took less than the client had
-
-    async def start(self, assigned: Assigned, revoked: Revoked) -> None:
-        """Connect and ask to join; ``assigned`` follows when the group has decided."""
-        self._assigned, self._revoked = assigned, revoked
-        self._client = await connect(self._settings, self._make_client)
-        # Subscribed only now: start() of the client would wait for the assignment, however long the group takes.
-        self._client.subscribe(topics=list(self._subscription.topics), listener=self)
-
-    def _make_client(self) -> Any:
-        settings = self._settings
-        # The assignor keeps its state on the class, so every member needs a class of its own: two workers in
-        # one process would claim each other's partitions as theirs.
-        assignor = type("StickyOfOneMember", (StickyPartitionAssignor,), {})
-        return aiokafka.AIOKafkaConsumer(
-            group_id=self._subscription.group_id,
-            group_instance_id=self._instance_id(),
-            enable_auto_commit=False,
-            fetch_max_wait_ms=_PATIENTLY,
-            auto_offset_reset=settings.kafka_auto_offset_reset,
-            isolation_level=settings.kafka_isolation_level,
-            session_timeout_ms=_ms(settings.kafka_session_timeout),
-            heartbeat_interval_ms=_ms(settings.kafka_heartbeat_interval),
-            rebalance_timeout_ms=_ms(settings.kafka_rebalance_timeout),
-            partition_assignment_strategy=(assignor,),
-            **client_options(settings, self._subscription.client_id),
-        )
-
-    def _instance_id(self) -> str | None:
-        # Static membership is per group: two workers of one process must not claim one identity.
-        instance = self._settings.kafka_group_instance_id
-        return None if instance is None else f"{instance}-{self._subscription.group_id}"
-
-    async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
-        """The client's own records as they are, a copy of each would cost more than a no-op handler.
-
-        The keys are the client's named tuples; they equal and hash like ours.
-        """
-        if self._broken is not None:
-            raise self._broken
-        self._try_again()
-        wanted = self._unpaused() if self._paused else ()
-        if self._paused and not wanted:
-            await asyncio.sleep(wait)  # no partition at all would mean all of them to the client
-            return {}
-        try:
-            async with asyncio.timeout(wait + _FETCH_SLACK):
-                fetched = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=limit)
-        except asyncio.CancelledError as error:
-            raise _whose(error) from error
-        except TimeoutError:
-            return {}
-        except Exception as error:
-            if (found := found_in(error)) is None:
-                raise self._as_fetch_error(error) from error
-            self._stand_still(found, error)
-            return found.before
-        self._choose_patience(left=sum(map(len, fetched.values())) >= limit)
-        return fetched  # type: ignore[no-any-return] # aiokafka is untyped
-
-    def _as_fetch_error(self, error: Exception) -> BrokerError:
-        if isinstance(error, kafka_errors.KafkaError) and not isinstance(error, UNREADABLE):
-            return as_broker_error(error, self._settings)
-        # The client has dropped what it parsed before these bytes and moved on, so going on with this member would lose
-        # records.
-        return UnreadableRecords(describe(error))
-
-    def _stand_still(self, found: Unreadable, error: Exception) -> None:
-        """Where the bytes are that cannot be parsed. The others go on."""
-        self._client.seek(found.source, found.offset)
-        self._client.pause(found.source)
-        self._stuck[found.source] = asyncio.get_running_loop().time()
-        logger.error(
-            "%s stands still at offset %d: the client cannot parse what the broker stores there (%s). Nothing is lost, the "
-            "other partitions go on, and it is tried again every %g s; %s",
-            TopicPartition(*found.source),
-            found.offset,
-            describe(error),
-            _STUCK,
-            remedy(error),
-            extra={"action": "unreadable", **found.source._asdict(), "offset": found.offset},
-        )
-
-    def _try_again(self) -> None:
-        now = asyncio.get_running_loop().time()
-        due = [source for source, since in self._stuck.items() if now - since >= _STUCK]
-        for source in due:
-            del self._stuck[source]
-        self._client.resume(*self._client.assignment().intersection(due))
-
-    def _choose_patience(self, *, left: bool) -> None:
-        """Of the client's next requests for records, by whether we have *left* some with it.
-
-        A partition whose records it still has is not in its request, and a broker has one request under way: where the
-        other partitions are empty, the busy one would wait half a second for them, again and again.
-        """
-        now = asyncio.get_running_loop().time()
-        self._left_at = now if left else self._left_at
-        patience = _BRIEFLY if now - self._left_at < _LATELY else _PATIENTLY
-        self._client._fetcher._fetch_max_wait_ms = patience  # noqa: SLF001 - made for one value only
-
-    def _unpaused(self) -> tuple[Any, ...]:
-        return tuple(source for source in self._client.assignment() if source not in self._paused)
-
-    async def keep_alive(self) -> None:
-        """Reset the client's own poll clock: a fetch in which every partition is paused returns nothing."""
-        mine = self._client.assignment()
-        self._client.pause(*mine)
-        try:
-            await self._client.getmany(timeout_ms=0)
-        except kafka_errors.KafkaError as error:
-            raise as_broker_error(error, self._settings) from error
-        finally:
-            self._client.resume(
-                *(source for source in mine & self._client.assignment() if source not in self._stuck)
-            )
-
-    def pause(self, sources: Sequence[TopicPartition]) -> None:
-        """By asking for the other partitions only. The client's own pause throws away what it has prefetched,
-        so a partition that pauses and resumes all the time would be fetched again and again."""
-        self._paused.update(sources)
-
-    def resume(self, sources: Sequence[TopicPartition]) -> None:
-        self._paused.difference_update(sources)
-
-    async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
-        """Bounded: inside, the client repeats a commit for as long as no coordinator can be found."""
-        todo = {
-            ClientPartition(*source): OffsetAndMetadata(commit.offset, commit.metadata)
-            for source, commit in offsets.items()
-        }
-        seconds = self._settings.kafka_commit_timeout
-        try:
-            async with asyncio.timeout(seconds):
-                await self._client.commit(todo)
-        except asyncio.CancelledError as error:
-            raise _whose(error) from error
-        except TimeoutError as error:
-            raise BrokerError(
-                f"the group coordinator did not take the commit within {seconds:g} s; it is tried again"
-            ) from error
-        except kafka_errors.CommitFailedError as error:
-            # Its own text is a paragraph about poll(), which nobody here has called.
-            raise CommitRefused("the group has rebalanced and given the partitions to others") from error
-        except kafka_errors.IllegalStateError as error:  # the partition is not assigned (any more)
-            raise CommitRefused(_first_line(error)) from error
-        except kafka_errors.KafkaError as error:
-            if is_rebalance(error):
-                raise CommitRefused(_first_line(error)) from error
-            raise as_broker_error(error, self._settings) from error
-
-    async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        try:
-            found = await self._client.end_offsets([ClientPartition(*source) for source in sources])
-        except asyncio.CancelledError as error:
-            raise _whose(error) from error
-        except kafka_errors.KafkaError as error:
-            raise as_broker_error(error, self._settings) from error
-        return {TopicPartition(*source): offset for source, offset in found.items()}
-
-    async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await stop(client)
-
-    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        """Called by the client. It swallows what is raised here, so the next fetch raises it instead."""
-        if not revoked or self._revoked is None:
-            return
-        try:
-            await self._revoked(frozenset(TopicPartition(*source) for source in revoked))
-        except Exception as error:
-            self._break(error)
-
-    async def on_partitions_assigned(self, assigned: set[Any]) -> None:
-        """Called by the client, before it can return records of the new assignment.
-
-        The client starts fetching while this runs. Pausing comes first and without an await, so no record can
-        be returned before the commits (and what travels in their metadata) are known.
-        """
-        client = self._client
-        if client is None:
-            return
-        client.pause(*assigned)
-        self._paused.clear()
-        self._stuck.clear()
-        try:
-            commits = await self._commits_of(assigned)
-            if self._assigned is not None:
-                self._assigned(commits)
-            client.resume(*assigned)
-        except Exception as error:
-            self._break(error)
-
-    async def _commits_of(self, assigned: set[Any]) -> dict[TopicPartition, Committed | None]:
-        # The public committed() hides the metadata.
-        found = await self._client._coordinator.fetch_committed_offsets(list(assigned))  # noqa: SLF001
-        commits: dict[TopicPartition, Committed | None] = dict.fromkeys(TopicPartition(*s) for s in assigned)
-        for source, commit in found.items():
-            if commit.offset >= 0:
-                commits[TopicPartition(*source)] = Committed(commit.offset, commit.metadata or "")
-        return commits
-
-    def _break(self, error: Exception) -> None:
-        self._broken = (
-            error
-            if isinstance(error, BrokerError)
-            else BrokerError(f"a rebalance failed: {error!r}; rejoining")
-        )
-        self._broken.__cause__ = error
 
 
 class KafkaTopics:
@@ -320,18 +74,3 @@ class KafkaTopics:
             if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
                 reason = next((text for text in message if text), kind.__name__)
                 raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
-
-
-def _whose(error: asyncio.CancelledError) -> BaseException:
-    """*error* itself if this task is being cancelled. Else the client cancelled something that it shares between
-    callers (a lookup that another call gave up on); to us that is a failed call."""
-    return error if stopping_us(error) else BrokerError("the Kafka client gave the call up; it is made again")
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0]
