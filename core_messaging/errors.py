@@ -58,8 +58,17 @@ A constructor takes facts and writes the sentence; the sentence ends with the re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+
+
+def text_of(error: BaseException) -> str:
+    """What a stranger's *error* says, also where saying it fails."""
+    try:
+        return str(error)
+    except Exception as reason:
+        return f"(its text cannot be had: {type(reason).__name__})"
 
 
 class CoreMessagingError(Exception):
@@ -279,7 +288,9 @@ class HandlerExit(MessageError):
     """A handler raised what would end the process or its task; it counts as a failure of the message."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(f"the handler raised {type(error).__name__}({error}); treated as a failed attempt")
+        super().__init__(
+            f"the handler raised {type(error).__name__}({text_of(error)}); treated as a failed attempt"
+        )
 
 
 class BatchLengthMismatch(MessageError):
@@ -317,7 +328,7 @@ class RetriesExhausted(CoreMessagingError):
 
     def __init__(self, worker: str, coordinates: str, error: BaseException) -> None:
         super().__init__(
-            f"worker {worker} stopped: {coordinates} failed for good ({type(error).__name__}: {error}) and "
+            f"worker {worker} stopped: {coordinates} failed for good ({type(error).__name__}: {text_of(error)}) and "
             'on_exhausted = "stop". The message is not committed and comes first at the next start; '
             "mend the handler, or give the worker a dlq_topic"
         )
@@ -497,8 +508,8 @@ class RetryAfter(Exception):
 
     def __init__(self, seconds: float, reason: str = "") -> None:
         super().__init__(reason or f"asked to be retried after {seconds:g} s")
-        if seconds < 0:
-            raise ValueError(f"RetryAfter({seconds!r}): seconds must not be negative")
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"RetryAfter({seconds!r}): seconds must not be negative, and a number")
         self.seconds = seconds
 
 
@@ -514,4 +525,5 @@ class PartialBatchError(Exception):
     def __init__(self, errors: Mapping[int, BaseException]) -> None:
         plural = "message" if len(errors) == 1 else "messages"
         super().__init__(f"{len(errors)} {plural} of the batch failed: {sorted(errors)}")
-        self.errors = dict(errors)
+        # Some write why instead of raising it.
+        self.errors = {i: e if isinstance(e, BaseException) else RuntimeError(e) for i, e in errors.items()}

@@ -18,7 +18,7 @@ from core_messaging.broker import Broker, Publisher
 from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.codecs import Codec
 from core_messaging.engine.engine import Engine, Surroundings
-from core_messaging.errors import KafkaDisabled, TopicMissing
+from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
 from core_messaging.loop_guard import LoopGuard
 from core_messaging.observers import NOBODY, Observers, ObserverSource, tell
 from core_messaging.producer import close_producers
@@ -119,7 +119,7 @@ class _Run:
             threads=self._threads,
             observers=self._observers,
         )
-        self.engines = [Engine(worker(), config_of(worker), around) for worker in workers]
+        self.engines = [Engine(_made(worker), config_of(worker), around) for worker in workers]
 
     async def run(self) -> None:
         with self._signals(), LoopGuard():
@@ -159,6 +159,8 @@ class _Run:
         finally:
             # One that failed takes the others down in order, so that nothing runs half-supervised.
             self._request_stop()
+            if not all(task.done() for task in tasks):
+                self._limit_the_end()
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None:
@@ -182,10 +184,14 @@ class _Run:
             extra={"action": "draining"},
         )
         self._request_stop()
+        self._limit_the_end()
+
+    def _limit_the_end(self) -> None:
+        """A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent
+        has its time for the last commit, the leave and the last records, one after the other."""
         if self._options.exit_now is not None:
-            # A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent
-            # has its time for the last commit, the leave and the last records, one after the other.
-            asyncio.get_running_loop().call_later(seconds + GRACE, self._too_late)
+            seconds = self._options.settings.shutdown_timeout + GRACE
+            asyncio.get_running_loop().call_later(seconds, self._too_late)
 
     def _too_late(self) -> None:
         running = self._running()
@@ -222,6 +228,15 @@ class _Run:
         else:
             for task in asyncio.all_tasks():
                 task.cancel()
+
+
+def _made(worker: type[Worker]) -> Worker:
+    try:
+        return worker()
+    except Exception as error:
+        config = config_of(worker)
+        cause = f"its constructor raised {type(error).__name__}: {error}"
+        raise BrokenWorker(config.name, config.source, cause) from error
 
 
 def leave_at_once(code: int) -> None:

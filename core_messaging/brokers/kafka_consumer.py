@@ -158,6 +158,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._client.pause(*mine)
         try:
             await self._client.getmany(timeout_ms=0)
+        except asyncio.CancelledError as error:
+            raise _whose(error) from error
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
         finally:

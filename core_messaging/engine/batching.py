@@ -16,7 +16,7 @@ from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batches import Batch, BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import GiveUp, TryAgain
-from core_messaging.stopping import stopping_us
+from core_messaging.stopping import being_closed, stopping_us
 
 
 @dataclass(slots=True)
@@ -61,11 +61,11 @@ class BatchRunners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, clock, called = self._parts.slots, self._parts.loop.time, False
-        while True:
+        while not slots.ending:
             work = self._schedule.take(clock())
             if work is None:
                 self._parts.rearm()
-                await slots.wait()
+                await self._wait()
                 called = True
                 continue
             if called:  # only who found something calls others, or they would call each other for ever
@@ -82,6 +82,13 @@ class BatchRunners:
                 await asyncio.sleep(0)
                 self._turn_ends = clock() + TURN
 
+    async def _wait(self) -> None:
+        try:
+            await self._parts.slots.wait()
+        except asyncio.CancelledError as error:
+            if await self._parts.slots.ended_by(error):
+                raise
+
     async def _attempt(self, batch: Batch) -> None:
         opened = await self._open(batch)
         if not opened.jobs:
@@ -92,12 +99,15 @@ class BatchRunners:
         try:
             outcome: Outcome = await self._call(opened.messages, opened.contexts, opened.jobs)
         except BaseException as error:
-            if stopping_us(error):
+            if being_closed(error):
                 raise
+            if await self._parts.slots.ended_by(error):
+                raise asyncio.CancelledError from error
             await self._whole_failed(opened, as_failure(error))
         else:
             counts.handled(clock() - started)
-            await self._settle(opened, outcome)
+            if not self._parts.slots.ending:  # else it was cancelled, and has kept that to itself
+                await self._settle(opened, outcome)
 
     async def _open(self, batch: Batch) -> Opened:
         """Decode each message; those that cannot be are settled here and take nobody with them."""
@@ -207,6 +217,11 @@ async def one_by_one(parts: Parts, messages: list[Any], contexts: list[Context],
     async with asyncio.TaskGroup() as group:
         for indices in lanes.values():
             group.create_task(_in_order(call, indices, messages, contexts, outcome))
+    for index in range(len(jobs)):
+        if index not in outcome.results and index not in outcome.untried:
+            outcome.errors.setdefault(
+                index, asyncio.CancelledError()
+            )  # a task of ours that a handler cancelled
     return outcome
 
 

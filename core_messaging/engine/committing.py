@@ -26,7 +26,8 @@ class Committer:
         self._worker = worker
         self._counts = counts
         self._failing = False
-        self._settled = asyncio.Event()  # no commit is under way
+        self._under_way = 0  # commits: the announcement of new records may meet the one of every second
+        self._settled = asyncio.Event()  # none is under way
         self._settled.set()
 
     async def commit(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
@@ -44,11 +45,14 @@ class Committer:
     async def _send(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> bool:
         if not progress:
             return True
+        self._under_way += 1
         self._settled.clear()
         try:
             return await self._try(consumer, progress)
         finally:
-            self._settled.set()
+            self._under_way -= 1
+            if not self._under_way:
+                self._settled.set()
 
     async def _try(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> bool:
         try:

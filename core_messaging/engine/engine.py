@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -116,9 +116,13 @@ class Engine:
     async def run(self) -> None:
         """Consume until stopped. Raises what made it stop before it was asked to, or ShutdownTimeout."""
         self._go(RunState.RUNNING)
+        broken = None
         try:
             await self._set_up()
-            await self._consume()
+            try:
+                await self._consume()
+            finally:
+                broken = await self._tear_down()
         except BaseExceptionGroup as group:
             cause = _only_one(group)
             self._failure = self._failure or (cause if isinstance(cause, Exception) else None)
@@ -128,7 +132,7 @@ class Engine:
             raise
         finally:
             self._go(RunState.STOPPED)
-            await _maybe_await(self._worker.teardown())
+            self._failure = self._failure or broken
             await self._tell(self._observers.on_stop, error=self._failure)
         if self._failure is not None:
             raise self._failure
@@ -139,6 +143,16 @@ class Engine:
         except Exception as error:
             cause = f"setup() raised {type(error).__name__}: {error}"
             raise BrokenWorker(self.config.name, self.config.source, cause) from error
+
+    async def _tear_down(self) -> BrokenWorker | None:
+        """Only after a setup that went well. What it raised; never instead of the error that ended the worker."""
+        try:
+            await _maybe_await(self._worker.teardown())
+        except Exception as error:
+            logger.exception("%s: teardown() failed", self.config.name, extra=self._tag("teardown failed"))
+            cause = f"teardown() raised {type(error).__name__}: {error}"
+            return BrokenWorker(self.config.name, self.config.source, cause)
+        return None
 
     def request_stop(self) -> None:
         """Finish what runs, commit, leave the group."""
@@ -157,7 +171,7 @@ class Engine:
     async def _consume(self) -> None:
         await self._tell(self._observers.on_start)
         async with asyncio.TaskGroup() as group:
-            fetcher = group.create_task(self._fetch(), name=f"{self.config.name} fetcher")
+            fetcher = group.create_task(self._lasting(self._fetch), name=f"{self.config.name} fetcher")
             others = self._start_others(group)
             try:
                 await self._stop.wait()
@@ -165,21 +179,44 @@ class Engine:
                 fetcher.cancel()
                 await self._drain()
             finally:
+                self._cut_off()
                 for task in (fetcher, *others):
                     task.cancel()
         await self._leave()
 
     def _start_others(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         name = self.config.name
-        committer = group.create_task(self._commit_forever(), name=f"{name} committer")
+        committer = group.create_task(self._lasting(self._commit_forever), name=f"{name} committer")
         runners = [
-            group.create_task(self._runners.run(slot), name=f"{name} runner {slot}")
+            group.create_task(self._lasting(partial(self._runners.run, slot)), name=f"{name} runner {slot}")
             for slot in range(self.config.concurrency)
         ]
         for slot, runner in enumerate(runners):
             runner.add_done_callback(partial(self.slots.vacate, slot))
-        watcher = group.create_task(self._watch_forever(), name=f"{name} watcher")
+        watcher = group.create_task(self._lasting(self._watch_forever), name=f"{name} watcher")
         return [committer, watcher, *runners]
+
+    async def _lasting(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """*work* ends with the worker and not before. A task group takes no notice of a task that somebody has cancelled,
+        and the worker would stand still without a word."""
+        try:
+            await work()
+        except asyncio.CancelledError as error:
+            if self.state is RunState.RUNNING and not await self.slots.ended_by(error):
+                raise AssertionError(
+                    f"{self.config.name}: something has cancelled {asyncio.current_task()}; it ends, so that it can be "
+                    "started again. Please report this"
+                ) from error
+            raise
+        except BaseException:
+            self.slots.ending = True  # before the group cancels the others
+            raise
+
+    def _cut_off(self) -> None:
+        """What has not ended by now counts for nothing, whatever it says when it is cancelled: the work was not done."""
+        self.slots.ending = True
+        for job in self.slots.busy(lambda job: job.sending is None):
+            job.disown()
 
     async def _drain(self) -> None:
         """Nothing new starts; what runs has shutdown_timeout seconds."""
@@ -310,9 +347,13 @@ class Engine:
 
 
 def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedule:
+    def delay(attempt: int) -> float:
+        return config.retry_policy.delay(attempt - 1)
+
+    told = slots.handed_out
     if config.batch_size is None:
-        return Schedule(config.ordering, max(AHEAD, 2 * config.concurrency), slots.handed_out)
-    return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout, slots.handed_out)
+        return Schedule(config.ordering, max(AHEAD, 2 * config.concurrency), told, delay)
+    return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout, told, delay)
 
 
 async def _maybe_await(outcome: object) -> None:

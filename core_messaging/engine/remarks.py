@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core_messaging.config import WorkerConfig
+from core_messaging.errors import text_of
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle, also
 
@@ -42,7 +43,7 @@ class Remarks:
             self._config.max_retries + 1,
             delay,
             type(error).__name__,
-            error,
+            text_of(error),
             also(swallowed),
             extra=self._where(job, "retry"),
         )
@@ -59,7 +60,7 @@ class Remarks:
             self._config.dlq_topic,
             job.attempt,
             type(error).__name__,
-            error,
+            text_of(error),
             also(swallowed),
             extra=self._where(job, "dead-lettered"),
         )
@@ -72,7 +73,7 @@ class Remarks:
             job,
             job.attempt,
             type(error).__name__,
-            error,
+            text_of(error),
             extra=self._where(job, "skipped"),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, Hold, Left
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
@@ -18,6 +18,7 @@ class Roster:
         self._schedule = schedule
         self._held: dict[TopicPartition, Assignment] = {}
         self._limbo: dict[TopicPartition, tuple[Assignment, list[Job]]] = {}
+        self._left: dict[TopicPartition, Left] = {}
         self._epoch = 0
 
     def assign(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
@@ -28,6 +29,9 @@ class Roster:
             # The client's own named tuple equals ours; ours prints as people read it.
             ours = TopicPartition(*source)
             self._held[ours] = assignment = Assignment(ours, self._epoch, committed)
+            left = self._left.pop(ours, None)
+            if left is not None and committed is not None and left.acknowledged == committed:
+                assignment.take_over(left)
             self._take_out_of_limbo(assignment)
         for old, _ in self._limbo.values():
             self._schedule.fence(old)
@@ -37,6 +41,7 @@ class Roster:
         """*leaving* were given back while *running* were not done; the next ``assign`` decides about them."""
         for assignment in leaving:
             self._held.pop(assignment.source, None)
+            self._left[assignment.source] = assignment.left()
             self._limbo[assignment.source] = (assignment, [j for j in running if j.assignment is assignment])
 
     def _take_out_of_limbo(self, assignment: Assignment) -> None:
@@ -64,6 +69,7 @@ class Roster:
             assignment = self._held.pop(source, None)
             if assignment is not None:
                 self._schedule.fence(assignment)
+                self._left[source] = assignment.left()
 
     def get(self, source: TopicPartition) -> Assignment | None:
         return self._held.get(source)

@@ -15,10 +15,10 @@ from core_messaging.engine.counts import LATENCY_BOUNDS
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.settling import Settler
-from core_messaging.errors import HandlerExit, Undecodable
+from core_messaging.errors import HandlerExit, Undecodable, text_of
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
-from core_messaging.stopping import stopping_us
+from core_messaging.stopping import being_closed
 
 # Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
 # itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.
@@ -50,10 +50,15 @@ class Runners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, schedule = self._slots, self._schedule
-        while True:
-            await self._work_off(slot)
-            await slots.wait()
-            slots.wake(min(TEAM, schedule.ready - 1))
+        while not slots.ending:
+            try:
+                await self._work_off(slot)
+                if not slots.ending:  # else it was cancelled, and a handler has kept that to itself
+                    await slots.wait()
+                    slots.wake(min(TEAM, schedule.ready - 1))
+            except asyncio.CancelledError as error:
+                if slots.current[slot] is not None or await slots.ended_by(error):
+                    raise
 
     async def _work_off(self, slot: int) -> None:  # noqa: C901 - in parts it would cost a call a message for each
         """Take, decode, process, settle, until nothing may start."""
@@ -116,8 +121,10 @@ class Runners:
     async def _failed(
         self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
     ) -> None:
-        if stopping_us(error) or (message is UNDECODED and not isinstance(error, Exception)):
+        if being_closed(error):
             raise error
+        if await self._slots.ended_by(error):
+            raise asyncio.CancelledError from error
         if message is UNDECODED:
             await self._settler.undecodable(job, self._why_not(job, error))
             return
@@ -146,7 +153,7 @@ def as_undecodable(error: BaseException) -> Undecodable:
     """Whatever a decoder (or a validator of the user's model) raises, the message is undecodable."""
     if isinstance(error, Undecodable):
         return error
-    wrapped = Undecodable(f"decoding raised {type(error).__name__}: {error}")
+    wrapped = Undecodable(f"decoding raised {type(error).__name__}: {text_of(error)}")
     wrapped.__cause__ = error
     return wrapped
 

@@ -81,6 +81,7 @@ class Session:
         last, pause = self._clock(), SOON
         while True:
             if self._careful.waiting:
+                self.full = True  # nothing is fetched meanwhile, and that is no standstill
                 await self._careful.step(self.consumer)
             elif room := self._balance():
                 last = self._clock()

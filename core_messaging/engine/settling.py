@@ -6,7 +6,8 @@ import logging
 import random
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from core_messaging.errors import (
     Unencodable,
 )
 from core_messaging.observers import tell
-from core_messaging.records import Outgoing
+from core_messaging.records import Outgoing, Record
 from core_messaging.rules.assignment import FENCED, Hold
 from core_messaging.rules.dead_letter import dead_letter, trace_headers
 from core_messaging.rules.job import Condemned, Job, Sending
@@ -198,18 +199,14 @@ class Settler:
     async def _publish_result(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
         try:
             value = self._handler.encode(result)
+            headers = trace_headers(job.record.headers) if context is None else _carried(job.record, context)
         except Unencodable as error:
             # The handler would return the same again: trying again helps nobody.
             self._counts.failed += 1
             await self.give_up(job, message, error, context, "its result cannot be encoded")
             return
-        record = job.record
-        carry = None if context is None else context.carry
         outgoing = Outgoing(
-            topic=cast("str", self._config.output_topic),
-            value=value,
-            key=record.key,
-            headers=trace_headers(record.headers) if carry is None else tuple(carry),
+            topic=cast("str", self._config.output_topic), value=value, key=job.record.key, headers=headers
         )
         job.sending = sending = Sending(outgoing, message, result=result)
         if job.chunk.assignment.hold is FENCED:
@@ -258,9 +255,11 @@ class Settler:
         if isinstance(error, Undecodable):
             await self.undecodable(job, error)
             return
+        message = None
         # Decoded once more, for ``on_error``; but not where decoding it is what may kill.
-        killed = isinstance(error, KilledTheProcess)
-        message = None if killed else self._handler.decode(job.record.value)
+        if not isinstance(error, KilledTheProcess):
+            with suppress(Exception):  # a model that looks at the time, say, may not take it any more
+                message = self._handler.decode(job.record.value)
         await self.give_up(job, message, error, None, "it was condemned")
 
     def _under_way(self, job: Job, sending: Sending, ack: Sent) -> None:
@@ -340,3 +339,13 @@ class Settler:
             deadline,
             lambda: assignment.hold is not Hold.OPEN,
         )
+
+
+def _carried(record: Record, context: Context) -> tuple[tuple[str, bytes], ...]:
+    """The headers of a result: those that the handler has chosen, or those of the trace. Raises Unencodable."""
+    carry: object = context.carry
+    if carry is None:
+        return trace_headers(record.headers)
+    if not isinstance(carry, Iterable):
+        raise Unencodable(type(carry).__name__, "context.carry has to be pairs of a name and bytes")
+    return tuple(carry)

@@ -10,6 +10,7 @@ from typing import Any
 
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.job import Job
+from core_messaging.stopping import forget_cancellations
 
 
 class Slots:
@@ -19,6 +20,7 @@ class Slots:
         self.current: list[Any] = [None] * count
         self.since: list[float] = [0.0] * count
         self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no slot
+        self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
         self._idle: deque[asyncio.Future[None]] = deque()
         self._more = asyncio.Event()  # a fetch was handed out since somebody looked
         self._coming = 0  # woken, and not on the loop yet
@@ -54,6 +56,19 @@ class Slots:
     def vacate(self, slot: int, _runner: object) -> None:
         """The runner of *slot* has ended, cancelled perhaps, and holds nothing any more."""
         self.current[slot] = None
+
+    async def ended_by(self, error: BaseException) -> bool:
+        """Whether *error* came out of an attempt because the runners are being cancelled: a handler may swallow that, or
+        make another error of it.
+
+        Who cancels a whole loop at once cancels the runners before the engine hears of it; so a cancellation that nobody
+        is known to have asked for is looked at once more, a moment later. It may be a stray one (something in a handler
+        cancelled this task and told nobody), which then must not stay with the task.
+        """
+        if isinstance(error, asyncio.CancelledError) and forget_cancellations():
+            for _ in range(2):
+                await asyncio.sleep(0)
+        return self.ending
 
     def handed_out(self) -> None:
         """The last message of a fetch was taken: the fetcher may look whether to ask for more."""

@@ -8,7 +8,8 @@ that was reset meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -99,6 +100,20 @@ def _offsets(records: Sequence[Record]) -> Sequence[int]:
     return [record.offset for record in records]
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What this process knows of a partition that it had, besides the commit; of use if it comes straight back.
+
+    ``dues``: offset -> when its next attempt was due, of what waited for a retry.
+    """
+
+    acknowledged: Committed | None
+    crashes: int
+    accused: int | None
+    attempts: Mapping[int, int]
+    dues: Mapping[int, float]
+
+
 class Assignment:
     """One partition during one assignment epoch. Knows nothing of Kafka.
 
@@ -121,6 +136,7 @@ class Assignment:
         "blocked",
         "busy",
         "crashes",
+        "dues",
         "epoch",
         "held",
         "held_lanes",
@@ -129,6 +145,7 @@ class Assignment:
         "source",
         "suspect",
         "unfinished",
+        "waits",
     )
 
     def __init__(self, source: TopicPartition, epoch: int, committed: Committed | None = None) -> None:
@@ -150,6 +167,9 @@ class Assignment:
         )  # finished by an earlier owner, beyond the committed offset
         self.blocked = BlockedKeys()
         self.attempts: dict[int, int] = {}  # offset -> its next attempt, where an earlier owner has tried
+        # Of those, what has not come yet -> when its attempt is due; None: nobody knows, so its whole delay from now on.
+        self.waits: dict[int, float | None] = {}
+        self.dues: dict[int, float] = {}  # offset -> when its retry would have been due, once this ends
         self.crashes = 0  # earlier owners in a row that vanished without giving the partition back
         self.suspect: int | None = None  # the offset that runs alone, to find out what kills the process
         # The suspect of the owner that vanished, until its turn comes. Apart from ``suspect``: what waited for a
@@ -168,6 +188,7 @@ class Assignment:
     def _read(self, note: CommitNote, committed: int) -> None:
         self._finished_before.extend(note.finished(committed))
         self.attempts = note.attempt_of(committed)
+        self.waits = dict.fromkeys(offset for offset, attempt in self.attempts.items() if attempt > 1)
         self.blocked = BlockedKeys(note.blocked)
         last = note.ownership.shifted(committed)
         if last.held:
@@ -175,6 +196,29 @@ class Assignment:
             self.crashes, self.suspect = last.crashes + 1, last.suspect
             self.accused = last.suspect
         self._proven_at = last.delivered + PROVEN_AFTER
+
+    def left(self) -> Left:
+        """For ``take_over`` of the next assignment of this partition."""
+        return Left(self.acknowledged, self.crashes, self.accused, dict(self.attempts), self.dues)
+
+    def take_over(self, left: Left) -> None:
+        """This member had the partition until now, and nobody since: the commit is the one that it left behind. So the
+        process that seems to have vanished is this one, and when retries are due is known."""
+        self.crashes, self.suspect, self.accused = left.crashes, None, left.accused
+        self.attempts = dict(left.attempts)
+        self.waits = {
+            offset: left.dues.get(offset) for offset, attempt in left.attempts.items() if attempt > 1
+        }
+
+    def due_of(self, offset: int, now: float, delay: Callable[[int], float]) -> float:
+        """When the record at *offset*, which has just come, may be tried: *now*, unless it was tried before and the *delay*
+        of its attempt is not over. Where *now* is minus infinity nothing is waited for."""
+        if offset not in self.waits:
+            return now
+        due = self.waits.pop(offset)
+        if now == float("-inf"):
+            return now
+        return max(now, now + delay(self.attempts.get(offset, 1)) if due is None else due)
 
     def begin_at(self, offset: int) -> None:
         """Where there is no commit yet, the first record is the beginning."""

@@ -53,21 +53,24 @@ Work = Job | Batch
 class _Gathering:
     """What came of one partition and is in no batch yet."""
 
-    __slots__ = ("assignment", "chunks", "groups")
+    __slots__ = ("assignment", "chunks", "due", "groups")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.chunks: deque[tuple[float, Chunk]] = deque()  # (arrived at, chunk)
         self.groups = 0  # under way
+        self.due = 0.0  # when what was gathered last may be tried
 
     @property
     def fresh(self) -> int:
         return sum(chunk.untaken for _, chunk in self.chunks)
 
-    def gather(self, size: int) -> list[Job]:
+    def gather(self, size: int, now: float, delay: Callable[[int], float]) -> list[Job]:
         jobs: list[Job] = []
+        self.due = now
         while self.chunks and len(jobs) < size:
-            chunk = self.chunks[0][1]
+            arrived, chunk = self.chunks[0]
+            began = arrived if arrived == float("-inf") else now
             stop = min(len(chunk.done), chunk.cursor + size - len(jobs))
             for index in range(chunk.cursor, stop):
                 record = chunk.records[index]
@@ -75,6 +78,7 @@ class _Gathering:
                     continue
                 job = Job(chunk, index, record, None)
                 job.attempt = self.assignment.attempts.get(record.offset, 1)
+                self.due = max(self.due, self.assignment.due_of(record.offset, began, delay))
                 jobs.append(job)
             chunk.cursor = stop
             if not chunk.untaken:
@@ -90,13 +94,19 @@ class BatchSchedule:
     """
 
     def __init__(
-        self, ordering: Ordering, size: int, wait: float, handed_out: Callable[[], None] = lambda: None
+        self,
+        ordering: Ordering,
+        size: int,
+        wait: float,
+        handed_out: Callable[[], None] = lambda: None,
+        delay: Callable[[int], float] = lambda _attempt: 0.0,
     ) -> None:
-        """*handed_out* is called when a batch is taken."""
+        """*handed_out* is called when a batch is taken; *delay*: seconds before an attempt, by its number."""
         self._one_at_a_time = ordering != "none"
         self._size = size
         self._wait = wait
         self._handed_out = handed_out
+        self._delay = delay
         self._gatherings: dict[Assignment, _Gathering] = {}
         self._ready: deque[Work] = deque()
         self._retries: list[tuple[float, int, Work]] = []
@@ -116,11 +126,14 @@ class BatchSchedule:
             return self._ready.popleft()
         for gathering in self._gatherings.values():
             if self._may_start(gathering, now):
-                jobs = gathering.gather(self._size)
+                jobs = gathering.gather(self._size, now, self._delay)
                 if jobs:
                     self._handed_out()
                     gathering.groups += 1
-                    return Batch(jobs, Group(len(jobs)))
+                    batch = Batch(jobs, Group(len(jobs)))
+                    if gathering.due <= now:
+                        return batch
+                    self.retry(batch, gathering.due)  # some of it was tried before this assignment
         return None
 
     def _may_start(self, gathering: _Gathering, now: float) -> bool:
@@ -236,6 +249,9 @@ class BatchSchedule:
     def drain(self, assignment: Assignment) -> None:
         """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
         assignment.hold = Hold.DRAINING
+        waiting = [entry for entry in self._retries if entry[2].assignment is assignment]
+        for due, _, work in waiting:
+            assignment.dues.update((job.record.offset, due) for job in work.jobs if job.sending is None)
         self._drop(lambda work: work.assignment is assignment)
         self._gatherings.pop(assignment, None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from core_messaging.errors import text_of
 from core_messaging.records import Headers, Outgoing, Record
 
 PREFIX = "core-"
@@ -37,7 +38,7 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
         "group": group_id,
         "attempts": str(attempts),
         "error-type": type(error).__qualname__,
-        "error-message": str(error)[:MAX_ERROR_LENGTH],
+        "error-message": text_of(error)[:MAX_ERROR_LENGTH],
         "failed-at": f"{failed_at:.3f}",
     }
     kept = tuple(pair for pair in record.headers if not pair[0].startswith(PREFIX))

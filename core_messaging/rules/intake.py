@@ -23,7 +23,7 @@ class IntakeLimits:
     size: int = 64 * 1024 * 1024  # bytes of values
     partition_records: int = 5_000
     held: int = 10_000
-    on_full: OnFullRetries = "wait"  # "dead-letter" makes room by itself, so it pauses nothing
+    on_full: OnFullRetries = "wait"  # "dead-letter" makes room by itself, so it pauses later
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +104,6 @@ def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions
     unfinished = assignment.unfinished
     # The messages of a partition that is alone do not pause it: no room does the same.
     flowing = (unfinished - assignment.held) / _share(limits, partitions) if partitions > 1 else 0.0
-    waiting = assignment.held / budget if limits.on_full == "wait" else 0.0
+    # What "dead-letter" cannot make room of (dead letters that are not acknowledged, say) stops the intake as well.
+    waiting = assignment.held / (budget if limits.on_full == "wait" else 2 * budget)
     return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from core_messaging.records import Outgoing, Receipt, Record
-from core_messaging.rules.assignment import Assignment, Chunk
+from core_messaging.rules.assignment import FENCED, Assignment, Chunk
 
 
 class Sending:
@@ -55,6 +55,12 @@ class Job(msgspec.Struct, eq=False):
     @property
     def assignment(self) -> Assignment:
         return self.chunk.assignment
+
+    def disown(self) -> None:
+        """Whatever its handler still brings counts for nothing: it was cancelled, and may say otherwise."""
+        nobody = Assignment(self.assignment.source, 0)
+        nobody.hold = FENCED
+        self.chunk, self.index = Chunk(nobody, [self.record]), 0
 
     @property
     def jobs(self) -> tuple[Job, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, assert_never, get_args
+from typing import Literal, assert_never, cast, get_args
 
 from core_messaging.errors import ConfigurationError, Reject, RetryAfter, Undecodable
 
@@ -40,11 +41,13 @@ class RetryPolicy:
     give_up_on: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("retry_on", "give_up_on"):
+            object.__setattr__(self, name, _kinds(name, getattr(self, name)))
         if self.backoff not in BACKOFFS:
             raise ConfigurationError(
                 f"backoff = {self.backoff!r} is unknown; use one of {', '.join(BACKOFFS)}"
             )
-        if self.initial_delay < 0 or self.max_delay < 0:
+        if not (self.initial_delay >= 0 and self.max_delay >= 0):
             raise ConfigurationError("initial_delay and max_delay are seconds and must not be negative")
         if not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"jitter = {self.jitter:g} must be a share between 0 and 1")
@@ -70,6 +73,15 @@ class RetryPolicy:
     def retries(self, error: BaseException) -> bool:
         """Whether this kind of failure is worth another try at all."""
         return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)
+
+
+def _kinds(name: str, given: object) -> tuple[type[BaseException], ...]:
+    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise ConfigurationError(
+            f"{name} = {given!r} has to name classes of exceptions, like (TimeoutError,)"
+        )
+    return cast("tuple[type[BaseException], ...]", kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,8 @@ def decide(
         return GiveUp("retries exhausted")
     # The handler knows better than the policy, but not better than max_retries.
     if isinstance(error, RetryAfter):
-        return TryAgain(error.seconds)
+        # A class made of it may have forgotten to say how long.
+        return TryAgain(getattr(error, "seconds", policy.delay(attempt, chance)))
     if not policy.retries(error):
         return GiveUp(f"{type(error).__name__} is not retried")
     return TryAgain(policy.delay(attempt, chance))

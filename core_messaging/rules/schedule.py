@@ -76,25 +76,50 @@ class Schedule:
     """
 
     def __init__(
-        self, ordering: Ordering, ahead: int = AHEAD, handed_out: Callable[[], None] = lambda: None
+        self,
+        ordering: Ordering,
+        ahead: int = AHEAD,
+        handed_out: Callable[[], None] = lambda: None,
+        delay: Callable[[int], float] = lambda _attempt: 0.0,
     ) -> None:
-        """Asks for up to *ahead* messages at a time; *handed_out* is called when the last one of a fetch is taken."""
+        """Asks for up to *ahead* messages at a time; *handed_out* is called when the last one of a fetch is taken;
+        *delay*: seconds before an attempt, by its number."""
         self._lane_of = LANES[ordering]
         self._ahead = ahead
         self._handed_out = handed_out
+        self._delay = delay
         self._fresh: deque[Chunk] = deque()
         self._ready: deque[Job] = deque()
         self._retries: list[tuple[float, int, Job]] = []  # a heap by due time
         self._sequence = 0  # breaks ties in the heap in the order of arrival
         self._closed = False
 
-    def deliver(self, assignment: Assignment, records: Sequence[Record], _now: float = 0.0) -> None:
+    def deliver(self, assignment: Assignment, records: Sequence[Record], now: float = 0.0) -> None:
         """Take in *records* of an open assignment, in delivered order."""
         if records and assignment.hold is Hold.OPEN and not self._closed:
             chunk = assignment.deliver(records)
             if assignment.limbo:
                 adopt(chunk, self._occupy)
+            if assignment.waits:
+                self._let_wait(chunk, now)
             self._fresh.append(chunk)
+
+    def _let_wait(self, chunk: Chunk, now: float) -> None:
+        """What was tried before this assignment waits for the rest of its delay, unless something in its lane comes first:
+        a rebalance is no reason to try all that waits at once, and to use up its attempts."""
+        assignment, lanes = chunk.assignment, set[Hashable]()
+        for index, record in enumerate(chunk.records):
+            if record is None:
+                continue
+            lane = self._lane_of(record)
+            due = assignment.due_of(record.offset, now, self._delay)
+            if due > now and lane not in lanes and lane not in assignment.busy:
+                chunk.records[index] = None  # taken; the job itself holds the record
+                job = Job(chunk, index, record, lane, assignment.attempts[record.offset])
+                self._occupy(job)
+                self.retry(job, due)
+            if lane is not None:
+                lanes.add(lane)
 
     def _occupy(self, job: Job) -> None:
         if job.lane is not None:
@@ -228,6 +253,8 @@ class Schedule:
     def drain(self, assignment: Assignment) -> None:
         """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
         assignment.hold = Hold.DRAINING
+        waiting = [entry for entry in self._retries if entry[2].assignment is assignment]
+        assignment.dues.update((job.record.offset, due) for due, _, job in waiting if job.sending is None)
         self._drop(lambda job: job.assignment is assignment)
         self._fresh = deque(chunk for chunk in self._fresh if chunk.assignment is not assignment)
 
