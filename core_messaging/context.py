@@ -70,7 +70,8 @@ class Context:
 
     @property
     def revoked(self) -> bool:
-        """True once the partition is gone: the result will be dropped, somebody else has the message."""
+        """True from when the partition is being taken away: a result that comes within ``revoke_timeout`` still counts, and
+        later only if the partition comes straight back; else somebody else has the message."""
         return self._revoked()
 
     @property

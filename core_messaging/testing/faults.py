@@ -11,7 +11,7 @@ from enum import Enum
 class Fault(Enum):
     """One thing that happens to a fleet of workers.
 
-    After CRASH and EXPEL messages may be repeated (at least once); after all others each runs exactly once.
+    After CRASH, EXPEL and FETCH_BROKEN messages may be repeated (at least once); after all others each runs exactly once.
     """
 
     JOIN = "a member joins"

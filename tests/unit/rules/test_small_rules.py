@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core_messaging.config import OnFullRetries
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import FEW, PROVEN_AFTER, Assignment
 from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
@@ -333,3 +334,18 @@ def test_the_size_of_a_large_note_is_not_computed_for_every_fetch_and_follows_it
     packed = assignment._note(0, held=True).size
     assert sizes[-1] > packed * 0.8
     assert len(set(sizes)) < 30
+
+
+@pytest.mark.parametrize(
+    ("on_full", "held", "pauses"),
+    [("wait", 9, False), ("wait", 10, True), ("dead-letter", 19, False), ("dead-letter", 20, True)],
+)
+def test_what_cannot_be_made_room_of_stops_the_intake(
+    on_full: OnFullRetries, held: int, pauses: bool
+) -> None:
+    # Under "dead-letter" nothing did where the dead letters were not acknowledged: the whole backlog came in.
+    source = TopicPartition("t", 0)
+    assignment = Assignment(source, 1)
+    assignment.held = held
+    found = plan([assignment], frozenset(), IntakeLimits(held=10, on_full=on_full))
+    assert (found.pause == (source,)) is pauses
