@@ -79,8 +79,12 @@ class BlockingProducer:
         self, *, topic: str, messages: Iterable[Any], key: Callable[[Any], Key] | None = None
     ) -> list[Receipt]:
         """As ``Producer.send_many``. *messages* is read in the background thread."""
-        # No limit for all of them together: each has its own, and there may be very many.
-        return self._run(lambda producer: producer.send_many(topic=topic, messages=messages, key=key), topic)
+        # No limit for all of them together, of which there may be very many: for hearing nothing of any.
+        patience = self._settings.kafka_start_timeout + self._settings.kafka_request_timeout
+        return self._run(
+            lambda producer: producer.send_many(topic=topic, messages=messages, key=key, patience=patience),
+            topic,
+        )
 
     def _run(
         self,

@@ -293,6 +293,16 @@ class HandlerExit(MessageError):
         )
 
 
+class TriedBefore(MessageError):
+    """Stands for what earlier attempts raised, where those were made by another process or in an earlier life."""
+
+    def __init__(self, attempt: int) -> None:
+        super().__init__(
+            f"it waited for attempt {attempt}, and there was no room for it any more; what the attempts before raised is "
+            "in the log of whoever made them"
+        )
+
+
 class BatchLengthMismatch(MessageError):
     """``process_batch`` did not return one result a message."""
 

@@ -15,7 +15,14 @@ from typing import Any, Self
 from core_messaging.broker import Publisher
 from core_messaging.codecs import encode
 from core_messaging.context import CARRIED
-from core_messaging.errors import BrokerError, ConfigurationError, KafkaDisabled, ManyNotSent, MessageError
+from core_messaging.errors import (
+    BrokerError,
+    ConfigurationError,
+    KafkaDisabled,
+    ManyNotSent,
+    MessageError,
+    PublishFailed,
+)
 from core_messaging.project import project_settings
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
@@ -68,13 +75,15 @@ class Producer:
         topic: str,
         messages: Iterable[Any] | AsyncIterable[Any],
         key: Callable[[Any], Key] | None = None,
+        patience: float | None = None,
     ) -> list[Receipt]:
         """Publish many messages, in order for each partition; the receipts come in the order of *messages*.
 
-        At most 1,000 are under way at once, so *messages* may be long. Raises ManyNotSent, after all that were
+        At most 1,000 are under way at once, so *messages* may be long. *patience*: so many seconds without any
+        acknowledgement, and what is under way has failed; None: a broker that is silent is waited for. Raises ManyNotSent, after all that were
         under way have been answered, which says what is stored and what is not.
         """
-        batch = _Batch(self._publisher or await self._connect())
+        batch = _Batch(self._publisher or await self._connect(), patience)
         if isinstance(messages, AsyncIterable):
             async for message in messages:
                 if not await batch.took(topic, message, key(message) if key else None):
@@ -138,8 +147,13 @@ class Producer:
 class _Batch:
     """The records of one send_many that are under way."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, patience: float | None = None) -> None:
         self._publisher = publisher
+        self._patience = patience
+        self._topic, self._heard_at = (
+            "",
+            0.0,
+        )  # of the last one that was sent; when it was, or one was acknowledged
         self._under_way: deque[tuple[int, Awaitable[Receipt]]] = deque()
         self._receipts: list[Receipt] = []
         self._count = 0
@@ -163,15 +177,29 @@ class _Batch:
             self.failures[index] = error
             return
         self._under_way.append((index, answer))
+        if self._patience is not None:  # whoever makes the messages may take his time
+            self._topic, self._heard_at = record.topic, asyncio.get_running_loop().time()
         if len(self._under_way) >= IN_FLIGHT:
             await self._oldest()
 
     async def _oldest(self) -> None:
         index, answer = self._under_way.popleft()
         try:
-            self._receipts.append(await answer)
+            self._receipts.append(
+                await (answer if self._patience is None else self._in_time(answer, self._patience))
+            )
         except BrokerError as error:
             self.failures[index] = error
+
+    async def _in_time(self, answer: Awaitable[Receipt], patience: float) -> Receipt:
+        """All that wait have the same time, from the last that was sent or acknowledged: a thousand do not wait in turn."""
+        try:
+            async with asyncio.timeout_at(self._heard_at + patience):
+                receipt = await answer
+        except TimeoutError as error:
+            raise PublishFailed(self._topic, f"no answer within {patience:g} s") from error
+        self._heard_at = asyncio.get_running_loop().time()
+        return receipt
 
     async def finish(self) -> list[Receipt]:
         while self._under_way:

@@ -104,7 +104,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             if (found := found_in(error)) is None:
                 raise self._as_fetch_error(error) from error
             self._stand_still(found, error)
-            return found.before
+            return {source: records for source, records in found.before.items() if records}
         self._choose_patience(left=sum(map(len, fetched.values())) >= limit)
         return fetched  # type: ignore[no-any-return] # aiokafka is untyped
 

@@ -170,6 +170,16 @@ class Engine:
 
     async def _consume(self) -> None:
         await self._tell(self._observers.on_start)
+        try:
+            await self._work()
+        except BaseException:
+            self.roster.fence(
+                self.roster.sources
+            )  # nothing is committed any more; whoever is next begins there
+            raise
+        await self._leave()
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             fetcher = group.create_task(self._lasting(self._fetch), name=f"{self.config.name} fetcher")
             others = self._start_others(group)
@@ -182,7 +192,6 @@ class Engine:
                 self._cut_off()
                 for task in (fetcher, *others):
                     task.cancel()
-        await self._leave()
 
     def _start_others(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         name = self.config.name
@@ -203,18 +212,20 @@ class Engine:
             await work()
         except asyncio.CancelledError as error:
             if self.state is RunState.RUNNING and not await self.slots.ended_by(error):
+                self._cut_off()
                 raise AssertionError(
                     f"{self.config.name}: something has cancelled {asyncio.current_task()}; it ends, so that it can be "
                     "started again. Please report this"
                 ) from error
             raise
         except BaseException:
-            self.slots.ending = True  # before the group cancels the others
+            self._cut_off()  # before the group cancels the others
             raise
 
     def _cut_off(self) -> None:
         """What has not ended by now counts for nothing, whatever it says when it is cancelled: the work was not done."""
         self.slots.ending = True
+        self.schedule.close()
         for job in self.slots.busy(lambda job: job.sending is None):
             job.disown()
 

@@ -142,6 +142,7 @@ class Assignment:
         "held_lanes",
         "hold",
         "limbo",
+        "parked",
         "source",
         "suspect",
         "unfinished",
@@ -169,6 +170,7 @@ class Assignment:
         self.attempts: dict[int, int] = {}  # offset -> its next attempt, where an earlier owner has tried
         # Of those, what has not come yet -> when its attempt is due; None: nobody knows, so its whole delay from now on.
         self.waits: dict[int, float | None] = {}
+        self.parked: dict[int, Record] = {}  # of what waits so, the records: their chunk has given them away
         self.dues: dict[int, float] = {}  # offset -> when its retry would have been due, once this ends
         self.crashes = 0  # earlier owners in a row that vanished without giving the partition back
         self.suspect: int | None = None  # the offset that runs alone, to find out what kills the process
@@ -219,6 +221,10 @@ class Assignment:
         if now == float("-inf"):
             return now
         return max(now, now + delay(self.attempts.get(offset, 1)) if due is None else due)
+
+    def forget_waits(self, offset: int) -> None:
+        """What has come up to *offset* waits, or is finished, or runs."""
+        self.waits = {at: due for at, due in self.waits.items() if at > offset}
 
     def begin_at(self, offset: int) -> None:
         """Where there is no commit yet, the first record is the beginning."""
@@ -347,7 +353,7 @@ class Assignment:
         for chunk in self._chunks:
             first = chunk.done.find(_UNDONE)
             if first >= 0:
-                return chunk.records[first]
+                return chunk.records[first] or self.parked.get(chunk.offsets[first])
         return None
 
     def finished_beyond(self) -> Iterator[tuple[int, int]]:

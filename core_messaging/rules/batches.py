@@ -53,13 +53,15 @@ Work = Job | Batch
 class _Gathering:
     """What came of one partition and is in no batch yet."""
 
-    __slots__ = ("assignment", "chunks", "due", "groups")
+    __slots__ = ("assignment", "chunks", "groups", "late")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.chunks: deque[tuple[float, Chunk]] = deque()  # (arrived at, chunk)
         self.groups = 0  # under way
-        self.due = 0.0  # when what was gathered last may be tried
+        self.late: list[
+            tuple[float, Job]
+        ] = []  # of what was gathered last, what was tried before: (due, job)
 
     @property
     def fresh(self) -> int:
@@ -67,7 +69,7 @@ class _Gathering:
 
     def gather(self, size: int, now: float, delay: Callable[[int], float]) -> list[Job]:
         jobs: list[Job] = []
-        self.due = now
+        self.late.clear()
         while self.chunks and len(jobs) < size:
             arrived, chunk = self.chunks[0]
             began = arrived if arrived == float("-inf") else now
@@ -78,7 +80,9 @@ class _Gathering:
                     continue
                 job = Job(chunk, index, record, None)
                 job.attempt = self.assignment.attempts.get(record.offset, 1)
-                self.due = max(self.due, self.assignment.due_of(record.offset, began, delay))
+                due = self.assignment.due_of(record.offset, began, delay)
+                if due > began:
+                    self.late.append((due, job))
                 jobs.append(job)
             chunk.cursor = stop
             if not chunk.untaken:
@@ -125,16 +129,25 @@ class BatchSchedule:
         if self._ready:
             return self._ready.popleft()
         for gathering in self._gatherings.values():
-            if self._may_start(gathering, now):
+            while self._may_start(gathering, now):
                 jobs = gathering.gather(self._size, now, self._delay)
                 if jobs:
                     self._handed_out()
+                if gathering.late:
+                    jobs = self._let_wait(gathering, jobs)
+                if jobs:
                     gathering.groups += 1
-                    batch = Batch(jobs, Group(len(jobs)))
-                    if gathering.due <= now:
-                        return batch
-                    self.retry(batch, gathering.due)  # some of it was tried before this assignment
+                    return Batch(jobs, Group(len(jobs)))
         return None
+
+    def _let_wait(self, gathering: _Gathering, jobs: list[Job]) -> list[Job]:
+        """What was tried before this assignment waits for the rest of its delay: with all that came with it where order
+        is asked, else among itself. What need not wait."""
+        due = max(due for due, _ in gathering.late)
+        late = jobs if self._one_at_a_time else [job for _, job in gathering.late]
+        gathering.groups += 1
+        self.retry(Batch(late, Group(len(late))), due)
+        return [] if self._one_at_a_time else [job for job in jobs if job not in late]
 
     def _may_start(self, gathering: _Gathering, now: float) -> bool:
         if not gathering.chunks or (self._one_at_a_time and gathering.groups):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from operator import attrgetter
 from typing import cast
 
 from core_messaging.config import Ordering
+from core_messaging.errors import TriedBefore
 from core_messaging.records import Record
 from core_messaging.rules.assignment import FENCED, Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
@@ -107,7 +108,8 @@ class Schedule:
     def _let_wait(self, chunk: Chunk, now: float) -> None:
         """What was tried before this assignment waits for the rest of its delay, unless something in its lane comes first:
         a rebalance is no reason to try all that waits at once, and to use up its attempts."""
-        assignment, lanes = chunk.assignment, set[Hashable]()
+        assignment = chunk.assignment
+        lanes = {self._lane_of(record) for record in self._untaken(assignment)}
         for index, record in enumerate(chunk.records):
             if record is None:
                 continue
@@ -118,8 +120,15 @@ class Schedule:
                 job = Job(chunk, index, record, lane, assignment.attempts[record.offset])
                 self._occupy(job)
                 self.retry(job, due)
+                assignment.parked[record.offset] = record
             if lane is not None:
                 lanes.add(lane)
+        assignment.forget_waits(chunk.offsets[-1])
+
+    def _untaken(self, assignment: Assignment) -> Iterator[Record]:
+        for chunk in self._fresh:
+            if chunk.assignment is assignment:
+                yield from (record for record in chunk.records[chunk.cursor :] if record is not None)
 
     def _occupy(self, job: Job) -> None:
         if job.lane is not None:
@@ -191,6 +200,7 @@ class Schedule:
         assignment.unfinished -= 1
         if assignment.attempts:
             assignment.attempts.pop(job.record.offset, None)
+            assignment.parked.pop(job.record.offset, None)
         lane = job.lane
         if lane is not None:
             queue = assignment.busy.pop(lane)
@@ -223,7 +233,7 @@ class Schedule:
         heapq.heapify(self._retries)
         for _, _, job in doomed.values():
             _let_go(job)
-            job.sending = Condemned(cast("Exception", job.error))
+            job.sending = Condemned(job.error or TriedBefore(job.attempt))
             self._ready.append(job)
         return len(doomed)
 

@@ -13,8 +13,10 @@ import pytest
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from core_messaging import get_blocking_producer
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.brokers.connecting import connect, stop
+from core_messaging.errors import ManyNotSent
 from tests.conftest import RunningBroker, require_apache
 from tests.integration.commands import running_core
 from tests.integration.harness import publish, run, settings_for
@@ -75,6 +77,22 @@ def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(
         assert runner.run(test()) == set()
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_who_sends_many_from_a_thread_is_not_left_waiting(silent_cluster: ApacheCluster) -> None:
+    broker, (node,) = RunningBroker(silent_cluster.address, "apache"), silent_cluster.nodes
+    topic = broker.make_topic(1)
+    settings = settings_for(broker.address, kafka_start_timeout=0.5, kafka_request_timeout=1.0)
+    with get_blocking_producer("kafka", settings=settings) as producer:
+        assert len(producer.send_many(topic=topic, messages=["before"])) == 1
+        node.pause()
+        try:
+            with pytest.raises(
+                ManyNotSent, match=r"of the first 3 messages 0 are stored .* no answer within 1\.5 s"
+            ):
+                producer.send_many(topic=topic, messages=["a", "b", "c"])
+        finally:
+            node.resume()
 
 
 @pytest.mark.parametrize("running", [False, True])

@@ -11,6 +11,8 @@ import pytest
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.batches import Batch, BatchSchedule
+from core_messaging.rules.job import Condemned
+from core_messaging.rules.note import CommitNote, Ownership
 from core_messaging.rules.schedule import Schedule
 from core_messaging.testing import Fault, simulate
 from core_messaging.worker import Worker
@@ -109,6 +111,50 @@ def test_a_message_that_is_looked_at_alone_after_crashes_does_not_wait() -> None
     schedule.deliver(Assignment(SOURCE, 2, commit), [PlainRecord(0, b"a")], float("-inf"))
     assert schedule.next_due is None
     assert schedule.take() is not None
+
+
+def test_what_is_evicted_while_it_waits_so_is_a_dead_letter() -> None:
+    # It had no error, and what has none is a result: it was told as a success, and its key was not blocked.
+    _, commit = _tried_once()
+    schedule = Schedule("key", delay=lambda attempt: 50.0)
+    assignment = _waiting(schedule, commit)
+    oldest = assignment.oldest()
+    assert oldest is not None
+    assert oldest.offset == 0
+    assert schedule.evict(assignment, 1) == 1
+    evicted = schedule.take()
+    assert evicted is not None
+    assert isinstance(evicted.sending, Condemned)
+    assert "it waited for attempt 2" in str(evicted.sending.error)
+
+
+def test_an_earlier_message_of_the_key_that_came_before_it_stays_before_it() -> None:
+    note = CommitNote.of(0, (), {1: 2}, Ownership()).encode()
+    schedule = Schedule("key", delay=lambda attempt: 50.0)
+    assignment = Assignment(SOURCE, 2, Committed(0, note))
+    schedule.deliver(assignment, [PlainRecord(0, b"a")], 100.0)
+    schedule.deliver(assignment, [PlainRecord(1, b"a")], 100.0)
+    first = schedule.take()
+    assert first is not None
+    assert first.record.offset == 0
+
+
+def test_in_no_order_only_what_was_tried_before_waits() -> None:
+    _, commit = _tried_once()
+    schedule = BatchSchedule("none", 3, 60.0, delay=lambda attempt: 3600.0)
+    assignment = Assignment(SOURCE, 2, commit)
+    schedule.deliver(assignment, [PlainRecord(offset, b"k%d" % offset) for offset in range(9)], 100.0)
+    batches = [schedule.take(100.0) for _ in range(4)]
+    assert [[job.record.offset for job in batch.jobs] for batch in batches if batch] == [
+        [1, 2],
+        [3, 4, 5],
+        [6, 7, 8],
+    ]
+    assert schedule.next_due == 3700.0
+    assert schedule.release(3700.0) == 1
+    retried = schedule.take(3700.0)
+    assert retried is not None
+    assert [job.record.offset for job in retried.jobs] == [0]
 
 
 def test_a_batch_waits_for_the_latest_of_its_messages() -> None:

@@ -161,6 +161,46 @@ def test_a_handler_that_makes_something_else_of_its_cancellation_holds_nothing_u
     assert broker.committed("g", "in")[0].offset == 0
 
 
+class BreaksLater(MemoryBroker):
+    """Its consumer fails in a way that nobody expects, once something runs."""
+
+    def __init__(self, started: list[int]) -> None:
+        super().__init__(TOPICS)
+        self._started = started
+
+    def consumer(self, subscription: Any) -> Any:
+        consumer, started = super().consumer(subscription), self._started
+        fetch = consumer.fetch
+
+        async def fetching(limit: int, wait: float) -> Any:
+            if started:
+                raise KeyError("our bug")
+            return await fetch(limit, 0.05)
+
+        consumer.fetch = fetching  # type: ignore[method-assign] # on purpose
+        return consumer
+
+
+@pytest.mark.parametrize("handler", [_swallow, _convert])
+def test_nor_does_it_where_the_worker_fails(handler: Any) -> None:
+    # Its partial result was published, and its runner went on with all that had been fetched.
+    started = list[int]()
+    broker = BreaksLater(started)
+    for number in range(100):
+        broker.put("in", b"%d" % number, b"%d" % number)
+
+    async def process(self: Worker, message: int) -> int:
+        started.append(message)
+        await handler(self, message)
+        return message
+
+    with pytest.raises(KeyError, match="our bug"):
+        asyncio.run(_run(broker, _made(process=process, concurrency=1, output_topic="out"), lambda: False))
+    assert started == [0]
+    assert broker.records("out") == broker.records("in-dlq") == []
+    assert broker.committed("g", "in")[0].offset == 0
+
+
 def test_a_loop_that_is_cancelled_as_a_whole_fails_no_attempt() -> None:
     broker, started = _broker(1), list[int]()
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from core_messaging.config import Ordering
-from core_messaging.records import Outgoing, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
-from core_messaging.rules.job import Job, Sending
+from core_messaging.records import Committed, Outgoing, TopicPartition
+from core_messaging.rules.assignment import Assignment, Hold, Left
+from core_messaging.rules.job import Condemned, Job, Sending
+from core_messaging.rules.note import CommitNote, Ownership
 from core_messaging.rules.schedule import Schedule
 from tests.unit.rules.records import PlainRecord
 
@@ -23,12 +24,13 @@ class ScheduleMachine(RuleBasedStateMachine):
     @initialize(ordering=st.sampled_from(["key", "partition", "none"]))
     def begin(self, ordering: Ordering) -> None:
         self.ordering = ordering
-        self.schedule = Schedule(ordering)
+        self.schedule = Schedule(ordering, delay=lambda _attempt: 3.0)
         self.now = 0.0
         self.epoch = 0
         self.log: dict[TopicPartition, list[PlainRecord]] = {source: [] for source in SOURCES}
         self.committed: dict[TopicPartition, int] = dict.fromkeys(SOURCES, 0)
         self.held: dict[TopicPartition, Assignment] = {}
+        self.left: dict[TopicPartition, Left] = {}
         self.running: list[Job] = []
         self.publishing: list[Job] = []
         self.waiting: dict[int, float] = {}  # id(job) -> due
@@ -38,11 +40,23 @@ class ScheduleMachine(RuleBasedStateMachine):
 
     def assign(self, source: TopicPartition) -> None:
         self.epoch += 1
-        assignment = Assignment(source, self.epoch)
+        assignment = self.next_of(source)
         self.held[source] = assignment
         self.finished[assignment] = set()
         self.delivered[assignment] = []
         self.started[assignment] = []
+
+    def next_of(self, source: TopicPartition) -> Assignment:
+        """Its commit tells of attempts; every second time it comes straight back to the process that had it."""
+        offset, left = self.committed[source], self.left.get(source)
+        if left is None:
+            return Assignment(source, self.epoch)
+        attempts = {at: attempt for at, attempt in left.attempts.items() if at >= offset}
+        note = CommitNote.of(offset, (), attempts, Ownership())
+        assignment = Assignment(source, self.epoch, Committed(offset, note.encode()))
+        if self.epoch % 2:
+            assignment.take_over(left)
+        return assignment
 
     @rule(source=st.sampled_from(SOURCES))
     def fold(self, source: TopicPartition) -> None:
@@ -68,7 +82,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             first = (log[-1].offset + 1 if log else 0) + gap
             tail = [PlainRecord(first + i * (1 + gap), key) for i, key in enumerate(keys)]
             log.extend(tail)
-        self.schedule.deliver(assignment, tail)
+        self.schedule.deliver(assignment, tail, self.now)
         if assignment.hold is Hold.OPEN:
             delivered.extend(r.offset for r in tail)
 
@@ -83,6 +97,11 @@ class ScheduleMachine(RuleBasedStateMachine):
         if job in self.publishing:
             self.publishing.remove(job)
             job.sending = None
+            self.settle(job)
+            return
+        if job.sending is not None:
+            assert isinstance(job.sending, Condemned)
+            assert isinstance(job.sending.error, Exception)
             self.settle(job)
             return
         self.waiting.pop(id(job), None)
@@ -140,6 +159,12 @@ class ScheduleMachine(RuleBasedStateMachine):
         assert self.schedule.next_due is None or self.schedule.next_due > self.now
 
     @precondition(lambda self: self.held)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def evict(self, data: st.DataObject, count: int) -> None:
+        assignment = self.held[data.draw(st.sampled_from(sorted(self.held)))]
+        self.schedule.evict(assignment, count)
+
+    @precondition(lambda self: self.held)
     @rule(data=st.data())
     def begin_revoke(self, data: st.DataObject) -> None:
         assignment = self.held[data.draw(st.sampled_from(sorted(self.held)))]
@@ -155,6 +180,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         if offset is not None:
             self.committed[source] = max(self.committed[source], offset)
         self.schedule.fence(assignment)
+        self.left[source] = assignment.left()
         self.publishing = [job for job in self.publishing if job.assignment is not assignment]
 
     @invariant()
