@@ -46,7 +46,9 @@ def outcome(worker: WorkerSnapshot, before: Mapping[str, int]) -> str:
     if not told:
         return ""
     rest = [f"{worker.waiting_retries:,} waiting for a retry"] if worker.waiting_retries else []
-    return ", ".join([*told, *rest, f"lag {worker.lag:,}"])
+    # Of a worker that has left its group, or has not asked yet, nobody knows it.
+    known = any(partition.lag is not None for partition in worker.partitions.values())
+    return ", ".join([*told, *rest, *([f"lag {worker.lag:,}"] if known else [])])
 
 
 plugin = OutcomeLog()

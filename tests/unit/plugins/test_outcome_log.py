@@ -7,10 +7,14 @@ import pytest
 from core_messaging_plugins.outcome_log import OutcomeLog
 
 from core_messaging.engine.portrait import COUNTERS
-from core_messaging.snapshot import Condition, Histogram, Snapshot, WorkerSnapshot
+from core_messaging.records import TopicPartition
+from core_messaging.snapshot import Condition, Histogram, PartitionSnapshot, Snapshot, WorkerSnapshot
 
 
-def snapshot(**counters: int) -> Snapshot:
+def snapshot(end: int | None = 7, **counters: int) -> Snapshot:
+    partition = PartitionSnapshot(
+        committed=4, delivered=6, end=end, unfinished=2, blocked=0, oldest_timestamp=None
+    )
     worker: Any = WorkerSnapshot(
         name="Mail",
         group_id="mail",
@@ -20,7 +24,7 @@ def snapshot(**counters: int) -> Snapshot:
         running=0,
         waiting_retries=2,
         latency=Histogram((), (), 0.0),
-        partitions={},
+        partitions={TopicPartition("mail", 0): partition},
     )
     return Snapshot(0.0, (worker,))
 
@@ -34,7 +38,10 @@ def test_it_tells_what_came_since_the_last_line_and_nothing_when_nothing_did(
         plugin.metrics(snapshot(succeeded=1_200, retried=3))
         plugin.metrics(snapshot(succeeded=1_200, retried=3))
         plugin.metrics(snapshot(succeeded=1_300, retried=3, dead_lettered=1))
+        plugin.metrics(snapshot(None, succeeded=1_301, retried=3, dead_lettered=1))
     assert [record.getMessage() for record in caplog.records] == [
-        "Mail: 1,200 done, 3 retried, 2 waiting for a retry, lag 0",
-        "Mail: 100 done, 1 dead-lettered, 2 waiting for a retry, lag 0",
+        "Mail: 1,200 done, 3 retried, 2 waiting for a retry, lag 3",
+        "Mail: 100 done, 1 dead-lettered, 2 waiting for a retry, lag 3",
+        # It said "lag 0" where nobody had asked the broker, or the worker had left its group with work undone.
+        "Mail: 1 done, 2 waiting for a retry",
     ]
