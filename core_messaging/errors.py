@@ -29,6 +29,7 @@
     │   ├── AttemptTimeout
     │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
     │   ├── BatchLengthMismatch
+    │   ├── TriedBefore            stands for what an earlier process has seen
     │   └── KilledTheProcess
     ├── RetriesExhausted           a worker with on_exhausted = "stop" met its end
     ├── LocalBrokerError           a broker to try things on cannot be had
