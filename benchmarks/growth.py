@@ -46,14 +46,14 @@ def workers(address: str) -> Series:
 
 def partitions(address: str) -> Series:
     """One worker with so many partitions and 20,000 messages to do."""
-    topics = [asyncio.run(fill(address, 20_000, count, count)) for count in PARTITIONS]
+    topics = [asyncio.run(fill(address, 20_000, count)) for count in PARTITIONS]
     costs = tuple(_cost(Size(address=address, topics=[topic])) for topic in topics)
     return Series("partitions of one worker, 20,000 messages waiting", PARTITIONS, costs)
 
 
 def backlog(address: str) -> Series:
     """One slow worker before so many messages: what it holds must not grow with them."""
-    topics = [asyncio.run(fill(address, count, 4, 4)) for count in BACKLOG]
+    topics = [asyncio.run(fill(address, count, 4)) for count in BACKLOG]
     costs = tuple(_cost(Size(address=address, topics=[topic])) for topic in topics)
     return Series("messages waiting for one slow worker", BACKLOG, costs)
 

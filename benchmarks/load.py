@@ -44,12 +44,12 @@ async def make_topic(address: str, partitions: int) -> str:
     return topic
 
 
-async def fill(address: str, count: int, partitions: int, busy: int) -> str:
-    """A new topic with *count* messages of 1,000 keys in *busy* of its partitions; its name."""
+async def fill(address: str, count: int, partitions: int, busy: int = 0) -> str:
+    """A new topic with *count* messages of 1,000 keys in *busy* of its partitions (0: all); its name."""
     topic = await make_topic(address, partitions)
 
     def place(number: int) -> int | None:
-        return None if busy == partitions else number % KEYS % busy  # None: by the hash of the key
+        return number % KEYS % busy if busy else None  # None: by the hash of the key
 
     async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=5, max_batch_size=131_072) as producer:
         for start in range(0, count, 2_000):

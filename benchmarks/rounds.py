@@ -65,7 +65,7 @@ class Broker:
         self._filled: dict[tuple[int, int, int], str] = {}
 
     def filled(self, count: int, partitions: int, busy: int = 0) -> str:
-        what = count, partitions, busy or partitions
+        what = count, partitions, busy
         if what not in self._filled:
             self._filled[what] = asyncio.run(fill(self.address, *what))
         return self._filled[what]

@@ -72,7 +72,7 @@ class BlockingProducer:
                 timestamp=timestamp,
             ),
             topic,
-            self._settings.kafka_start_timeout + self._settings.kafka_request_timeout,
+            self._patience,
         )
 
     def send_many(
@@ -80,11 +80,17 @@ class BlockingProducer:
     ) -> list[Receipt]:
         """As ``Producer.send_many``. *messages* is read in the background thread."""
         # No limit for all of them together, of which there may be very many: for hearing nothing of any.
-        patience = self._settings.kafka_start_timeout + self._settings.kafka_request_timeout
         return self._run(
-            lambda producer: producer.send_many(topic=topic, messages=messages, key=key, patience=patience),
+            lambda producer: producer.send_many(
+                topic=topic, messages=messages, key=key, patience=self._patience
+            ),
             topic,
         )
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to connect, and to be answered."""
+        return self._settings.kafka_start_timeout + self._settings.kafka_request_timeout
 
     def _run(
         self,

@@ -62,6 +62,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Self
 
 
 def text_of(error: BaseException) -> str:
@@ -157,6 +158,11 @@ class BrokenWorker(DiscoveryError):
     def __init__(self, name: str, source: str, cause: str) -> None:
         super().__init__(f"worker {name!r} from {source} is broken: {cause}; mend or upgrade {source}")
         self.name, self.source, self.cause = name, source, cause
+
+    @classmethod
+    def by(cls, name: str, source: str, what: str, error: BaseException) -> Self:
+        """*what* of the worker, a method or its constructor, raised *error*."""
+        return cls(name, source, f"{what} raised {type(error).__name__}: {error}")
 
 
 class BrokenPackages(DiscoveryError):

@@ -235,8 +235,7 @@ def _made(worker: type[Worker]) -> Worker:
         return worker()
     except Exception as error:
         config = config_of(worker)
-        cause = f"its constructor raised {type(error).__name__}: {error}"
-        raise BrokenWorker(config.name, config.source, cause) from error
+        raise BrokenWorker.by(config.name, config.source, "its constructor", error) from error
 
 
 def leave_at_once(code: int) -> None:

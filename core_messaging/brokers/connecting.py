@@ -65,10 +65,8 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
 def _made(make: Callable[[], Any]) -> Any:
     try:
         return make()
-    except (
-        RuntimeError,
-        ValueError,
-    ) as error:  # a codec that is not installed, options that exclude each other
+    # A codec that is not installed, options that exclude each other.
+    except (RuntimeError, ValueError) as error:
         raise ConfigurationError(
             f"the Kafka client does not take these settings: {describe(error)}"
         ) from error

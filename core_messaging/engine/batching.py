@@ -16,7 +16,7 @@ from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batches import Batch, BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import GiveUp, TryAgain
-from core_messaging.stopping import being_closed, stopping_us
+from core_messaging.stopping import stopping_us
 
 
 @dataclass(slots=True)
@@ -99,10 +99,7 @@ class BatchRunners:
         try:
             outcome: Outcome = await self._call(opened.messages, opened.contexts, opened.jobs)
         except BaseException as error:
-            if being_closed(error):
-                raise
-            if await self._parts.slots.ended_by(error):
-                raise asyncio.CancelledError from error
+            await self._parts.slots.pass_on(error)
             await self._whole_failed(opened, as_failure(error))
         else:
             counts.handled(clock() - started)
@@ -219,9 +216,8 @@ async def one_by_one(parts: Parts, messages: list[Any], contexts: list[Context],
             group.create_task(_in_order(call, indices, messages, contexts, outcome))
     for index in range(len(jobs)):
         if index not in outcome.results and index not in outcome.untried:
-            outcome.errors.setdefault(
-                index, asyncio.CancelledError()
-            )  # a task of ours that a handler cancelled
+            # Its task here, which nobody but a handler can have cancelled.
+            outcome.errors.setdefault(index, asyncio.CancelledError())
     return outcome
 
 

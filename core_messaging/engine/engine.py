@@ -141,8 +141,7 @@ class Engine:
         try:
             await _maybe_await(self._worker.setup())
         except Exception as error:
-            cause = f"setup() raised {type(error).__name__}: {error}"
-            raise BrokenWorker(self.config.name, self.config.source, cause) from error
+            raise BrokenWorker.by(self.config.name, self.config.source, "setup()", error) from error
 
     async def _tear_down(self) -> BrokenWorker | None:
         """Only after a setup that went well. What it raised; never instead of the error that ended the worker."""
@@ -150,8 +149,7 @@ class Engine:
             await _maybe_await(self._worker.teardown())
         except Exception as error:
             logger.exception("%s: teardown() failed", self.config.name, extra=self._tag("teardown failed"))
-            cause = f"teardown() raised {type(error).__name__}: {error}"
-            return BrokenWorker(self.config.name, self.config.source, cause)
+            return BrokenWorker.by(self.config.name, self.config.source, "teardown()", error)
         return None
 
     def request_stop(self) -> None:
@@ -172,12 +170,10 @@ class Engine:
         await self._tell(self._observers.on_start)
         try:
             await self._work()
-        except BaseException:
-            self.roster.fence(
-                self.roster.sources
-            )  # nothing is committed any more; whoever is next begins there
-            raise
-        await self._leave()
+            await self._leave()
+        finally:
+            # Whatever ended it, nothing is committed any more; whoever has the partitions next begins there.
+            self.roster.fence(self.roster.sources)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -251,7 +247,6 @@ class Engine:
             return
         await self._committer.give_back(session.consumer, self.roster.assignments)
         await session.consumer.close()
-        self.roster.fence(self.roster.sources)
 
     async def _open(self) -> Session:
         config = self.config

@@ -30,9 +30,10 @@ class Roster:
             ours = TopicPartition(*source)
             self._held[ours] = assignment = Assignment(ours, self._epoch, committed)
             left = self._left.pop(ours, None)
+            # The very commit that was left behind: nobody has worked on it in between.
             if left is not None and committed is not None and left.acknowledged == committed:
                 assignment.take_over(left)
-            self._take_out_of_limbo(assignment)
+                self._take_out_of_limbo(assignment)
         for old, _ in self._limbo.values():
             self._schedule.fence(old)
         self._limbo.clear()
@@ -45,13 +46,11 @@ class Roster:
             self._limbo[assignment.source] = (assignment, [j for j in running if j.assignment is assignment])
 
     def _take_out_of_limbo(self, assignment: Assignment) -> None:
-        """The partition came back to the member that gave it away, with the very commit that it left behind:
-        nobody has worked on it in between. What still runs belongs to the new assignment, and is not started
-        a second time when its record is delivered again."""
-        old, running = self._limbo.get(assignment.source, (None, []))
-        if old is None or not running:
-            return
-        if old.acknowledged is not None and old.acknowledged == assignment.acknowledged:
+        """The partition came back to the member that gave it away, and nobody has worked on it in between. What
+        still runs belongs to the new assignment, and is not started a second time when its record is delivered
+        again."""
+        _, running = self._limbo.get(assignment.source, (None, []))
+        if running:
             del self._limbo[assignment.source]
             assignment.limbo = {job.record.offset: job for job in running}
 

@@ -18,7 +18,6 @@ from core_messaging.engine.settling import Settler
 from core_messaging.errors import HandlerExit, Undecodable, text_of
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
-from core_messaging.stopping import being_closed
 
 # Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
 # itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.
@@ -121,10 +120,7 @@ class Runners:
     async def _failed(
         self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
     ) -> None:
-        if being_closed(error):
-            raise error
-        if await self._slots.ended_by(error):
-            raise asyncio.CancelledError from error
+        await self._slots.pass_on(error)
         if message is UNDECODED:
             await self._settler.undecodable(job, self._why_not(job, error))
             return

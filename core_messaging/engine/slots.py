@@ -10,7 +10,7 @@ from typing import Any
 
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.job import Job
-from core_messaging.stopping import forget_cancellations
+from core_messaging.stopping import being_closed, forget_cancellations
 
 
 class Slots:
@@ -69,6 +69,13 @@ class Slots:
             for _ in range(2):
                 await asyncio.sleep(0)
         return self.ending
+
+    async def pass_on(self, error: BaseException) -> None:
+        """Raise what ends this runner, if *error* of an attempt is about that; else it is the attempt's."""
+        if being_closed(error):
+            raise error
+        if await self.ended_by(error):
+            raise asyncio.CancelledError from error
 
     def handed_out(self) -> None:
         """The last message of a fetch was taken: the fetcher may look whether to ask for more."""

@@ -11,6 +11,7 @@ from core_messaging.config import Ordering
 from core_messaging.records import Record
 from core_messaging.rules.assignment import Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
+from core_messaging.rules.schedule import remember_due
 
 
 class Group:
@@ -262,9 +263,6 @@ class BatchSchedule:
     def drain(self, assignment: Assignment) -> None:
         """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
         assignment.hold = Hold.DRAINING
-        waiting = [entry for entry in self._retries if entry[2].assignment is assignment]
-        for due, _, work in waiting:
-            assignment.dues.update((job.record.offset, due) for job in work.jobs if job.sending is None)
         self._drop(lambda work: work.assignment is assignment)
         self._gatherings.pop(assignment, None)
 
@@ -288,6 +286,7 @@ class BatchSchedule:
         for entry in self._retries:
             if doomed(entry[2]):
                 self._unhold(entry[2])
+                remember_due(entry[2].jobs, entry[0])
             else:
                 kept.append(entry)
         heapq.heapify(kept)

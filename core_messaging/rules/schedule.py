@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import cast
 
@@ -59,6 +59,13 @@ def _hold(job: Job) -> None:
     if job.lane is not None:
         assignment.held += len(assignment.busy.get(job.lane) or ())
         assignment.held_lanes.add(job.lane)
+
+
+def remember_due(jobs: Iterable[Job], due: float) -> None:
+    """*jobs* waited for a retry together, and do so no more; their partition may come straight back."""
+    for job in jobs:
+        if job.sending is None:
+            job.assignment.dues[job.record.offset] = due
 
 
 def _let_go(job: Job) -> None:
@@ -263,8 +270,6 @@ class Schedule:
     def drain(self, assignment: Assignment) -> None:
         """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
         assignment.hold = Hold.DRAINING
-        waiting = [entry for entry in self._retries if entry[2].assignment is assignment]
-        assignment.dues.update((job.record.offset, due) for due, _, job in waiting if job.sending is None)
         self._drop(lambda job: job.assignment is assignment)
         self._fresh = deque(chunk for chunk in self._fresh if chunk.assignment is not assignment)
 
@@ -288,6 +293,7 @@ class Schedule:
         for entry in self._retries:
             if doomed(entry[2]):
                 _let_go(entry[2])
+                remember_due(entry[2].jobs, entry[0])
             else:
                 kept.append(entry)
         heapq.heapify(kept)
