@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from core_messaging import hookimpl
+from core_messaging.event_loop import punctual_loop
 from core_messaging.plugins import PluginReport, Plugins
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
@@ -90,4 +91,6 @@ async def measure(size: Size) -> Cost:
 
 
 if __name__ == "__main__":
-    print(msgspec.json.encode(asyncio.run(measure(msgspec.json.decode(sys.argv[1], type=Size)))).decode())
+    with asyncio.Runner(loop_factory=punctual_loop) as runner:
+        cost = runner.run(measure(msgspec.json.decode(sys.argv[1], type=Size)))
+    print(msgspec.json.encode(cost).decode())

@@ -9,6 +9,7 @@ import msgspec
 KEYS = 1_000  # of the messages of a topic, in turn
 
 Work = Literal["nothing", "sleep", "thread", "cpu"]
+Loop = Literal["asyncio", "punctual", "uvloop"]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,6 +21,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     - ``work``: what a handler does: nothing, an asyncio sleep of ``seconds``, a sleep in a thread, or computing.
     - ``rate``: messages a second; the first ``skip`` of them are not measured. 0: the topic is full already.
     - ``failing``: of 1,000 keys, how many fail for ever.
+    - ``loop``: the event loop; ``core kafka worker`` uses the punctual one, or uvloop where it is installed.
     - ``plugin``: run with one plain ``on_success`` plugin.
     """
 
@@ -37,7 +39,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate: int = 0
     skip: int = 0
     failing: int = 0
-    uvloop: bool = False
+    loop: Loop = "asyncio"
     plugin: bool = False
     processes: int = 1
 

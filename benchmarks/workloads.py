@@ -65,6 +65,11 @@ def _row(name: str, run: str, promise: str, share: float = 1.0, **task: Any) -> 
     return Contestant(name, Task(run=run, **task), promise, share)
 
 
+def _ours(name: str, run: str = "worker", **task: Any) -> Contestant:
+    """On the event loop of ``core kafka worker``, unless said otherwise."""
+    return Contestant(name, Task(run=f"ours:{run}", **({"loop": "punctual"} | task)), OURS)
+
+
 _FASTSTREAM = _row("FastStream", "with_faststream:single", COMMITS_POSITION, 0.1)
 _KSTREAMS = _row("kstreams", "with_kstreams:single", COMMITS_POSITION, 0.2)
 _QUIX = _row("quixstreams", "with_quixstreams:single", IN_PARTITION_ORDER, 0.5)
@@ -77,9 +82,9 @@ NOOP = Workload(
     200_000,
     (
         _row("raw getmany", "raw:getmany", COMMITS_POSITION),
-        _row("ours", "ours:worker", OURS),
-        _row("raw getmany, uvloop", "raw:getmany", COMMITS_POSITION, uvloop=True),
-        _row("ours, uvloop", "ours:worker", OURS, uvloop=True),
+        _ours("ours"),
+        _row("raw getmany, uvloop", "raw:getmany", COMMITS_POSITION, loop="uvloop"),
+        _ours("ours, uvloop", loop="uvloop"),
         _row("raw getmany, msgspec", "raw:getmany_msgspec", COMMITS_POSITION),
         _row("raw async for", "raw:async_for", COMMITS_POSITION, 0.5),
         _FASTSTREAM,
@@ -110,10 +115,10 @@ ORDERS = Workload(
     200_000,
     (
         _row("raw getmany", "raw:getmany", COMMITS_POSITION),
-        _row('ours, "partition"', "ours:worker", OURS, ordering="partition"),
-        _row('ours, "none"', "ours:worker", OURS, ordering="none"),
+        _ours('ours, "partition"', ordering="partition"),
+        _ours('ours, "none"', ordering="none"),
         _row("raw getmany, Struct", "raw:getmany_msgspec", COMMITS_POSITION, message="struct"),
-        _row("ours, Struct", "ours:worker", OURS, message="struct"),
+        _ours("ours, Struct", message="struct"),
     ),
     (
         Bar('ours, "partition"', "raw getmany", 0.8),
@@ -126,10 +131,12 @@ ORDERS = Workload(
 def _io(slots: int, seconds: float, **ordering: Any) -> tuple[Contestant, ...]:
     one_by_one = {"work": "sleep", "seconds": seconds}
     rows = (
-        _row("sleep limit", "bare:sleepers", LIMIT),
-        _row("ours", "ours:worker", OURS, **ordering),
-        _row("sleep limit, uvloop", "bare:sleepers", LIMIT, uvloop=True),
-        _row("ours, uvloop", "ours:worker", OURS, uvloop=True, **ordering),
+        _row("sleep limit", "bare:sleepers", LIMIT, loop="punctual"),
+        _ours("ours", **ordering),
+        _row("sleep limit, asyncio's loop", "bare:sleepers", LIMIT),
+        _ours("ours, asyncio's loop", loop="asyncio", **ordering),
+        _row("sleep limit, uvloop", "bare:sleepers", LIMIT, loop="uvloop"),
+        _ours("ours, uvloop", loop="uvloop", **ordering),
         _row(
             "raw getmany + gather", "raw:gathered", "no order; commits the fetched position; waits for the slowest"
         ),
@@ -165,7 +172,7 @@ SKEWED = Workload(
     "skewed",
     "10 ms of I/O, 200 slots, key order, three of four partitions empty",
     40_000,
-    _io(200, 0.01)[:6],
+    _io(200, 0.01)[:8],
     _limits(0.95),
     busy=1,
 )
@@ -176,7 +183,7 @@ OUTPUT = Workload(
     150_000,
     (
         _row("raw getmany + send", "raw:passing_on", COMMITS_POSITION),
-        _row("ours", "ours:worker", OURS, slots=100),
+        _ours("ours", slots=100),
         _row("FastStream publisher", "with_faststream:single", COMMITS_POSITION, 0.04),
         _row("kstreams send", "with_kstreams:single", COMMITS_POSITION, 0.04),
         replace(_QUIX, name="quixstreams to_topic", share=0.3),
@@ -194,7 +201,7 @@ BATCHES = Workload(
     200_000,
     (
         _row("raw getmany", "raw:batches", COMMITS_POSITION, batch=100),
-        _row("ours process_batch", "ours:batches", OURS, batch=100),
+        _ours("ours process_batch", "batches", batch=100),
         _row("FastStream batch", "with_faststream:batches", COMMITS_POSITION, 0.5, batch=100),
         _row("arroyo BatchStep", "with_arroyo:batches", IN_PARTITION_ORDER, 0.3, batch=100),
         _row("faust take", "with_faust:batches", IN_PARTITION_ORDER, 0.1, batch=100),
@@ -210,7 +217,7 @@ THREADS = Workload(
     _with(
         (
             _row("bare threads", "bare:threads", LIMIT),
-            _row("ours", "ours:threads", OURS),
+            _ours("ours", "threads"),
             _row("FastStream def, max_workers=32", "with_faststream:threads", NO_ORDER_AT_MOST_ONCE, 0.5),
             _row("arroyo RunTaskInThreads", "with_arroyo:threads", "no order while running; at least once"),
             _row("confluent consume + threads", "with_confluent:threads", "no order; commits the position"),
@@ -228,8 +235,8 @@ CPU = Workload(
     _with(
         (
             _row("one bare process", "bare:computing", LIMIT),
-            _row("ours, async def", "ours:worker", OURS),
-            _row("ours, plain def", "ours:threads", OURS),
+            _ours("ours, async def"),
+            _ours("ours, plain def", "threads"),
             _row("confluent consume", "with_confluent:consume", COMMITS_POSITION),
         ),
         work="cpu",
@@ -272,9 +279,9 @@ LATENCY = Workload(
     _with(
         (
             _row("raw getmany", "raw:getmany", COMMITS_POSITION),
-            _row("ours", "ours:worker", OURS),
-            _row("raw getmany, uvloop", "raw:getmany", COMMITS_POSITION, uvloop=True),
-            _row("ours, uvloop", "ours:worker", OURS, uvloop=True),
+            _ours("ours"),
+            _row("raw getmany, uvloop", "raw:getmany", COMMITS_POSITION, loop="uvloop"),
+            _ours("ours, uvloop", loop="uvloop"),
         ),
         rate=1_000,
         skip=3_000,
@@ -288,8 +295,8 @@ HEAD = Workload(
     12_000,
     _with(
         (
-            _row("ours, nothing fails", "ours:worker", OURS),
-            _row("ours, 1 % of keys fail", "ours:failing", OURS, failing=10),
+            _ours("ours, nothing fails"),
+            _ours("ours, 1 % of keys fail", "failing", failing=10),
         ),
         rate=1_000,
         skip=3_000,
@@ -305,8 +312,8 @@ HOOK = Workload(
     "no-op with one plain on_success plugin",
     200_000,
     (
-        _row("ours", "ours:worker", OURS),
-        _row("ours, on_success plugin", "ours:worker", OURS, plugin=True),
+        _ours("ours"),
+        _ours("ours, on_success plugin", plugin=True),
     ),
     (Bar("ours, on_success plugin", "ours", 0.75),),
 )

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from benchmarks.tally import Miscounted, Tally
-from benchmarks.task import Task
+from benchmarks.task import Loop, Task
+from core_messaging.event_loop import punctual_loop
 
 
 def _load(*arguments: object) -> subprocess.Popen[str]:
@@ -58,19 +59,24 @@ def run(task: Task) -> Tally:
     gc.freeze()  # for everybody, as `core kafka worker` does
     with _beside(task, tally):
         if inspect.iscoroutinefunction(contestant):
-            with asyncio.Runner(loop_factory=_loop(task)) as runner:
+            with asyncio.Runner(loop_factory=_LOOPS[task.loop]) as runner:
                 runner.run(contestant(task, tally))
         else:
             contestant(task, tally)
     return tally
 
 
-def _loop(task: Task) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if not task.uvloop:
-        return None
+def _uvloop() -> asyncio.AbstractEventLoop:
     import uvloop  # noqa: PLC0415 - an extra
 
-    return uvloop.new_event_loop
+    return uvloop.new_event_loop()
+
+
+_LOOPS: dict[Loop, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "punctual": punctual_loop,
+    "uvloop": _uvloop,
+}
 
 
 def main() -> int:

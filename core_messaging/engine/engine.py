@@ -37,7 +37,7 @@ from core_messaging.observers import NOBODY, Observers, Tell, tell
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
-from core_messaging.rules.schedule import AHEAD, Schedule
+from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.worker import Worker
@@ -358,7 +358,7 @@ def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedul
 
     told = slots.handed_out
     if config.batch_size is None:
-        return Schedule(config.ordering, max(AHEAD, 2 * config.concurrency), told, delay)
+        return Schedule(config.ordering, told, delay)
     return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout, told, delay)
 
 

@@ -142,7 +142,7 @@ class Session:
             self.consumer.resume(todo.resume)
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
         self._relieve(todo)
-        room = min(todo.room, self._schedule.wanted)
+        room = min(todo.room, self._schedule.wanted(self._slots.waiting))
         self.full = not room or bool(self._paused)
         return room
 

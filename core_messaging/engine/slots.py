@@ -29,6 +29,11 @@ class Slots:
             0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
         )
 
+    @property
+    def waiting(self) -> int:
+        """Of the runners, those that hold something. Asked by another coroutine: they wait, for I/O or an answer."""
+        return len(self.current) - self.current.count(None)
+
     async def wait(self) -> None:
         """Until ``wake``. No job can slip between an empty ``take`` and this: nothing awaits in between."""
         waiter = asyncio.get_running_loop().create_future()

@@ -303,8 +303,7 @@ class BatchSchedule:
         """Messages that came and are in no batch yet."""
         return sum(gathering.fresh for gathering in self._gatherings.values())
 
-    @property
-    def wanted(self) -> int:
+    def wanted(self, _waiting: int) -> int:
         """Whatever there is room for: each partition needs a batch of its own, and they do not come in turn."""
         return sys.maxsize
 

@@ -15,7 +15,7 @@ from core_messaging.rules.assignment import FENCED, Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
 
 _WHOLE_PARTITION = object()
-AHEAD = 500  # messages
+AHEAD, PIECE = 500, 200  # messages to ask for, where handlers compute and where they wait
 
 
 def _lane_by_partition(_record: Record) -> Hashable:
@@ -86,14 +86,12 @@ class Schedule:
     def __init__(
         self,
         ordering: Ordering,
-        ahead: int = AHEAD,
         handed_out: Callable[[], None] = lambda: None,
         delay: Callable[[int], float] = lambda _attempt: 0.0,
     ) -> None:
-        """Asks for up to *ahead* messages at a time; *handed_out* is called when the last one of a fetch is taken;
-        *delay*: seconds before an attempt, by its number."""
+        """*handed_out* is called when the last message of a fetch is taken; *delay*: seconds before an attempt, by its
+        number."""
         self._lane_of = LANES[ordering]
-        self._ahead = ahead
         self._handed_out = handed_out
         self._delay = delay
         self._fresh: deque[Chunk] = deque()
@@ -304,11 +302,15 @@ class Schedule:
         """Messages that came and were not looked at yet."""
         return sum(chunk.untaken for chunk in self._fresh)
 
-    @property
-    def wanted(self) -> int:
-        """How many more messages to ask for: enough to have something at hand while these are fetched, and few enough
-        to be parsed between two turns of the event loop and met again while they are in the processor's cache."""
-        return self._ahead if self.fresh <= self._ahead else 0
+    def wanted(self, waiting: int) -> int:
+        """How many more messages to ask for while *waiting* handlers wait for something: enough to have something at hand
+        while these are fetched, and few enough to be met again while they are in the processor's cache.
+
+        A fetch is parsed in one go, and a handler whose I/O is over waits for the end of that. So they come in smaller
+        pieces where handlers wait; where none does, a larger one costs less a message.
+        """
+        enough = max(PIECE, 2 * waiting) if waiting else AHEAD
+        return enough if self.fresh <= enough else 0
 
     @property
     def ready(self) -> int:

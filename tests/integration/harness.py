@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from core_messaging.event_loop import punctual_loop
 from core_messaging.observers import ObserverSource
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
@@ -40,13 +41,13 @@ class Stored:
 
 
 def run(test: Coroutine[Any, Any, Result]) -> Result:
-    """The body of an async test, under a limit, on asyncio's event loop or on uvloop (CORE_TEST_LOOP)."""
+    """The body of an async test, under a limit, on one of the loops of ``core kafka worker`` (CORE_TEST_LOOP)."""
 
     async def limited() -> Result:
         async with asyncio.timeout(2 * PATIENCE):
             return await test
 
-    factory = uvloop.new_event_loop if os.environ.get("CORE_TEST_LOOP") == "uvloop" else None
+    factory = uvloop.new_event_loop if os.environ.get("CORE_TEST_LOOP") == "uvloop" else punctual_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(limited())
 

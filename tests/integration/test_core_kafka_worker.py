@@ -26,6 +26,8 @@ class Slow(Worker):
     concurrency = 4
 
     async def process(self, message: dict) -> None:
+        with open("loop", "a") as file:
+            print(type(asyncio.get_running_loop()).__qualname__.lstrip("_Unix"), file=file)
         with open("started", "a") as file:
             print(message["id"], file=file)
         await asyncio.sleep(message["seconds"])
@@ -51,20 +53,22 @@ def send(broker: RunningBroker, topic: str, *seconds: float) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("absent", [None, "uvloop"])
 def test_a_first_signal_finishes_what_runs_commits_and_exits_0(
-    broker: RunningBroker, tmp_path: Path, number: signal.Signals
+    broker: RunningBroker, tmp_path: Path, number: signal.Signals, absent: str | None
 ) -> None:
     topic = broker.make_topic()
     folder = project(tmp_path, topic)
+    (folder / "sitecustomize.py").write_text(f"import sys; sys.modules[{absent!r}] = None")
     send(broker, topic, 0, 0, 1.5)
-    with running_core(
-        "kafka", "worker", "Slow", folder=folder, env={"KAFKA_BOOTSTRAP_SERVERS": broker.address}
-    ) as run:
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "PYTHONPATH": str(folder)}
+    with running_core("kafka", "worker", "Slow", folder=folder, env=env) as run:
         run.until(lambda: len(said(folder, "started")) == 3)
         run.signal(number)
         assert run.wait() == 0
     assert sorted(said(folder, "finished")) == ["0", "1", "2"]
     assert asyncio.run(total_committed(broker.address, topic)) == 3
+    assert said(folder, "loop") == ["SelectorEventLoop" if absent else "Loop"] * 3
     # It said what it waited for.
     assert f"{number.name}: stopping, waiting up to 25 s for 1 running: Slow on {topic}[" in run.output
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,6 +15,7 @@ import click
 
 from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import KafkaDisabled
+from core_messaging.event_loop import new_event_loop
 from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging
 from core_messaging.plugins import WRONG, Plugins, load
 from core_messaging.project import Project
@@ -189,15 +189,9 @@ def _some(workers: list[type[Worker]]) -> list[type[Worker]]:
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """On uvloop where it is installed (`pip install 'core-messaging[speed]'`)."""
-    factory = None
-    if importlib.util.find_spec("uvloop") is not None:
-        import uvloop  # noqa: PLC0415 - an extra
-
-        factory = uvloop.new_event_loop
     # All that is imported by now stays for good. Walked over with every full collection, it costs a message that is
     # published as much as publishing it does.
     gc.collect()
     gc.freeze()
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())
