@@ -59,6 +59,11 @@ class Consumer(Protocol):
         """The offset the next record of each partition will get."""
         ...
 
+    async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Where ``fetch`` goes on in each partition: beyond what it has returned, and beyond what is no record (the end of
+        a transaction, what retention has deleted). Without partitions that stand still for a reason that was told."""
+        ...
+
     async def close(self) -> None:
         """Leave the group. Commits nothing by itself. Safe to repeat."""
         ...

@@ -533,14 +533,18 @@ class RetryAfter(Exception):
 class PartialBatchError(Exception):
     """Raised by ``process_batch``: only the messages at these indices failed, the others are done.
 
+    ``results``: what is published for those to the ``output_topic``, one a message of the batch (of those that failed
+    it counts for nothing); None: nothing.
+
     >>> raise PartialBatchError({3: ValueError("no address")})
     Traceback (most recent call last):
     ...
     core_messaging.errors.PartialBatchError: 1 message of the batch failed: [3]
     """
 
-    def __init__(self, errors: Mapping[int, BaseException]) -> None:
+    def __init__(self, errors: Mapping[int, BaseException], results: Sequence[object] | None = None) -> None:
         plural = "message" if len(errors) == 1 else "messages"
         super().__init__(f"{len(errors)} {plural} of the batch failed: {sorted(errors)}")
+        self.results = results
         # Some write why instead of raising it.
         self.errors = {i: e if isinstance(e, BaseException) else RuntimeError(e) for i, e in errors.items()}

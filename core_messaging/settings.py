@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     metrics_interval: float = Field(default=10.0, gt=0)
     stuck_after: float = Field(
         default=300.0, gt=0
-    )  # an attempt that runs longer counts as hanging (or ``timeout``)
+    )  # an attempt that runs longer (beyond its ``timeout``) hangs
     handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, per worker process
 
     # Plugins.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,8 +37,8 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class PartitionSnapshot:
-    """One assigned partition. ``end`` is None until the broker has told it; ``blocked`` counts messages that
-    wait for a retry or behind one."""
+    """One assigned partition. ``end`` is None until the broker has told it; ``delivered`` is where the next record
+    comes from, None until that is known; ``blocked`` counts messages that wait for a retry or behind one."""
 
     committed: int | None
     delivered: int | None
@@ -49,10 +49,20 @@ class PartitionSnapshot:
 
     @property
     def lag(self) -> int | None:
-        """Messages between the commit and the end of the partition."""
-        if self.end is None or self.committed is None:
+        """Messages between the first unfinished one and the end of the partition."""
+        # Where nothing is unfinished, what lies between the two is no message: the end of a transaction, say.
+        start = self.committed if self.unfinished else self.delivered
+        if self.end is None or start is None:
             return None
-        return max(0, self.end - self.committed)
+        return max(0, self.end - start)
+
+    @property
+    def useful_lag(self) -> int | None:
+        """Messages that somebody could work on now: those that are still to come, and those at hand that do not wait
+        for a retry, or behind one. What is finished beyond an unfinished one is in the lag, and not in this."""
+        if self.end is None or self.delivered is None:
+            return None
+        return max(0, self.end - self.delivered) + max(0, self.unfinished - self.blocked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +85,23 @@ class WorkerSnapshot:
         return sum(partition.unfinished for partition in self.partitions.values())
 
     @property
-    def lag(self) -> int:
-        return sum(partition.lag or 0 for partition in self.partitions.values())
+    def lag(self) -> int | None:
+        """None while it is not known of every partition."""
+        return self._sum(partition.lag for partition in self.partitions.values())
 
     @property
-    def useful_lag(self) -> int:
-        """Lag that another member could work on: without messages that only wait for a retry or behind one.
+    def useful_lag(self) -> int | None:
+        """Lag that another member could work on; None while it is not known of every partition.
 
         For autoscalers: a key that fails for ever must not scale the group to its maximum for nothing.
         """
-        return sum(max(0, (p.lag or 0) - p.blocked) for p in self.partitions.values())
+        return self._sum(partition.useful_lag for partition in self.partitions.values())
+
+    def _sum(self, numbers: Iterable[int | None]) -> int | None:
+        known = list(numbers)
+        # Without a partition in the group there is no lag; without a group nobody knows.
+        unknown = None in known or not (known or self.condition is Condition.RUNNING)
+        return None if unknown else sum(number or 0 for number in known)
 
     def oldest_unfinished_age(self, now: float) -> float:
         """Seconds since the oldest unfinished message was written; *now* in seconds since the epoch."""

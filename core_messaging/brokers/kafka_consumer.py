@@ -210,6 +210,16 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise as_broker_error(error, self._settings) from error
         return {TopicPartition(*source): offset for source, offset in found.items()}
 
+    async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Where the beginning of a partition is not known yet, the broker is waited for."""
+        moving = [source for source in sources if source not in self._stuck]
+        try:
+            return {source: await self._client.position(ClientPartition(*source)) for source in moving}
+        except asyncio.CancelledError as error:
+            raise _whose(error) from error
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:

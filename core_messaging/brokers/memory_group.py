@@ -181,6 +181,10 @@ class MemoryConsumer:
         """Raises TopicMissing."""
         return {source: self._log.end(source) for source in sources}
 
+    async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Of those that this member has."""
+        return {source: self._positions[source] for source in sources if source in self._positions}
+
     async def close(self) -> None:
         """Leave the group; where it is giving up its partitions just now, that is finished first."""
         # Out of the group before the wait, or a rebalance that ends in the same moment would hand out to us.

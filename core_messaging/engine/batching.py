@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -31,11 +32,15 @@ class Opened:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of each message, by its index. ``untried`` did not get their turn and lose no attempt."""
+    """What became of each message, by its index. ``untried`` did not get their turn and lose no attempt.
+
+    ``unsaid``: of how many that are done the handler could not say a result, because it raised for the others.
+    """
 
     results: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, BaseException] = field(default_factory=dict)
     untried: list[int] = field(default_factory=list)
+    unsaid: int = 0
 
 
 class BatchRunners:
@@ -122,6 +127,8 @@ class BatchRunners:
         return opened
 
     async def _settle(self, opened: Opened, outcome: Outcome) -> None:
+        if outcome.unsaid and self._parts.config.output_topic is not None:
+            self._settler.remarks.unsaid(opened.jobs[0], outcome.unsaid)
         for index, result in outcome.results.items():
             context = opened.contexts[index] if opened.contexts else None
             pending = self._settler.succeeded(opened.jobs[index], opened.messages[index], result, context)
@@ -194,12 +201,18 @@ async def whole_batch(
         if not inside:
             # Indices of no message: which ones failed is unknown, so none may count as done.
             raise
-        return Outcome({i: None for i in range(len(jobs)) if i not in inside}, inside)
+        done = {i: result for i, result in _each(error.results, len(jobs)).items() if i not in inside}
+        return Outcome(done, inside, unsaid=len(done) if error.results is None else 0)
+    return Outcome(_each(results, len(jobs)))
+
+
+def _each(results: Sequence[Any] | None, count: int) -> dict[int, Any]:
+    """Index -> result of *count* messages. Raises BatchLengthMismatch."""
     if results is None:
-        return Outcome(dict.fromkeys(range(len(jobs))))
-    if len(results) != len(jobs):
-        raise BatchLengthMismatch(len(jobs), len(results))
-    return Outcome(dict(enumerate(results)))
+        return dict.fromkeys(range(count))
+    if len(results) != count:
+        raise BatchLengthMismatch(count, len(results))
+    return dict(enumerate(results))
 
 
 async def one_by_one(parts: Parts, messages: list[Any], contexts: list[Context], jobs: list[Job]) -> Outcome:
@@ -211,9 +224,10 @@ async def one_by_one(parts: Parts, messages: list[Any], contexts: list[Context],
     wrap = parts.observers.wrap_process
     process = cast("Call", parts.handler.process)
     call = process if wrap is None else partial(wrap, process, parts.config)
+    progressed = partial(parts.slots.progressed, jobs[0].lane)
     async with asyncio.TaskGroup() as group:
         for indices in lanes.values():
-            group.create_task(_in_order(call, indices, messages, contexts, outcome))
+            group.create_task(_in_order(call, indices, messages, contexts, outcome, progressed))
     for index in range(len(jobs)):
         if index not in outcome.results and index not in outcome.untried:
             # Its task here, which nobody but a handler can have cancelled.
@@ -232,12 +246,19 @@ def _lane(parts: Parts, job: Job, index: int) -> object:
 
 
 async def _in_order(
-    call: Call, indices: list[int], messages: list[Any], contexts: list[Context], outcome: Outcome
+    call: Call,
+    indices: list[int],
+    messages: list[Any],
+    contexts: list[Context],
+    outcome: Outcome,
+    progressed: Callable[[float], None],
 ) -> None:
     """One lane: what comes after a failure has to wait for its retry."""
+    clock = asyncio.get_running_loop().time
     for position, index in enumerate(indices):
         try:
             outcome.results[index] = await call(messages[index], contexts[index] if contexts else None)
+            progressed(clock())
         except BaseException as error:
             if stopping_us(error):
                 raise

@@ -280,14 +280,16 @@ class Engine:
                 await asyncio.sleep(REOPEN.delay(failures))
 
     async def _abandon_session(self, error: CoreMessagingError, failures: int) -> None:
-        if failures == 1 or self._session is not None:
-            logger.error(
-                "%s lost its consumer: %s. Work in flight is repeated by whoever gets the partitions; rejoining in %.1f s",
-                self.config.name,
-                error,
-                REOPEN.delay(failures),
-                extra=self._tag("consumer lost"),
-            )
+        lost = "lost its consumer" if self._session is not None else "cannot join its group again"
+        logger.error(
+            "%s %s: %s. Work in flight is repeated by whoever gets the partitions; rejoining in %.1f s",
+            self.config.name,
+            lost,
+            error,
+            REOPEN.delay(failures),
+            extra=self._tag("consumer lost"),
+        )
+        self._watch.lost(error)
         self.roster.fence(self.roster.sources)
         self.slots.noticed()
         session, self._session = self._session, None

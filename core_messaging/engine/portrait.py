@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from core_messaging.engine.counts import LATENCY_BOUNDS, Counts
 from core_messaging.engine.parts import Parts
@@ -29,8 +30,23 @@ COUNTERS = (
 )
 
 
-def portrait(parts: Parts, ends: Mapping[TopicPartition, int], facts: Facts) -> WorkerSnapshot:
-    """*ends*: the end offsets last heard of."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was last heard of the broker and its client: the end offsets, and where fetching goes on."""
+
+    ends: Mapping[TopicPartition, int]
+    positions: Mapping[TopicPartition, int]
+
+    def behind(self, assignment: Assignment) -> int:
+        """Records of *assignment* that the broker has and we have not fetched; 0 where it stands still, as was told."""
+        source = assignment.source
+        if source not in self.ends or source not in self.positions:
+            return 0
+        return max(0, self.ends[source] - max(self.positions[source], assignment.delivered or 0))
+
+
+def portrait(parts: Parts, seen: Seen, facts: Facts) -> WorkerSnapshot:
+    """The worker by what was last *seen* of the broker."""
     condition, reason = judge(facts)
     return WorkerSnapshot(
         name=parts.config.name,
@@ -41,7 +57,7 @@ def portrait(parts: Parts, ends: Mapping[TopicPartition, int], facts: Facts) -> 
         running=facts.running,
         waiting_retries=parts.schedule.waiting_retries,
         latency=_histogram(parts.counts),
-        partitions={a.source: of_partition(a, ends.get(a.source)) for a in parts.roster.assignments},
+        partitions={a.source: of_partition(a, seen) for a in parts.roster.assignments},
     )
 
 
@@ -49,15 +65,14 @@ def _histogram(counts: Counts) -> Histogram:
     return Histogram(LATENCY_BOUNDS, tuple(counts.latency), counts.latency_sum)
 
 
-def of_partition(assignment: Assignment, end: int | None) -> PartitionSnapshot:
-    """*end*: as the broker said some seconds ago; what was delivered since lies beyond it."""
-    oldest = assignment.oldest()
-    if end is not None:
-        end = max(end, assignment.delivered or 0)
+def of_partition(assignment: Assignment, seen: Seen) -> PartitionSnapshot:
+    """What was delivered since the broker was asked lies beyond what it said."""
+    oldest, end = assignment.oldest(), seen.ends.get(assignment.source)
+    reached = [at for at in (seen.positions.get(assignment.source), assignment.delivered) if at is not None]
     return PartitionSnapshot(
         committed=assignment.committable(),
-        delivered=assignment.delivered,
-        end=end,
+        delivered=max(reached, default=None),
+        end=None if end is None else max([end, *reached]),
         unfinished=assignment.unfinished,
         blocked=assignment.held,
         oldest_timestamp=oldest.timestamp if oldest is not None else None,

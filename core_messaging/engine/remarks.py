@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import text_of
+from core_messaging.errors import FollowsADeadLetter, Undecodable, text_of
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle, also
 
@@ -20,6 +20,17 @@ def where(worker: str, job: Job, action: str) -> dict[str, Any]:
     """The ``extra`` of a log line."""
     source = job.assignment.source
     return {"worker": worker, "action": action, **source._asdict(), "offset": job.record.offset}
+
+
+def attempts_made(job: Job, error: BaseException) -> int:
+    """How often the handler was given the message of *job*, which is given up because of *error*."""
+    never = isinstance(error, Undecodable | FollowsADeadLetter)
+    return job.attempt - 1 if never else job.attempt
+
+
+def _after(job: Job, error: BaseException) -> str:
+    made = attempts_made(job, error)
+    return f"after {made} {'attempt' if made == 1 else 'attempts'}" if made else "without an attempt"
 
 
 class Remarks:
@@ -54,11 +65,11 @@ class Remarks:
         if swallowed is None:
             return
         logger.warning(
-            "%s dead-lettered %s to %s after %d attempts: %s: %s%s",
+            "%s dead-lettered %s to %s %s: %s: %s%s",
             self._config.name,
             job,
             self._config.dlq_topic,
-            job.attempt,
+            _after(job, error),
             type(error).__name__,
             text_of(error),
             also(swallowed),
@@ -68,10 +79,10 @@ class Remarks:
     def skipped(self, job: Job, error: BaseException) -> None:
         """It is given up, and there is no dead-letter queue. Every one is told."""
         logger.error(
-            "%s gave up on %s after %d attempts and has no dlq_topic, so the message is skipped: %s: %s",
+            "%s gave up on %s %s and has no dlq_topic, so the message is skipped: %s: %s",
             self._config.name,
             job,
-            job.attempt,
+            _after(job, error),
             type(error).__name__,
             text_of(error),
             extra=self._where(job, "skipped"),
@@ -88,6 +99,22 @@ class Remarks:
             error,
             job,
             extra=self._where(job, "publish failed"),
+        )
+
+    def unsaid(self, job: Job, count: int) -> None:
+        """Of the batch of *job*, *count* are done, and nothing is published for them."""
+        swallowed = self._throttle.pass_through("unsaid", self._clock())
+        if swallowed is None:
+            return
+        logger.warning(
+            "%s: process_batch raised PartialBatchError without results, so nothing is published to %s for the %d "
+            "messages of the batch of %s that are done; raise PartialBatchError(errors, results)%s",
+            self._config.name,
+            self._config.output_topic,
+            count,
+            job,
+            also(swallowed),
+            extra=self._where(job, "results unsaid"),
         )
 
     def own_raised(self, name: str, job: Job, error: BaseException) -> None:

@@ -16,7 +16,7 @@ from core_messaging.context import Context
 from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.remarks import Remarks
+from core_messaging.engine.remarks import Remarks, attempts_made
 from core_messaging.errors import (
     BrokerError,
     KilledTheProcess,
@@ -60,7 +60,7 @@ class Settler:
         self._clock = parts.loop.time
         self._park = parts.park
         self._fail = parts.fail
-        self._remarks = Remarks(parts.config, parts.loop.time)
+        self.remarks = Remarks(parts.config, parts.loop.time)
         follows = parts.config.on_dead_letter == "follow"
         self.following = Following(parts, self._bury_unseen) if follows else None
         own, self._told = parts.handler.on_success, parts.observers.on_success
@@ -136,7 +136,7 @@ class Settler:
         if (told := self._observers.on_retry) is not None:
             facts = {"message": message, "error": error, "context": context or self.context(job)}
             await tell(told, worker=self._config, delay=delay, **facts)
-        self._remarks.will_retry(job, error, delay)
+        self.remarks.will_retry(job, error, delay)
         job.error = error if isinstance(error, Exception) else None
         job.attempt += 1
 
@@ -180,7 +180,7 @@ class Settler:
             topic=topic,
             worker=self._config.name,
             group_id=self._config.group_id,
-            attempts=job.attempt,
+            attempts=attempts_made(job, error),
             error=error,
             failed_at=time.time(),
         )
@@ -193,7 +193,7 @@ class Settler:
             # Not finished: it stays uncommitted, and the next start begins with it.
             self._fail(RetriesExhausted(config.name, str(job), error))
             return
-        self._remarks.skipped(job, error)
+        self.remarks.skipped(job, error)
         self._schedule.finish(job)
 
     async def _publish_result(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
@@ -296,7 +296,7 @@ class Settler:
         if (told := self._observers.on_dead_letter) is not None:
             topic = sending.outgoing.topic
             await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
-        self._remarks.dead_lettered(job, sending.error)
+        self.remarks.dead_lettered(job, sending.error)
         if self.following is not None:
             job.assignment.blocked.add(job.record.key)
         self._schedule.finish(job)
@@ -310,7 +310,7 @@ class Settler:
             await self.give_up(job, sending.message, error, None, "its result is refused")
             return
         delay = PUBLISH_AGAIN.delay(sending.tries, random.random())  # noqa: S311 - jitter, not secrets
-        self._remarks.not_published(job, sending.outgoing.topic, error)
+        self.remarks.not_published(job, sending.outgoing.topic, error)
         self._park(job, self._clock() + delay)
 
     async def _call_own(
@@ -325,7 +325,7 @@ class Settler:
             if stopping_us(error):
                 raise
             self._counts.hook_errors += 1
-            self._remarks.own_raised(name, job, error)
+            self.remarks.own_raised(name, job, error)
 
     def context(self, job: Job) -> Context:
         """What a handler or hook may ask about *job*."""

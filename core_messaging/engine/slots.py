@@ -58,6 +58,10 @@ class Slots:
         if not self._coming:
             self.wake(1)
 
+    def progressed(self, held: object, now: float) -> None:
+        """What *held* consists of is done one after the other, and one of it was done *now*: it does not hang."""
+        self.since[self.current.index(held)] = now
+
     def vacate(self, slot: int, _runner: object) -> None:
         """The runner of *slot* has ended, cancelled perhaps, and holds nothing any more."""
         self.current[slot] = None

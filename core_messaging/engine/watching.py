@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.portrait import portrait
+from core_messaging.engine.portrait import Seen, portrait
 from core_messaging.engine.session import Session
 from core_messaging.errors import BrokerError
-from core_messaging.records import TopicPartition
 from core_messaging.rules.condition import Facts
 from core_messaging.snapshot import Condition, WorkerSnapshot
 
 logger = logging.getLogger("core_messaging.worker")
 
 ASK = 5.0  # seconds the broker has to tell the end offsets
+SILENT = "the broker has not answered"
 WORRYING = (Condition.STUCK, Condition.BLOCKED)
 
 
@@ -25,9 +24,10 @@ class Watch:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._ends: Mapping[TopicPartition, int] = {}
+        self._seen = Seen({}, {})
         self._worried: Condition | None = None
         self._silent_since: float | None = None
+        self._outage = SILENT
 
     async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
@@ -40,7 +40,9 @@ class Watch:
     async def _ask(self, session: Session) -> None:
         try:
             async with asyncio.timeout(ASK):
-                self._ends = await session.consumer.end_offsets(self._parts.roster.sources)
+                sources = self._parts.roster.sources
+                ends = await session.consumer.end_offsets(sources)
+                self._seen = Seen(ends, await session.consumer.positions(sources))
         except (BrokerError, TimeoutError) as error:
             self._say_silent(error)
         else:
@@ -58,11 +60,17 @@ class Watch:
                 extra={"worker": name, "action": "outage"},
             )
 
+    def lost(self, error: Exception) -> None:
+        """The worker is in no group, because of *error*, until it answers again; who lost it has said so."""
+        self._outage = f"out of its group ({error})"
+        if self._silent_since is None:
+            self._silent_since = self._parts.loop.time()
+
     def _say_answers(self) -> None:
         name = self._parts.config.name
         if self._silent_since is not None:
             seconds = self._parts.loop.time() - self._silent_since
-            self._silent_since = None
+            self._silent_since, self._outage = None, SILENT
             logger.info(
                 "%s: the broker answers again after about %.0f s",
                 name,
@@ -72,7 +80,7 @@ class Watch:
 
     def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """The worker now, with the end offsets last heard of. No round trip."""
-        return portrait(self._parts, self._ends, self._facts(session, draining=draining))
+        return portrait(self._parts, self._seen, self._facts(session, draining=draining))
 
     def _facts(self, session: Session | None, *, draining: bool) -> Facts:
         parts = self._parts
@@ -86,14 +94,15 @@ class Watch:
             draining=draining,
             joined=session is not None and session.joined,
             silent_for=None if self._silent_since is None else now - self._silent_since,
+            outage=self._outage,
             rebalancing_for=_rebalancing_for(session, now),
             longest_running=now - since,
             longest_job=str(longest.jobs[0]) if longest else "",
-            attempt_limit=parts.config.timeout or parts.settings.stuck_after,
+            attempt_limit=(parts.config.timeout or 0.0) + parts.settings.stuck_after,
             unfinished=sum(assignment.unfinished for assignment in assignments),
             blocked=sum(assignment.held for assignment in assignments),
             running=len(parts.slots.busy(lambda _job: True)),
-            behind=sum(max(0, self._ends.get(a.source, 0) - (a.delivered or 0)) for a in assignments),
+            behind=sum(map(self._seen.behind, assignments)),
             idle_for=0.0 if session is None else now - session.last_record,
             full=session is not None and session.full,
         )

@@ -16,7 +16,8 @@ class Facts:
 
     draining: bool
     joined: bool  # has ever been assigned anything, even nothing
-    silent_for: float | None  # how long the broker has not answered
+    silent_for: float | None  # how long the broker has not answered, or the worker is in no group
+    outage: str  # which of the two, in words
     rebalancing_for: float | None
     longest_running: float  # how long the longest running attempt takes by now
     longest_job: str  # its coordinates
@@ -39,7 +40,7 @@ def judge(facts: Facts) -> Verdict:
     if facts.draining:
         return Condition.DRAINING, f"{facts.running} messages are running"
     if facts.silent_for is not None:
-        return Condition.DEGRADED, f"the broker has not answered for {facts.silent_for:.0f} s"
+        return Condition.DEGRADED, f"{facts.outage} for {facts.silent_for:.0f} s"
     if facts.rebalancing_for is not None:
         return _rebalancing(facts, facts.rebalancing_for)
     return _assigned(facts)

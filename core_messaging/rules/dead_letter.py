@@ -6,8 +6,23 @@ from collections.abc import Iterable
 
 from core_messaging.errors import text_of
 from core_messaging.records import Headers, Outgoing, Record
+from core_messaging.rules.blocked import HEADER as UNBLOCK
 
 PREFIX = "core-"
+FACTS = (
+    "original-topic",
+    "original-partition",
+    "original-offset",
+    "original-timestamp",
+    "worker",
+    "group",
+    "attempts",
+    "error-type",
+    "error-message",
+    "failed-at",
+)
+# Ours are replaced and taken off by a replay. Another header that begins so is the producer's, and stays.
+OURS = frozenset(PREFIX + fact for fact in FACTS)
 MAX_ERROR_LENGTH = 1024  # characters; a stack trace would grow with every round trip
 
 # Trace context of a message that follows it to whatever is made of it (W3C Trace Context, W3C Baggage).
@@ -29,20 +44,21 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
     Headers of an earlier dead-lettering are replaced, so replaying a message does not make it grow.
     *failed_at* is seconds since the epoch.
     """
-    facts = {
-        "original-topic": record.topic,
-        "original-partition": str(record.partition),
-        "original-offset": str(record.offset),
-        "original-timestamp": str(record.timestamp),
-        "worker": worker,
-        "group": group_id,
-        "attempts": str(attempts),
-        "error-type": type(error).__qualname__,
-        "error-message": text_of(error)[:MAX_ERROR_LENGTH],
-        "failed-at": f"{failed_at:.3f}",
-    }
-    kept = tuple(pair for pair in record.headers if not pair[0].startswith(PREFIX))
-    added = tuple((PREFIX + name, text.encode(errors="replace")) for name, text in facts.items())
+    texts = (
+        record.topic,
+        str(record.partition),
+        str(record.offset),
+        str(record.timestamp),
+        worker,
+        group_id,
+        str(attempts),
+        type(error).__qualname__,
+        text_of(error)[:MAX_ERROR_LENGTH],
+        f"{failed_at:.3f}",
+    )
+    kept = without_core_headers(record.headers)
+    facts = zip(FACTS, texts, strict=True)
+    added = tuple((PREFIX + name, text.encode(errors="replace")) for name, text in facts)
     return Outgoing(topic=topic, value=record.value, key=record.key, headers=kept + added)
 
 
@@ -53,4 +69,4 @@ def trace_headers(headers: Headers) -> tuple[tuple[str, bytes], ...]:
 
 def without_core_headers(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
     """The headers as the first producer wrote them; what a replay publishes."""
-    return tuple(pair for pair in headers if not pair[0].startswith(PREFIX))
+    return tuple(pair for pair in headers if pair[0] not in OURS and pair[0] != UNBLOCK)

@@ -239,6 +239,7 @@ class Schedule:
         for _, _, job in doomed.values():
             _let_go(job)
             job.sending = Condemned(job.error or TriedBefore(job.attempt))
+            job.attempt -= 1  # there will be no next one
             self._ready.append(job)
         return len(doomed)
 

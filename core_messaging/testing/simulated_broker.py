@@ -82,6 +82,9 @@ class SimulatedConsumer:
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         return await self.inner.end_offsets(sources)
 
+    async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return await self.inner.positions(sources)
+
     async def close(self) -> None:
         await self.inner.close()
 

@@ -21,7 +21,9 @@ COUNTERS = (
     "published",
 )
 
-GAUGES: dict[str, Callable[[WorkerSnapshot], int]] = {
+Number = Callable[[WorkerSnapshot], int | None]  # None: nobody knows, so there is no observation
+
+GAUGES: dict[str, Number] = {
     "in_flight": lambda worker: worker.in_flight,
     "retries_waiting": lambda worker: worker.waiting_retries,
     "lag": lambda worker: worker.lag,
@@ -40,11 +42,10 @@ class Meters:
         for name, value in GAUGES.items():
             meter.create_observable_gauge(f"core.{name}", [self._observe(value)], unit="{message}")
 
-    def _observe(
-        self, value: Callable[[WorkerSnapshot], int]
-    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _observe(self, value: Number) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value(worker), {"core.worker": worker.name}) for worker in self._last.workers]
+            found = [(worker.name, value(worker)) for worker in self._last.workers]
+            return [Observation(now, {"core.worker": name}) for name, now in found if now is not None]
 
         return observe
 
@@ -53,5 +54,5 @@ class Meters:
         self._last = snapshot
 
 
-def _counter(name: str) -> Callable[[WorkerSnapshot], int]:
+def _counter(name: str) -> Number:
     return lambda worker: worker.counters[name]

@@ -47,8 +47,8 @@ def outcome(worker: WorkerSnapshot, before: Mapping[str, int]) -> str:
         return ""
     rest = [f"{worker.waiting_retries:,} waiting for a retry"] if worker.waiting_retries else []
     # Of a worker that has left its group, or has not asked yet, nobody knows it.
-    known = any(partition.lag is not None for partition in worker.partitions.values())
-    return ", ".join([*told, *rest, *([f"lag {worker.lag:,}"] if known else [])])
+    lag = worker.lag
+    return ", ".join([*told, *rest, *([f"lag {lag:,}"] if lag is not None else [])])
 
 
 plugin = OutcomeLog()

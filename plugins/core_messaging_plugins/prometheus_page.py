@@ -37,7 +37,7 @@ HOOKS = {
     "seconds": "Time spent in a plugin's hook",
 }
 
-Gauge = Callable[[WorkerSnapshot, float], float]
+Gauge = Callable[[WorkerSnapshot, float], float | None]  # None: nobody knows, so there is no sample
 
 GAUGES: dict[str, tuple[str, Gauge]] = {
     "in_flight": ("Messages fetched and not finished", lambda worker, _now: worker.in_flight),
@@ -47,9 +47,12 @@ GAUGES: dict[str, tuple[str, Gauge]] = {
     ),
     "retries_waiting": ("Messages waiting for a retry", lambda worker, _now: worker.waiting_retries),
     "partitions": ("Partitions assigned", lambda worker, _now: len(worker.partitions)),
-    "lag": ("Messages between the commits and the ends of the partitions", lambda worker, _now: worker.lag),
+    "lag": (
+        "Messages between the first unfinished ones and the ends of the partitions",
+        lambda worker, _now: worker.lag,
+    ),
     "useful_lag": (
-        "Lag without messages that wait for a retry or behind one: for autoscalers",
+        "Messages that somebody could work on now: for autoscalers",
         lambda worker, _now: worker.useful_lag,
     ),
     "oldest_unfinished_seconds": (
@@ -73,7 +76,8 @@ class _Metrics(Collector):
         for name, (told, value) in GAUGES.items():
             gauge = GaugeMetricFamily(f"core_{name}", told, labels=["worker"])
             for worker in workers:
-                gauge.add_metric([worker.name], value(worker, self._snapshot.time))
+                if (now := value(worker, self._snapshot.time)) is not None:
+                    gauge.add_metric([worker.name], now)
             yield gauge
         yield from _hooks(self._snapshot.hooks)
         yield _conditions(workers)

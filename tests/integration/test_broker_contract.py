@@ -147,6 +147,7 @@ def test_a_new_member_starts_after_the_last_commit_and_gets_its_metadata(made: C
         found = await second.take(2)
         commit = second.assignments[-1][source]
         assert await second.consumer.end_offsets([source]) == {source: 5}
+        assert await second.consumer.positions([source]) == {source: 5}
         await second.consumer.close()
         return found, commit
 

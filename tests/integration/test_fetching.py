@@ -7,15 +7,32 @@ import json
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
+from core_messaging import hookimpl
+from core_messaging.plugins import PluginReport, Plugins
 from core_messaging.producer import get_producer
+from core_messaging.rules import condition
+from core_messaging.settings import Settings
+from core_messaging.snapshot import Condition, Snapshot, WorkerSnapshot
 from tests.conftest import RunningBroker
 from tests.integration.harness import run, running, settings_for, until
 from tests.integration.test_messages import journal
 
 COUNT = 10_000
+
+
+class Looks:
+    """What the probes would have seen."""
+
+    def __init__(self) -> None:
+        self.seen = list[WorkerSnapshot]()
+
+    @hookimpl
+    def metrics(self, snapshot: Snapshot) -> None:
+        self.seen.extend(snapshot.workers)
 
 
 class Requests:
@@ -63,3 +80,39 @@ def test_a_busy_partition_does_not_wait_for_those_that_are_empty(
 
     assert run(test()) >= 5
     assert sorted(made.seen) == list(range(COUNT))
+
+
+async def transact(address: str, topic: str) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=address, transactional_id=topic)
+    async with producer, producer.transaction():
+        await producer.send_and_wait(topic, b'{"id": 1}')
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_what_is_no_record_for_the_worker_is_not_waited_for(
+    apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch, reset: str
+) -> None:
+    # The end of a transaction, or all that is older than "latest": after a minute the worker was called stuck, and
+    # whoever asks /livez restarted it, for ever.
+    monkeypatch.setattr(condition, "FETCH_LIMIT", 0.0)
+    topic, looks = apache_broker.make_topic(1), Looks()
+
+    async def process(self: Any, message: dict[str, Any]) -> None:
+        self.seen.append(message["id"])
+
+    made = journal(input_topic=topic, process=process)
+
+    async def test() -> None:
+        await transact(apache_broker.address, topic)
+        plugins = Plugins([PluginReport("looks", "test", hooks=("metrics",), plugin=looks)], Settings())
+        others = {"metrics_interval": 0.1, "kafka_auto_offset_reset": reset}
+        async with running(apache_broker.address, made, plugins=plugins, **others) as task:
+            await until(lambda: looks.seen, task)
+            await until(lambda: {part.end for part in looks.seen[-1].partitions.values()} == {2}, task)
+            await until(lambda: len(made.seen) == (reset == "earliest"), task)
+            known = len(looks.seen)
+            await until(lambda: len(looks.seen) > known + 8, task)
+        told = {(worker.condition, worker.lag) for worker in looks.seen[known + 5 : known + 8]}
+        assert told == {(Condition.RUNNING, 0)}
+
+    run(test())

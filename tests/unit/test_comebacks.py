@@ -126,6 +126,7 @@ def test_what_is_evicted_while_it_waits_so_is_a_dead_letter() -> None:
     assert evicted is not None
     assert isinstance(evicted.sending, Condemned)
     assert "it waited for attempt 2" in str(evicted.sending.error)
+    assert evicted.attempt == 1  # as many were made; the letter says so
 
 
 def test_an_earlier_message_of_the_key_that_came_before_it_stays_before_it() -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core_messaging import Worker, worker
+from core_messaging.rules.dead_letter import OURS
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import MemoryBroker, run_virtually
@@ -62,7 +63,8 @@ JSON = st.recursive(
 VALUES = st.none() | st.binary() | st.sampled_from(NASTY) | JSON.map(lambda fact: json.dumps(fact).encode())
 KEYS = st.none() | st.binary(max_size=20)
 HEADERS = st.lists(
-    st.tuples(st.sampled_from(["a", "core-attempts", "traceparent", "é", ""]), st.binary()), max_size=4
+    st.tuples(st.sampled_from(["a", "core-attempts", "core-tenant", "traceparent", "é", ""]), st.binary()),
+    max_size=4,
 )
 RECORDS = st.lists(st.tuples(VALUES, KEYS, HEADERS), min_size=1, max_size=12)
 
@@ -107,7 +109,7 @@ def test_every_record_is_processed_or_dead_lettered_as_it_came(annotation: Any, 
 
 def plain(headers: Any) -> list[tuple[str, bytes]]:
     """Without those that a dead letter adds or replaces."""
-    return [pair for pair in headers if not pair[0].startswith("core-")]
+    return [pair for pair in headers if pair[0] not in OURS]
 
 
 async def work_off(made: type[Worker], broker: MemoryBroker, count: int) -> None:

@@ -13,6 +13,7 @@ WELL: dict[str, Any] = {
     "draining": False,
     "joined": True,
     "silent_for": None,
+    "outage": "the broker has not answered",
     "rebalancing_for": None,
     "longest_running": 0.0,
     "longest_job": "t[0]@1",

@@ -292,6 +292,17 @@ def test_headers_do_not_grow_with_every_round_trip_through_the_dlq() -> None:
     assert without_core_headers(again.headers) == (("a", b"1"),)
 
 
+def test_a_producers_own_headers_stay_whatever_they_begin_with() -> None:
+    # Everything that began with "core-" was taken for ours, and was missing in the dead letter.
+    record = PlainRecord(
+        0, headers=(("core-tenant", b"7"), ("core-worker", b"stale"), ("core-unblock", b"replay"))
+    )
+    letter = make_letter(record, ValueError("x"))
+    assert (letter["core-tenant"], letter["core-worker"]) == (b"7", b"W")
+    assert "core-unblock" not in letter  # it was obeyed; whoever replays this letter says so anew
+    assert without_core_headers(tuple(letter.items())) == (("core-tenant", b"7"),)
+
+
 def test_an_error_message_that_is_no_unicode_does_not_stop_the_dead_letter() -> None:
     assert (
         make_letter(PlainRecord(0), ValueError("lone \udc80 surrogate"))["core-error-message"]
