@@ -321,12 +321,13 @@ class BatchLengthMismatch(MessageError):
 
 
 class KilledTheProcess(MessageError):
-    """A message was running alone when its process died, again."""
+    """A message was all that ran when its process died, again and again."""
 
-    def __init__(self, crashes: int, coordinates: str) -> None:
+    def __init__(self, crashes: int, alone: int, coordinates: str) -> None:
         super().__init__(
-            f"{coordinates} was running each time a process died ({crashes} in a row); it is not tried again. "
-            "Look for out-of-memory kills, segmentation faults and os._exit in what it makes the handler do"
+            f"{crashes} owners of its partition vanished in a row, the last {alone} of them while {coordinates} was all "
+            "that ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what it "
+            "makes the handler do"
         )
 
 

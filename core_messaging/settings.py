@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     max_partition_in_flight: int = Field(default=5_000, ge=1)
     max_waiting_retries: int = Field(default=10_000, ge=1)
     max_crashes: int = Field(
-        default=3, ge=2
-    )  # processes a message may take with it before it is dead-lettered
+        default=4, ge=3
+    )  # processes that a message takes with it, in the last two of them running alone, before it is dead-lettered
     metrics_interval: float = Field(default=10.0, gt=0)
     stuck_after: float = Field(
         default=300.0, gt=0

@@ -12,7 +12,7 @@ from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
 from core_messaging.errors import KilledTheProcess
 from core_messaging.records import Record, coordinates_of
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import PROOF, Assignment, Hold
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -22,10 +22,10 @@ KEEP_ALIVE = 30.0  # seconds; a message may take longer than the group waits for
 class Careful:
     """Feeds the schedule by hand while a partition's recent owners have vanished one after the other.
 
-    ``max_crashes - 1`` vanished owners may have had all kinds of reasons. From then on each message is named in
-    the commit before it starts, and runs alone in this worker, so that the next crash has a culprit: it goes
-    to the dead-letter queue instead of killing the fleet for ever. When what the vanished owners can have had
-    in their hands is through, the partition is worked on as usual.
+    ``max_crashes - PROOF`` vanished owners may have had all kinds of reasons. From then on each message is named in
+    the commit before it starts, and runs alone in this worker, so that the next crash has a suspect. The one that has
+    taken ``PROOF`` of them so goes to the dead-letter queue instead of killing the fleet for ever. When what the
+    vanished owners can have had in their hands is through, the partition is worked on as usual.
     """
 
     def __init__(self, parts: Parts, committer: Committer) -> None:
@@ -41,7 +41,7 @@ class Careful:
 
     def wants(self, assignment: Assignment) -> bool:
         """Whether records of *assignment* must come here."""
-        return assignment.crashes >= self._limit - 1
+        return assignment.crashes >= self._limit - PROOF
 
     def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
         logger.warning(
@@ -62,9 +62,10 @@ class Careful:
             # Noted all the same: were it the last record, the commit would never come to the end.
             assignment.deliver([record])
             return
-        if assignment.accused == record.offset and assignment.crashes >= self._limit:
-            assignment.accused = assignment.suspect = None
+        if assignment.guilty(record.offset):
+            assignment.suspect = None
             self._convict(assignment, record)
+            assignment.acquit(record.offset)
             return
         assignment.suspect = record.offset
         # All of them: the commit must also take back what it said of the message before, which may be of another
@@ -75,6 +76,7 @@ class Careful:
         self._parts.slots.wake(1)
         await self._until_quiet(assignment, consumer)
         assignment.suspect = None
+        assignment.acquit(record.offset)
 
     async def _until_quiet(self, assignment: Assignment, consumer: Consumer) -> None:
         while assignment.hold is Hold.OPEN:
@@ -88,7 +90,7 @@ class Careful:
                 await consumer.keep_alive()
 
     def _convict(self, assignment: Assignment, record: Record) -> None:
-        error = KilledTheProcess(assignment.crashes, coordinates_of(record))
+        error = KilledTheProcess(assignment.crashes, assignment.alone, coordinates_of(record))
         logger.error(
             "%s: %s",
             self._parts.config.name,

@@ -24,6 +24,8 @@ FEW = 32  # chunks that are not worth folding
 # and about this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
 PROVEN_AFTER = 1_000  # offsets
 
+PROOF = 2  # members that vanish while the same message is all that runs
+
 
 class Hold(Enum):
     """How firmly this member holds the partition."""
@@ -110,6 +112,7 @@ class Left:
     acknowledged: Committed | None
     crashes: int
     accused: int | None
+    alone: int
     attempts: Mapping[int, int]
     dues: Mapping[int, float]
 
@@ -131,6 +134,7 @@ class Assignment:
         "_proven_at",
         "accused",
         "acknowledged",
+        "alone",
         "announced",
         "attempts",
         "blocked",
@@ -177,6 +181,7 @@ class Assignment:
         # The suspect of the owner that vanished, until its turn comes. Apart from ``suspect``: what waited for a
         # retry before it is tried first, alone, and must not take the accusation away by that.
         self.accused: int | None = None
+        self.alone = 0  # earlier owners in a row that vanished while the accused was all that ran
         self._proven_at = 0  # the offset from which on earlier crashes are forgiven
         if committed is not None:
             self._read(CommitNote.decode(committed.metadata), committed.offset)
@@ -197,20 +202,32 @@ class Assignment:
             # Held and not given back: its owner vanished. After an orderly end the count starts anew.
             self.crashes, self.suspect = last.crashes + 1, last.suspect
             self.accused = last.suspect
+            self.alone = 0 if last.suspect is None else last.alone + 1
         self._proven_at = last.delivered + PROVEN_AFTER
 
     def left(self) -> Left:
         """For ``take_over`` of the next assignment of this partition."""
-        return Left(self.acknowledged, self.crashes, self.accused, dict(self.attempts), self.dues)
+        return Left(self.acknowledged, self.crashes, self.accused, self.alone, dict(self.attempts), self.dues)
 
     def take_over(self, left: Left) -> None:
         """This member had the partition until now, and nobody since: the commit is the one that it left behind. So the
         process that seems to have vanished is this one, and when retries are due is known."""
-        self.crashes, self.suspect, self.accused = left.crashes, None, left.accused
+        self.crashes, self.suspect = left.crashes, None
+        self.accused, self.alone = left.accused, left.alone
         self.attempts = dict(left.attempts)
         self.waits = {
             offset: left.dues.get(offset) for offset, attempt in left.attempts.items() if attempt > 1
         }
+
+    def guilty(self, offset: int) -> bool:
+        """Whether the record at *offset* is taken for what makes members vanish. One may have vanished for another reason
+        while it happened to run; twice in a row, while nothing else ran, is no chance."""
+        return offset == self.accused and self.alone >= PROOF
+
+    def acquit(self, offset: int) -> None:
+        """It ran alone, and nobody has vanished. So did others before it if it is the accused."""
+        if offset == self.accused:
+            self.accused, self.alone = None, 0
 
     def due_of(self, offset: int, now: float, delay: Callable[[int], float]) -> float:
         """When the record at *offset*, which has just come, may be tried: *now*, unless it was tried before and the *delay*
@@ -293,7 +310,13 @@ class Assignment:
         attempts = {at: number for at, number in self.attempts.items() if at >= offset}
         delivered = offset if self._position is None else self._position
         ownership = (
-            Ownership(held=True, crashes=self.crashes, suspect=self.suspect, delivered=delivered)
+            Ownership(
+                held=True,
+                crashes=self.crashes,
+                suspect=self.suspect,
+                delivered=delivered,
+                alone=self.alone if self.suspect == self.accused else 0,
+            )
             if held
             else Ownership()
         )

@@ -29,17 +29,19 @@ class Ownership(msgspec.Struct, frozen=True, array_like=True):
     - ``crashes``: how often in a row a member vanished without giving it back
     - ``suspect``: the offset of the only message that is running, when one at a time is let run
     - ``delivered``: the offset after the last record its member had fetched
+    - ``alone``: how many members in a row have vanished while the suspect was the only message that ran
     """
 
     held: bool = False
     crashes: int = 0
     suspect: int | None = None
     delivered: int = 0
+    alone: int = 0
 
     def shifted(self, by: int) -> Ownership:
         """The same with offsets counted from elsewhere."""
         suspect = None if self.suspect is None else self.suspect + by
-        return Ownership(self.held, self.crashes, suspect, self.delivered + by)
+        return msgspec.structs.replace(self, suspect=suspect, delivered=self.delivered + by)
 
 
 class CommitNote(msgspec.Struct, frozen=True, array_like=True):

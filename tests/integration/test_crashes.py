@@ -87,8 +87,8 @@ def test_a_message_that_kills_its_process_goes_to_the_dlq(
     assert letter.value == killer
     assert letter.facts["core-error-type"] == b"KilledTheProcess"
     assert ledger.finished() == set(range(60))
-    # Three processes, as max_crashes says; the messages around it are not suspected.
-    assert deaths == 3
+    # Four processes, as max_crashes says; the messages around it are not suspected.
+    assert deaths == 4
 
 
 def test_members_that_join_and_leave_lose_nothing_and_keep_each_key_in_order(

@@ -14,7 +14,7 @@ from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import FEW, PROVEN_AFTER, Assignment
 from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
 from core_messaging.rules.intake import IntakeLimits, plan
-from core_messaging.rules.note import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote
+from core_messaging.rules.note import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote, Ownership
 from core_messaging.rules.schedule import Schedule
 from core_messaging.rules.throttle import Throttle
 from tests.unit.rules.records import PlainRecord
@@ -62,6 +62,30 @@ def test_owners_that_vanish_in_a_row_are_counted_until_the_danger_is_passed() ->
         more.finish(index)
     assert assignment.progress() is not None
     assert assignment.crashes == 0
+
+
+def vanished_with(suspect: int | None, before: Assignment | None = None) -> Assignment:
+    """The next owner's, after one that had *before* has vanished with *suspect* alone under way."""
+    last = before or Assignment(SOURCE, 1, Committed(0, CommitNote.of(0, (), {}, Ownership()).encode()))
+    last.deliver([PlainRecord(offset) for offset in range(10)])
+    last.suspect = suspect
+    commit = last.progress()
+    assert commit is not None
+    return Assignment(SOURCE, 2, commit)
+
+
+def test_one_that_was_killed_for_another_reason_while_a_message_ran_alone_makes_it_no_culprit() -> None:
+    # Two that vanished for reasons of their own and a third that died with the message: it was dead-lettered, as if
+    # it had been running each time.
+    anonymous = vanished_with(None, vanished_with(None))
+    once = vanished_with(7, anonymous)
+    assert (once.crashes, once.accused, once.guilty(7)) == (3, 7, False)
+    twice = vanished_with(7, once)
+    assert (twice.crashes, twice.guilty(7), twice.guilty(8)) == (4, True, False)
+    assert not vanished_with(8, once).guilty(8)  # another one
+    once.acquit(7)  # it ran alone, and nothing happened
+    assert not vanished_with(7, once).guilty(7)
+    assert not vanished_with(7, vanished_with(None, once)).guilty(7)
 
 
 def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:
