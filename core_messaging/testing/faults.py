@@ -27,6 +27,10 @@ class Fault(Enum):
     UNREACHABLE = "no new connection succeeds for a while"
 
 
+class ProcessDied(BaseException):
+    """Raised by a handler under simulation: its whole process dies here, as by the OOM killer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """*fault* at *at* seconds; *chance* in [0, 1) chooses whom it meets."""

@@ -17,7 +17,7 @@ Place = tuple[TopicPartition, int]  # where a message is: its partition and offs
 class Ledger:
     """Starts, finishes and commits of one worker's messages, checked as they come.
 
-    *settled*: finished by the handler, or stored in the dead-letter queue.
+    *settled*: finished by the handler, stored in the dead-letter queue, or skipped where the worker has none.
     """
 
     def __init__(self, ordering: Ordering) -> None:
@@ -27,6 +27,7 @@ class Ledger:
         self.sent: set[Place] = set()
         self.finished: Counter[Place] = Counter()
         self.buried: Counter[Place] = Counter()
+        self.skipped: Counter[Place] = Counter()
         self.violations: list[str] = []
         self.trace: list[str] = []
 
@@ -65,6 +66,11 @@ class Ledger:
         self.trace.append(f"{now:.3f} {source}@{offset} is dead-lettered")
         self.buried[source, offset] += 1
 
+    def skip(self, now: float, who: str, place: Place) -> None:
+        """The message has failed for good, and the worker is one that then goes on without it."""
+        self.trace.append(f"{now:.3f} {who} skips {place[0]}@{place[1]}")
+        self.skipped[place] += 1
+
     def commit(self, now: float, who: str, offsets: Mapping[TopicPartition, Committed]) -> None:
         """*who* asks for these commits. None may claim what is not settled."""
         for source, commit in sorted(offsets.items()):
@@ -79,14 +85,14 @@ class Ledger:
         return [p for p in self.sent if p[0] == source and (p[1] < offset or p[1] in beyond)]
 
     def settled(self, place: Place) -> bool:
-        return place in self.finished or place in self.buried
+        return place in self.finished or place in self.buried or place in self.skipped
 
     def lost(self) -> list[Place]:
         return sorted(place for place in self.sent if not self.settled(place))
 
     def repeated(self) -> int:
-        """How many times a message finished or was dead-lettered once more than needed."""
-        together = self.finished + self.buried
+        """How many times a message finished or was given up once more than needed."""
+        together = self.finished + self.buried + self.skipped
         return sum(count - 1 for count in together.values())
 
     def _broken(self, what: str) -> None:

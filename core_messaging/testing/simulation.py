@@ -17,19 +17,19 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.context import Context
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
-from core_messaging.observers import Observers
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
-from core_messaging.testing.ledger import Ledger, Place
+from core_messaging.testing.ledger import Ledger
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
+from core_messaging.testing.witness import Witness
 from core_messaging.worker import Worker, config_of
 
 START = 1_700_000_000.0  # seconds since the epoch at which every simulation begins
@@ -41,18 +41,18 @@ PATIENCE = 20_000.0  # seconds of the virtual clock in which everything must be 
 Message = bytes | tuple[bytes | None, bytes | None]
 
 
-class ProcessDied(BaseException):
-    """Raised by a handler under simulation: its whole process dies here, as by the OOM killer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of one simulation. ``trace`` has a line an event; the same seed gives the same lines."""
+    """What came of one simulation. ``trace`` has a line an event; the same seed gives the same lines.
+
+    ``skipped``: given up by a worker that has no ``dlq_topic``.
+    """
 
     seed: int
     sent: int
     finished: int
     dead_lettered: int
+    skipped: int
     lost: int
     repeated: int
     violations: tuple[str, ...]
@@ -135,6 +135,7 @@ class Simulation:
             lambda offsets: self.ledger.commit(self._now(), name, offsets),
             self._published,
         )
+        witness = Witness(name, self._config, self.ledger, self._now, partial(self._kill, name))
         publisher = broker.publisher()
         while self._memory.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
             await asyncio.sleep(1)
@@ -144,7 +145,7 @@ class Simulation:
             publisher=publisher,
             settings=self._settings,
             threads=InlineThreads(1),
-            observers=Observers(wrap_process=self._recorder(name)),
+            observers=witness.observers(),
         )
         process = _Process(name, broker, Engine(self._worker(), self._config, around))
         self._fleet.append(process)
@@ -160,22 +161,6 @@ class Simulation:
         ):
             self._fleet.remove(process)
             self._restarts.append(asyncio.get_running_loop().call_later(RESTART, self._restart))
-
-    def _recorder(self, name: str) -> Any:
-        async def record(process: Any, _worker: Any, message: Any, context: Any) -> Any:
-            places = [_place(each) for each in (context if isinstance(context, list) else [context])]
-            self.ledger.start(self._now(), name, places)
-            try:
-                result = await process(message, context)
-            except ProcessDied:
-                self._kill(name)
-                # The dead do not go on; the cancellation that follows ends this wait.
-                await asyncio.get_running_loop().create_future()
-            for place in places:
-                self.ledger.finish(self._now(), name, place)
-            return result
-
-        return record
 
     def _published(self, record: Outgoing) -> None:
         if record.topic != self._config.dlq_topic:
@@ -293,6 +278,7 @@ class Simulation:
             sent=len(ledger.sent),
             finished=len(ledger.finished),
             dead_lettered=len(ledger.buried),
+            skipped=len(ledger.skipped),
             lost=len(ledger.lost()),
             repeated=ledger.repeated(),
             violations=tuple(ledger.violations),
@@ -333,7 +319,3 @@ def simulate_many(
 ) -> list[Report]:
     """``simulate`` for each of *seeds*; the first that fails is raised, and named."""
     return [simulate(worker, messages, seed=seed, **options) for seed in seeds]
-
-
-def _place(context: Context) -> Place:
-    return TopicPartition(context.topic, context.partition), context.offset

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from core_messaging import Worker
+from core_messaging import PartialBatchError, Reject, Worker
 from core_messaging.context import Context
+from core_messaging.engine.settling import Settler
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
-from core_messaging.testing import Fault, run_virtually, simulate, simulate_many
-from core_messaging.testing.simulation import Message, ProcessDied
+from core_messaging.testing import Fault, ProcessDied, run_virtually, simulate, simulate_many
+from core_messaging.testing.simulation import Message
 
 SEEDS = range(int(os.environ.get("CORE_SEEDS", "60")))
 ORDERLY = (Fault.JOIN, Fault.LEAVE)
@@ -141,6 +142,72 @@ def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed()
     traces.add("\n".join(simulate(ByKey, messages(), seed=11).trace) + "\n")
     (trace,) = traces
     assert "dead-lettered" in trace
+
+
+class Skips(Worker):
+    input_topic = "in"
+    concurrency = 4
+    max_retries = 2
+
+    async def process(self, message: dict[str, Any], context: Context) -> None:
+        if message["n"] % 10 == 7:
+            raise Reject("not mine")
+        if context.attempt <= message["fails"]:
+            raise ValueError("not yet")
+
+
+class SkipsInBatches(Worker):
+    input_topic = "in"
+    batch_size = 7
+    max_retries = 1
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> None:
+        if any(message["fails"] > 1 for message in messages):
+            raise ValueError("one of you")
+
+
+@pytest.mark.parametrize("worker", [Skips, SkipsInBatches])
+def test_what_is_skipped_for_want_of_a_dead_letter_queue_is_settled(worker: type[Worker]) -> None:
+    # Each was reported as lost once, and so was the order of its key.
+    sent: list[Message] = [
+        *messages(),
+        (b"key-1", b"no JSON"),
+        (b"key-1", b'{"n": 1, "seconds": 0, "fails": 0}'),
+    ]
+    for report in simulate_many(worker, sent, seeds=range(5), faults=()):
+        assert (report.lost, report.repeated) == (0, 0)
+        assert report.skipped > 1
+        assert report.finished + report.skipped == report.sent == 92
+    simulate_many(worker, sent, seeds=range(5))
+
+
+def test_what_is_left_out_without_a_word_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Skipping is what a worker without a queue says that it does; not whatever an engine makes of a failure.
+    async def swallow(self: Settler, job: Job, *_facts: object) -> None:
+        self._schedule.finish(job)
+
+    monkeypatch.setattr(Settler, "give_up", swallow)
+    with pytest.raises(SimulationFailed, match="of the same lane was settled"):
+        simulate(Skips, messages(), seed=3, faults=())
+
+
+class Partly(InBatches):
+    """Names those of a batch that fail: by a wrong index only, where the batch has a message 30."""
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> None:
+        failed = {i: ValueError("this one") for i, message in enumerate(messages) if message["fails"] > 1}
+        if any(message["n"] == 30 for message in messages):
+            failed = {99: ValueError("no such message")}
+        if failed:
+            raise PartialBatchError(failed)
+
+
+def test_those_of_a_batch_that_a_partial_error_does_not_name_are_finished() -> None:
+    doomed = sum(
+        b'"fails": 5' in message[1] for message in messages() if isinstance(message, tuple) and message[1]
+    )
+    for report in simulate_many(Partly, messages(), seeds=range(5), faults=()):
+        assert (report.finished, report.dead_lettered, report.repeated) == (90 - doomed - 1, doomed + 1, 0)
 
 
 def committed_too_early(self: Assignment) -> int | None:
