@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from core_messaging.broker import Assigned, Revoked, Subscription, Topics
@@ -43,14 +44,26 @@ class SimulatedConsumer:
         self.inner = inner
         self._trouble = trouble
         self._told = told
-        self.dead = (
-            False  # its process died: what its tasks still do before they are cancelled reaches nobody
-        )
+        self._given_up: asyncio.Future[None] = (
+            asyncio.get_running_loop().create_future()
+        )  # as dead, by its group
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
-        if self.dead:
-            await asyncio.get_running_loop().create_future()
-        await self.inner.start(assigned, revoked)
+        """The group calls back in its own time; what it calls is this process's, and dies with it."""
+        process = copy_context()
+
+        async def revoking(sources: frozenset[TopicPartition]) -> None:
+            call = asyncio.get_running_loop().create_task(_call(revoked, sources), context=process)
+            await asyncio.wait([call, self._given_up], return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                call.result()
+
+        await self.inner.start(lambda commits: process.run(assigned, commits), revoking)
+
+    def vanish(self, session_timeout: float) -> None:
+        """Its process is dead; its group finds out *session_timeout* seconds later."""
+        asyncio.get_running_loop().call_later(session_timeout, self._given_up.set_result, None)
+        self.inner.vanish(session_timeout)
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         return await self.inner.fetch(limit, wait)
@@ -84,6 +97,10 @@ class SimulatedConsumer:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+async def _call(revoked: Revoked, sources: frozenset[TopicPartition]) -> None:
+    await revoked(sources)
 
 
 class SimulatedPublisher:
@@ -137,7 +154,6 @@ class SimulatedBroker:
     tell_commit: TellCommit
     tell_record: TellRecord
     consumers: list[SimulatedConsumer] = field(default_factory=list)
-    dead: bool = False
 
     @property
     def address(self) -> str:
@@ -145,16 +161,13 @@ class SimulatedBroker:
 
     def consumer(self, subscription: Subscription) -> SimulatedConsumer:
         opened = SimulatedConsumer(self.memory.consumer(subscription), self.trouble, self.tell_commit)
-        opened.dead = self.dead
         self.consumers.append(opened)
         return opened
 
     def die(self, session_timeout: float) -> None:
         """The process is gone; its group finds out *session_timeout* seconds later."""
-        self.dead = True
         for consumer in self.consumers:
-            consumer.dead = True
-            consumer.inner.vanish(session_timeout)
+            consumer.vanish(session_timeout)
 
     def publisher(self) -> SimulatedPublisher:
         return SimulatedPublisher(self.memory.publisher(), self.trouble, self.tell_record)

@@ -16,6 +16,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
 from core_messaging.testing.ledger import Ledger
+from core_messaging.testing.life import Life
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
 from core_messaging.testing.witness import Witness
@@ -62,16 +64,24 @@ class Report:
 class _Process:
     """One worker in one simulated process."""
 
-    def __init__(self, name: str, broker: SimulatedBroker, engine: Engine) -> None:
+    def __init__(
+        self, name: str, worker: type[Worker], broker: SimulatedBroker, around: Surroundings
+    ) -> None:
         self.name = name
         self.broker = broker
-        self.engine = engine
-        self.task = asyncio.ensure_future(engine.run())
+        self._life = life = Life()
+        self._worker = life.context.run(worker)
+        self.engine = life.context.run(Engine, self._worker, config_of(worker), around)
+        self.task = life.begin(self.engine.run())
 
     def die(self) -> None:
-        """At once: nothing is finished, committed or said to anybody."""
+        """At once: nothing is finished, committed or said to anybody, and no code of the user's runs any more."""
         self.broker.die(SESSION_TIMEOUT)
-        self.task.cancel()
+        vars(self._worker)["teardown"] = _nothing  # not even when its frozen tasks are thrown away one day
+        self._life.end()
+
+
+def _nothing() -> None: ...
 
 
 class Simulation:
@@ -135,7 +145,9 @@ class Simulation:
             lambda offsets: self.ledger.commit(self._now(), name, offsets),
             self._published,
         )
-        witness = Witness(name, self._config, self.ledger, self._now, partial(self._kill, name))
+        witness = Witness(
+            name, self._config, self.ledger, self._now, partial(Context().run, self._kill, name)
+        )
         publisher = broker.publisher()
         while self._memory.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
             await asyncio.sleep(1)
@@ -147,7 +159,7 @@ class Simulation:
             threads=InlineThreads(1),
             observers=witness.observers(),
         )
-        process = _Process(name, broker, Engine(self._worker(), self._config, around))
+        process = _Process(name, self._worker, broker, around)
         self._fleet.append(process)
         process.task.add_done_callback(lambda _task: self._try_again(process))
 

@@ -45,7 +45,7 @@ class Witness:
             result = await process(message, context)
         except ProcessDied:
             self._die()
-            # The dead do not go on; the cancellation that follows ends this wait.
+            # The dead do not go on.
             await asyncio.get_running_loop().create_future()
         except PartialBatchError as error:
             if isinstance(context, list):

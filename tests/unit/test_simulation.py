@@ -22,7 +22,7 @@ from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
-from core_messaging.testing import Fault, ProcessDied, run_virtually, simulate, simulate_many
+from core_messaging.testing import Fault, ProcessDied, life, run_virtually, simulate, simulate_many
 from core_messaging.testing.simulation import Message
 
 SEEDS = range(int(os.environ.get("CORE_SEEDS", "60")))
@@ -120,6 +120,67 @@ def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_ar
     )
     for report in simulate_many(worker, messages(), seeds=SEEDS, faults=()):
         assert report.dead_lettered == doomed + 1, report.seed
+
+
+def test_no_code_of_a_process_that_is_killed_runs_any_more() -> None:
+    # It was cancelled once: what a handler buffered was flushed by its teardown, and nobody saw the loss.
+    stored: set[int] = set()
+    last_words: list[str] = []
+
+    class Buffers(Worker):
+        input_topic = "in"
+        concurrency = 4
+
+        async def setup(self) -> None:
+            self.buffer: list[int] = []
+            self.flusher = asyncio.ensure_future(self.flush_forever())
+
+        async def flush_forever(self) -> None:
+            try:
+                while True:
+                    await asyncio.sleep(4)
+                    stored.update(self.buffer)
+            finally:
+                last_words.append("of a task")
+
+        async def process(self, message: dict[str, Any]) -> None:
+            try:
+                await asyncio.sleep(0.2)
+            except BaseException:
+                last_words.append("of a handler")
+                raise
+            self.buffer.append(message["n"])
+
+        async def teardown(self) -> None:
+            self.flusher.cancel()
+            stored.update(self.buffer)
+
+    settled = simulate(Buffers, messages(), seed=2, faults=())
+    assert (settled.finished, len(stored)) == (90, 90)
+    assert last_words == ["of a task"] * 2
+    last_words.clear()
+    lossy = 0
+    for seed in range(20):
+        stored.clear()
+        last_words.clear()
+        report = simulate(Buffers, messages(), seed=seed, faults=(Fault.CRASH,), count=3, seconds=10.0)
+        assert "of a handler" not in last_words
+        lossy += len(stored) < report.finished
+    assert lossy > 10
+
+
+def test_a_killed_process_says_nothing_when_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each holds its simulation, so they are not kept for ever; and what closes them is not their teardown.
+    torn_down: list[int] = []
+
+    class Counted(ByKey):
+        async def teardown(self) -> None:
+            torn_down.append(1)
+
+    monkeypatch.setattr(life, "KEPT", 0)
+    report = simulate(Counted, messages(), seed=2, faults=(Fault.CRASH,), count=5)
+    started = sum("process dies" in line for line in report.trace)
+    assert (started, len(torn_down)) == (5, 2)
 
 
 def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed() -> None:
