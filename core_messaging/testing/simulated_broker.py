@@ -11,6 +11,7 @@ from core_messaging.broker import Assigned, Revoked, Subscription, Topics
 from core_messaging.brokers.memory import MemoryBroker, MemoryConsumer, MemoryPublisher
 from core_messaging.errors import BrokerError, PublishFailed
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
+from core_messaging.testing.marks import unmarked
 
 TellCommit = Callable[[Mapping[TopicPartition, Committed]], None]
 TellRecord = Callable[[Outgoing], None]
@@ -125,7 +126,7 @@ class SimulatedPublisher:
         if trouble.publishes_refused > 0:
             trouble.publishes_refused -= 1
             return PublishFailed(record.topic, "the simulation refuses this record")
-        receipt = await (await self._inner.publish(record))
+        receipt = await (await self._inner.publish(unmarked(record)))
         self._told(record)
         if trouble.publishes_unheard > 0:
             trouble.publishes_unheard -= 1

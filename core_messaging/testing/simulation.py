@@ -29,6 +29,7 @@ from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
 from core_messaging.testing.ledger import Ledger
 from core_messaging.testing.life import Life
+from core_messaging.testing.marks import source_of
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
 from core_messaging.testing.witness import Witness
@@ -91,7 +92,7 @@ class Simulation:
         self._worker = worker
         self._config = config = config_of(worker)
         self._messages = messages
-        self._memory = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
+        self.broker = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
         self._trouble = Trouble()
         self._settings = Settings()
         self.ledger = Ledger(config.ordering)
@@ -132,15 +133,15 @@ class Simulation:
         for number, message in enumerate(self._messages):
             key, value = message if isinstance(message, tuple) else (None, message)
             topic = self._config.input_topics[number % len(self._config.input_topics)]
-            self._memory.put(topic, value, key)
-            self.ledger.send(self._memory.records(topic)[-1])
+            self.broker.put(topic, value, key)
+            self.ledger.send(self.broker.records(topic)[-1])
             if number % BURST == BURST - 1:
                 await asyncio.sleep(0.25)
 
     async def _join(self) -> None:
         name = next(self._names)
         broker = SimulatedBroker(
-            self._memory,
+            self.broker,
             self._trouble,
             lambda offsets: self.ledger.commit(self._now(), name, offsets),
             self._published,
@@ -149,7 +150,7 @@ class Simulation:
             name, self._config, self.ledger, self._now, partial(Context().run, self._kill, name)
         )
         publisher = broker.publisher()
-        while self._memory.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
+        while self.broker.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
             await asyncio.sleep(1)
         await publisher.start()
         around = Surroundings(
@@ -175,8 +176,12 @@ class Simulation:
             self._restarts.append(asyncio.get_running_loop().call_later(RESTART, self._restart))
 
     def _published(self, record: Outgoing) -> None:
-        if record.topic != self._config.dlq_topic:
-            return
+        if (place := source_of(record)) is not None:
+            self.ledger.store(self._now(), place)
+        elif record.topic == self._config.dlq_topic:
+            self._dead_lettered(record)
+
+    def _dead_lettered(self, record: Outgoing) -> None:
         facts = dict(record.headers)
         source = TopicPartition(facts["core-original-topic"].decode(), int(facts["core-original-partition"]))
         self.ledger.bury(self._now(), source, int(facts["core-original-offset"]))
@@ -207,15 +212,15 @@ class Simulation:
             case Fault.PUBLISH_UNHEARD:
                 trouble.publishes_unheard += count
             case Fault.FETCH_BROKEN:
-                self._memory.fail_fetches(1)
+                self.broker.fail_fetches(1)
             case Fault.UNREACHABLE:
-                self._memory.unreachable = True
+                self.broker.unreachable = True
                 asyncio.get_running_loop().call_later(3 * count, self._reachable)
             case _:
                 await self._happen_to_member(planned)
 
     def _reachable(self) -> None:
-        self._memory.unreachable = False
+        self.broker.unreachable = False
 
     async def _happen_to_member(self, planned: Planned) -> None:
         if planned.fault is Fault.JOIN or not self._fleet:
@@ -251,9 +256,9 @@ class Simulation:
     def _uncommitted(self) -> list[str]:
         late = []
         for topic in self._config.input_topics:
-            commits = self._memory.committed(self._config.group_id, topic)
+            commits = self.broker.committed(self._config.group_id, topic)
             ends: dict[int, int] = {}
-            for record in self._memory.records(topic):
+            for record in self.broker.records(topic):
                 ends[record.partition] = record.offset + 1
             late += [
                 f"{topic}[{p}]" for p, end in ends.items() if p not in commits or commits[p].offset < end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from core_messaging.config import WorkerConfig
@@ -13,6 +13,7 @@ from core_messaging.observers import Observers
 from core_messaging.records import TopicPartition
 from core_messaging.testing.faults import ProcessDied
 from core_messaging.testing.ledger import Ledger, Place
+from core_messaging.testing.marks import mark
 
 
 class Witness:
@@ -49,14 +50,19 @@ class Witness:
             await asyncio.get_running_loop().create_future()
         except PartialBatchError as error:
             if isinstance(context, list):
-                self._finished(_succeeded(contexts, error))
+                self._returned((each, None) for each in _succeeded(contexts, error))
             raise
-        self._finished(contexts if context is not contexts else _answered(contexts, result))
+        self._returned([(context, result)] if context is not contexts else _answers(contexts, result))
         return result
 
-    def _finished(self, contexts: Sequence[Context]) -> None:
-        for context in contexts:
-            self._ledger.finish(self._clock(), self._who, _place(context))
+    def _returned(self, answers: Iterable[tuple[Context, Any]]) -> None:
+        for context, result in answers:
+            if result is None or self._config.output_topic is None:
+                self._ledger.finish(self._clock(), self._who, _place(context))
+            else:
+                # Done is what is stored: the broker tells by the mark.
+                mark(context)
+                self._ledger.answer(self._clock(), self._who, _place(context))
 
     def _skipped(self, *, context: Context, **_facts: Any) -> None:
         self._ledger.skip(self._clock(), self._who, _place(context))
@@ -68,10 +74,12 @@ def _succeeded(contexts: Sequence[Context], error: PartialBatchError) -> list[Co
     return [context for index, context in enumerate(contexts) if failed and index not in failed]
 
 
-def _answered(contexts: Sequence[Context], results: Any) -> Sequence[Context]:
-    """All of them, unless *results* are too many or too few: that is a failed attempt."""
-    fits = results is None or (hasattr(results, "__len__") and len(results) == len(contexts))
-    return contexts if fits else ()
+def _answers(contexts: Sequence[Context], results: Any) -> list[tuple[Context, Any]]:
+    """Each with its result; none where *results* are too many or too few: that is a failed attempt."""
+    if results is None:
+        return [(context, None) for context in contexts]
+    fits = hasattr(results, "__len__") and len(results) == len(contexts)
+    return list(zip(contexts, results, strict=True)) if fits else []
 
 
 def _place(context: Context) -> Place:

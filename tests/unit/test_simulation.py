@@ -20,9 +20,17 @@ from core_messaging.context import Context
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import Job, Sending
 from core_messaging.rules.schedule import Schedule
-from core_messaging.testing import Fault, ProcessDied, life, run_virtually, simulate, simulate_many
+from core_messaging.testing import (
+    Fault,
+    ProcessDied,
+    Simulation,
+    life,
+    run_virtually,
+    simulate,
+    simulate_many,
+)
 from core_messaging.testing.simulation import Message
 
 SEEDS = range(int(os.environ.get("CORE_SEEDS", "60")))
@@ -250,6 +258,64 @@ def test_what_is_left_out_without_a_word_is_found_out(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Settler, "give_up", swallow)
     with pytest.raises(SimulationFailed, match="of the same lane was settled"):
         simulate(Skips, messages(), seed=3, faults=())
+
+
+async def unpublished(self: Settler, job: Job, *_facts: object) -> None:
+    """The handler is done; its result goes nowhere."""
+    self._schedule.finish(job)
+
+
+def unanswered(self: Settler, job: Job, sending: Sending, ack: asyncio.Future[Any]) -> None:
+    """Whatever the broker will say."""
+    ack.add_done_callback(lambda answer: answer.exception())
+    self._schedule.finish(job)
+
+
+class Doubles(Worker):
+    input_topic = "in"
+    output_topic = "out"
+    dlq_topic = "dlq"
+    batch_size = 7
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> list[int]:
+        return [2 * message["n"] for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("worker", "name", "broken"),
+    [(ByKey, "_publish_result", unpublished), (Doubles, "_under_way", unanswered)],
+)
+def test_a_result_that_is_not_stored_is_found_out(
+    worker: type[Worker], name: str, broken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the handler has returned was taken for finished, whatever became of it.
+    faults, count = (Fault.PUBLISH_REFUSED,), 30
+    assert simulate(worker, messages(), seed=3, faults=faults, count=count).repeated == 0
+    monkeypatch.setattr(Settler, name, broken)
+    with pytest.raises(SimulationFailed, match=r"settled"):
+        simulate(worker, messages(), seed=3, faults=faults, count=count)
+
+
+def test_a_result_that_no_codec_can_encode_is_dead_lettered_and_not_finished() -> None:
+    class Unspeakable(Worker):
+        input_topic = "in"
+        output_topic = "out"
+        dlq_topic = "dlq"
+
+        async def process(self, message: dict[str, Any], context: Context) -> object:
+            if message["n"] == 3:
+                context.carry = 5  # type: ignore[assignment] # the handler's mistake
+            return object() if message["n"] == 1 else message["n"]
+
+    report = simulate(Unspeakable, messages(), seed=1)
+    assert (report.finished, report.dead_lettered, report.lost) == (88, 2, 0)
+
+
+def test_results_are_stored_as_they_are_without_a_simulation() -> None:
+    simulation = Simulation(ByKey, [(b"key", b'{"n": 1, "seconds": 0, "fails": 0}')])
+    run_virtually(simulation.run([], members=1))
+    (result,) = simulation.broker.records("out")
+    assert (result.key, result.headers) == (b"key", ())
 
 
 class Partly(InBatches):
