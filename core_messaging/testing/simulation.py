@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.choosing import codecs_of
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
 from core_messaging.records import Outgoing, TopicPartition
@@ -95,6 +96,7 @@ class Simulation:
         self.broker = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
         self._trouble = Trouble()
         self._settings = Settings()
+        self._codecs = codecs_of([config], self._settings)  # of the plugins that are installed
         self.ledger = Ledger(config.ordering)
         self._fleet: list[_Process] = []
         self._leaving: list[_Process] = []
@@ -157,6 +159,7 @@ class Simulation:
             broker=broker,
             publisher=publisher,
             settings=self._settings,
+            codecs=self._codecs,
             threads=InlineThreads(1),
             observers=witness.observers(),
         )
@@ -316,6 +319,7 @@ def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by n
     """Run *worker* over *messages* (values, or (key, value)) while *count* faults happen within *seconds*.
 
     Raises SimulationFailed where a message is lost, started out of order or committed before it was settled.
+    A ``codec`` is looked for among the installed plugins; BrokenWorker says that there is none.
     Handlers must wait by ``asyncio.sleep`` only; they may raise ProcessDied to die with their process.
     """
     simulation = Simulation(worker, messages)
