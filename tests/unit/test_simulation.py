@@ -108,6 +108,17 @@ def test_without_a_crash_nothing_is_repeated_however_members_come_and_go() -> No
         assert report.repeated == 0, report.seed
 
 
+REPEATING = {Fault.CRASH, Fault.EXPEL, Fault.FETCH_BROKEN, Fault.PUBLISH_UNHEARD}
+
+
+@pytest.mark.parametrize("faults", [*((fault,) for fault in Fault), (Fault.LEAVE, Fault.COMMIT_REFUSED)])
+def test_what_each_fault_repeats_is_what_is_said_of_it(faults: tuple[Fault, ...]) -> None:
+    # It was said that after refused commits each message runs exactly once.
+    reports = simulate_many(ByKey, messages(), seeds=range(1, 6), faults=faults, count=24)
+    repeats = len(faults) > 1 or faults[0] in REPEATING
+    assert any(report.repeated for report in reports) == repeats
+
+
 def test_a_crash_repeats_no_more_than_what_was_in_flight_or_finished_since_the_last_commit() -> None:
     # commit_interval is 1 s, and one process can start at most 4 of these 20 ms handlers at a time.
     even: list[Message] = [
