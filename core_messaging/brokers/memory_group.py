@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from typing import TypeVar
 
 from core_messaging.broker import Assigned, Revoked
@@ -49,7 +50,8 @@ class Group:
             return
         loops = [member.loop for member in self.members if not member.loop.is_closed()]
         if loops:
-            self._running = loops[0].create_task(self._rebalance())
+            # In a context of its own: it is nobody's, and goes on without the member that brought it about.
+            self._running = loops[0].create_task(self._rebalance(), context=Context())
 
     async def _rebalance(self) -> None:
         while self._changed and self.members:

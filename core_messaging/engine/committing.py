@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from core_messaging.broker import Consumer
 from core_messaging.engine.counts import Counts
@@ -13,6 +13,8 @@ from core_messaging.records import Committed
 from core_messaging.rules.assignment import Assignment, Hold
 
 logger = logging.getLogger("core_messaging.worker")
+
+Failed = Callable[[BrokerError], None]
 
 
 class Committer:
@@ -33,33 +35,40 @@ class Committer:
     async def commit(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
         """Commit what has changed. False: it was not taken, and the next call tries again."""
         mine = (a for a in assignments if a.hold is Hold.OPEN)
-        return await self._send(consumer, {a: commit for a in mine if (commit := a.progress())})
+        return await self._send(
+            consumer, {a: commit for a in mine if (commit := a.progress())}, self._say_failed
+        )
 
     async def give_back(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
         """The last commit of assignments that end in order. Waits out a commit that is under way: were it
         repeated after this one, it would turn the clock back."""
         await self._settled.wait()
         mine = (a for a in assignments if a.hold is not Hold.FENCED)
-        return await self._send(consumer, {a: commit for a in mine if (commit := a.progress(held=False))})
+        last = {a: commit for a in mine if (commit := a.progress(held=False))}
+        return await self._send(consumer, last, self._say_last_failed)
 
-    async def _send(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> bool:
+    async def _send(
+        self, consumer: Consumer, progress: Mapping[Assignment, Committed], failed: Failed
+    ) -> bool:
         if not progress:
             return True
         self._under_way += 1
         self._settled.clear()
         try:
-            return await self._try(consumer, progress)
+            return await self._try(consumer, progress, failed)
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._settled.set()
 
-    async def _try(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> bool:
+    async def _try(
+        self, consumer: Consumer, progress: Mapping[Assignment, Committed], failed: Failed
+    ) -> bool:
         try:
             await consumer.commit({assignment.source: commit for assignment, commit in progress.items()})
         except BrokerError as error:
             self._counts.commit_failures += 1
-            self._say_failed(error)
+            failed(error)
             return False
         self._counts.commits += 1
         for assignment, commit in progress.items():
@@ -76,6 +85,16 @@ class Committer:
                 error,
                 extra={"worker": self._worker, "action": "commit failed"},
             )
+
+    def _say_last_failed(self, error: BrokerError) -> None:
+        """Always: it is not tried again, whatever was said of those before."""
+        logger.warning(
+            "%s: the last commit before partitions are given back failed: %s; what was finished there since the "
+            "commit before is delivered again",
+            self._worker,
+            error,
+            extra={"worker": self._worker, "action": "last commit failed"},
+        )
 
     def _say_recovered(self) -> None:
         if self._failing:

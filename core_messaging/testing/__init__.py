@@ -2,9 +2,9 @@
 
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.testing.beside import run_with
-from core_messaging.testing.faults import Fault
+from core_messaging.testing.faults import Fault, ProcessDied
 from core_messaging.testing.outcome import DeadLetter, Failure, HookCall, Outcome, Retry, Success
-from core_messaging.testing.simulation import ProcessDied, Report, Simulation, simulate, simulate_many
+from core_messaging.testing.simulation import Report, Simulation, simulate, simulate_many
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.testing.workbench import Message, Workbench, process_all, run, running
 

@@ -11,7 +11,10 @@ from enum import Enum
 class Fault(Enum):
     """One thing that happens to a fleet of workers.
 
-    After CRASH, EXPEL and FETCH_BROKEN messages may be repeated (at least once); after all others each runs exactly once.
+    What it can repeat (at least once): after CRASH, EXPEL and FETCH_BROKEN what was in flight or finished since the last
+    commit runs again; with COMMIT_REFUSED what was finished since then, where the refused commit is the last one before
+    partitions move (JOIN, LEAVE) or comes before one of those three. PUBLISH_UNHEARD stores a result or a dead letter
+    twice and repeats no work. After the others each runs exactly once.
     """
 
     JOIN = "a member joins"
@@ -25,6 +28,10 @@ class Fault(Enum):
     PUBLISH_UNHEARD = "a record is stored, its acknowledgement lost"
     FETCH_BROKEN = "a consumer is beyond repair"
     UNREACHABLE = "no new connection succeeds for a while"
+
+
+class ProcessDied(BaseException):
+    """Raised by a handler under simulation: its whole process dies here, as by the OOM killer."""
 
 
 @dataclass(frozen=True, slots=True)

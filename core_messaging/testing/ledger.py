@@ -17,7 +17,7 @@ Place = tuple[TopicPartition, int]  # where a message is: its partition and offs
 class Ledger:
     """Starts, finishes and commits of one worker's messages, checked as they come.
 
-    *settled*: finished by the handler, or stored in the dead-letter queue.
+    *settled*: finished (its result stored, if it has one), stored in the dead-letter queue, or skipped where the worker has none.
     """
 
     def __init__(self, ordering: Ordering) -> None:
@@ -25,8 +25,10 @@ class Ledger:
         self._lanes: dict[tuple[TopicPartition, Hashable], list[int]] = defaultdict(list)
         self._lane_at: dict[Place, Hashable] = {}
         self.sent: set[Place] = set()
-        self.finished: Counter[Place] = Counter()
+        self.finished: set[Place] = set()
+        self.returned: Counter[Place] = Counter()
         self.buried: Counter[Place] = Counter()
+        self.skipped: Counter[Place] = Counter()
         self.violations: list[str] = []
         self.trace: list[str] = []
 
@@ -56,14 +58,30 @@ class Ledger:
         )
 
     def finish(self, now: float, who: str, place: Place) -> None:
-        """An attempt returned."""
+        """An attempt returned, and there is nothing to store."""
         self.trace.append(f"{now:.3f} {who} finishes {place[0]}@{place[1]}")
-        self.finished[place] += 1
+        self.returned[place] += 1
+        self.finished.add(place)
+
+    def answer(self, now: float, who: str, place: Place) -> None:
+        """An attempt returned a result, which is not stored yet."""
+        self.trace.append(f"{now:.3f} {who} has a result of {place[0]}@{place[1]}")
+        self.returned[place] += 1
+
+    def store(self, now: float, place: Place) -> None:
+        """A result of the message is stored."""
+        self.trace.append(f"{now:.3f} {place[0]}@{place[1]} finishes, its result is stored")
+        self.finished.add(place)
 
     def bury(self, now: float, source: TopicPartition, offset: int) -> None:
         """A dead letter of the message is stored."""
         self.trace.append(f"{now:.3f} {source}@{offset} is dead-lettered")
         self.buried[source, offset] += 1
+
+    def skip(self, now: float, who: str, place: Place) -> None:
+        """The message has failed for good, and the worker is one that then goes on without it."""
+        self.trace.append(f"{now:.3f} {who} skips {place[0]}@{place[1]}")
+        self.skipped[place] += 1
 
     def commit(self, now: float, who: str, offsets: Mapping[TopicPartition, Committed]) -> None:
         """*who* asks for these commits. None may claim what is not settled."""
@@ -79,14 +97,14 @@ class Ledger:
         return [p for p in self.sent if p[0] == source and (p[1] < offset or p[1] in beyond)]
 
     def settled(self, place: Place) -> bool:
-        return place in self.finished or place in self.buried
+        return place in self.finished or place in self.buried or place in self.skipped
 
     def lost(self) -> list[Place]:
         return sorted(place for place in self.sent if not self.settled(place))
 
     def repeated(self) -> int:
-        """How many times a message finished or was dead-lettered once more than needed."""
-        together = self.finished + self.buried
+        """How many times a handler returned, or the message was given up, once more than needed."""
+        together = self.returned + self.buried + self.skipped
         return sum(count - 1 for count in together.values())
 
     def _broken(self, what: str) -> None:

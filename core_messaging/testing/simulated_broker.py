@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from core_messaging.broker import Assigned, Revoked, Subscription, Topics
 from core_messaging.brokers.memory import MemoryBroker, MemoryConsumer, MemoryPublisher
 from core_messaging.errors import BrokerError, PublishFailed
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
+from core_messaging.testing.marks import unmarked
 
 TellCommit = Callable[[Mapping[TopicPartition, Committed]], None]
 TellRecord = Callable[[Outgoing], None]
@@ -43,14 +45,26 @@ class SimulatedConsumer:
         self.inner = inner
         self._trouble = trouble
         self._told = told
-        self.dead = (
-            False  # its process died: what its tasks still do before they are cancelled reaches nobody
-        )
+        self._given_up: asyncio.Future[None] = (
+            asyncio.get_running_loop().create_future()
+        )  # as dead, by its group
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
-        if self.dead:
-            await asyncio.get_running_loop().create_future()
-        await self.inner.start(assigned, revoked)
+        """The group calls back in its own time; what it calls is this process's, and dies with it."""
+        process = copy_context()
+
+        async def revoking(sources: frozenset[TopicPartition]) -> None:
+            call = asyncio.get_running_loop().create_task(_call(revoked, sources), context=process)
+            await asyncio.wait([call, self._given_up], return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                call.result()
+
+        await self.inner.start(lambda commits: process.run(assigned, commits), revoking)
+
+    def vanish(self, session_timeout: float) -> None:
+        """Its process is dead; its group finds out *session_timeout* seconds later."""
+        asyncio.get_running_loop().call_later(session_timeout, self._given_up.set_result, None)
+        self.inner.vanish(session_timeout)
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         return await self.inner.fetch(limit, wait)
@@ -89,6 +103,10 @@ class SimulatedConsumer:
         await self.inner.close()
 
 
+async def _call(revoked: Revoked, sources: frozenset[TopicPartition]) -> None:
+    await revoked(sources)
+
+
 class SimulatedPublisher:
     """Stores at once and answers later, or not, or without having stored."""
 
@@ -111,7 +129,7 @@ class SimulatedPublisher:
         if trouble.publishes_refused > 0:
             trouble.publishes_refused -= 1
             return PublishFailed(record.topic, "the simulation refuses this record")
-        receipt = await (await self._inner.publish(record))
+        receipt = await (await self._inner.publish(unmarked(record)))
         self._told(record)
         if trouble.publishes_unheard > 0:
             trouble.publishes_unheard -= 1
@@ -140,7 +158,6 @@ class SimulatedBroker:
     tell_commit: TellCommit
     tell_record: TellRecord
     consumers: list[SimulatedConsumer] = field(default_factory=list)
-    dead: bool = False
 
     @property
     def address(self) -> str:
@@ -148,16 +165,13 @@ class SimulatedBroker:
 
     def consumer(self, subscription: Subscription) -> SimulatedConsumer:
         opened = SimulatedConsumer(self.memory.consumer(subscription), self.trouble, self.tell_commit)
-        opened.dead = self.dead
         self.consumers.append(opened)
         return opened
 
     def die(self, session_timeout: float) -> None:
         """The process is gone; its group finds out *session_timeout* seconds later."""
-        self.dead = True
         for consumer in self.consumers:
-            consumer.dead = True
-            consumer.inner.vanish(session_timeout)
+            consumer.vanish(session_timeout)
 
     def publisher(self) -> SimulatedPublisher:
         return SimulatedPublisher(self.memory.publisher(), self.trouble, self.tell_record)

@@ -16,20 +16,24 @@ import asyncio
 import itertools
 import random
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.context import Context
+from core_messaging.choosing import codecs_of
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
-from core_messaging.observers import Observers
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
-from core_messaging.testing.ledger import Ledger, Place
+from core_messaging.testing.ledger import Ledger
+from core_messaging.testing.life import Life
+from core_messaging.testing.marks import source_of
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
+from core_messaging.testing.witness import Witness
 from core_messaging.worker import Worker, config_of
 
 START = 1_700_000_000.0  # seconds since the epoch at which every simulation begins
@@ -41,18 +45,18 @@ PATIENCE = 20_000.0  # seconds of the virtual clock in which everything must be 
 Message = bytes | tuple[bytes | None, bytes | None]
 
 
-class ProcessDied(BaseException):
-    """Raised by a handler under simulation: its whole process dies here, as by the OOM killer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of one simulation. ``trace`` has a line an event; the same seed gives the same lines."""
+    """What came of one simulation. ``trace`` has a line an event; the same seed gives the same lines.
+
+    ``skipped``: given up by a worker that has no ``dlq_topic``.
+    """
 
     seed: int
     sent: int
     finished: int
     dead_lettered: int
+    skipped: int
     lost: int
     repeated: int
     violations: tuple[str, ...]
@@ -62,16 +66,24 @@ class Report:
 class _Process:
     """One worker in one simulated process."""
 
-    def __init__(self, name: str, broker: SimulatedBroker, engine: Engine) -> None:
+    def __init__(
+        self, name: str, worker: type[Worker], broker: SimulatedBroker, around: Surroundings
+    ) -> None:
         self.name = name
         self.broker = broker
-        self.engine = engine
-        self.task = asyncio.ensure_future(engine.run())
+        self._life = life = Life()
+        self._worker = life.context.run(worker)
+        self.engine = life.context.run(Engine, self._worker, config_of(worker), around)
+        self.task = life.begin(self.engine.run())
 
     def die(self) -> None:
-        """At once: nothing is finished, committed or said to anybody."""
+        """At once: nothing is finished, committed or said to anybody, and no code of the user's runs any more."""
         self.broker.die(SESSION_TIMEOUT)
-        self.task.cancel()
+        vars(self._worker)["teardown"] = _nothing  # not even when its frozen tasks are thrown away one day
+        self._life.end()
+
+
+def _nothing() -> None: ...
 
 
 class Simulation:
@@ -81,9 +93,10 @@ class Simulation:
         self._worker = worker
         self._config = config = config_of(worker)
         self._messages = messages
-        self._memory = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
+        self.broker = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
         self._trouble = Trouble()
         self._settings = Settings()
+        self._codecs = codecs_of([config], self._settings)  # of the plugins that are installed
         self.ledger = Ledger(config.ordering)
         self._fleet: list[_Process] = []
         self._leaving: list[_Process] = []
@@ -122,31 +135,35 @@ class Simulation:
         for number, message in enumerate(self._messages):
             key, value = message if isinstance(message, tuple) else (None, message)
             topic = self._config.input_topics[number % len(self._config.input_topics)]
-            self._memory.put(topic, value, key)
-            self.ledger.send(self._memory.records(topic)[-1])
+            self.broker.put(topic, value, key)
+            self.ledger.send(self.broker.records(topic)[-1])
             if number % BURST == BURST - 1:
                 await asyncio.sleep(0.25)
 
     async def _join(self) -> None:
         name = next(self._names)
         broker = SimulatedBroker(
-            self._memory,
+            self.broker,
             self._trouble,
             lambda offsets: self.ledger.commit(self._now(), name, offsets),
             self._published,
         )
+        witness = Witness(
+            name, self._config, self.ledger, self._now, partial(Context().run, self._kill, name)
+        )
         publisher = broker.publisher()
-        while self._memory.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
+        while self.broker.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
             await asyncio.sleep(1)
         await publisher.start()
         around = Surroundings(
             broker=broker,
             publisher=publisher,
             settings=self._settings,
+            codecs=self._codecs,
             threads=InlineThreads(1),
-            observers=Observers(wrap_process=self._recorder(name)),
+            observers=witness.observers(),
         )
-        process = _Process(name, broker, Engine(self._worker(), self._config, around))
+        process = _Process(name, self._worker, broker, around)
         self._fleet.append(process)
         process.task.add_done_callback(lambda _task: self._try_again(process))
 
@@ -161,25 +178,13 @@ class Simulation:
             self._fleet.remove(process)
             self._restarts.append(asyncio.get_running_loop().call_later(RESTART, self._restart))
 
-    def _recorder(self, name: str) -> Any:
-        async def record(process: Any, _worker: Any, message: Any, context: Any) -> Any:
-            places = [_place(each) for each in (context if isinstance(context, list) else [context])]
-            self.ledger.start(self._now(), name, places)
-            try:
-                result = await process(message, context)
-            except ProcessDied:
-                self._kill(name)
-                # The dead do not go on; the cancellation that follows ends this wait.
-                await asyncio.get_running_loop().create_future()
-            for place in places:
-                self.ledger.finish(self._now(), name, place)
-            return result
-
-        return record
-
     def _published(self, record: Outgoing) -> None:
-        if record.topic != self._config.dlq_topic:
-            return
+        if (place := source_of(record)) is not None:
+            self.ledger.store(self._now(), place)
+        elif record.topic == self._config.dlq_topic:
+            self._dead_lettered(record)
+
+    def _dead_lettered(self, record: Outgoing) -> None:
         facts = dict(record.headers)
         source = TopicPartition(facts["core-original-topic"].decode(), int(facts["core-original-partition"]))
         self.ledger.bury(self._now(), source, int(facts["core-original-offset"]))
@@ -210,15 +215,15 @@ class Simulation:
             case Fault.PUBLISH_UNHEARD:
                 trouble.publishes_unheard += count
             case Fault.FETCH_BROKEN:
-                self._memory.fail_fetches(1)
+                self.broker.fail_fetches(1)
             case Fault.UNREACHABLE:
-                self._memory.unreachable = True
+                self.broker.unreachable = True
                 asyncio.get_running_loop().call_later(3 * count, self._reachable)
             case _:
                 await self._happen_to_member(planned)
 
     def _reachable(self) -> None:
-        self._memory.unreachable = False
+        self.broker.unreachable = False
 
     async def _happen_to_member(self, planned: Planned) -> None:
         if planned.fault is Fault.JOIN or not self._fleet:
@@ -254,9 +259,9 @@ class Simulation:
     def _uncommitted(self) -> list[str]:
         late = []
         for topic in self._config.input_topics:
-            commits = self._memory.committed(self._config.group_id, topic)
+            commits = self.broker.committed(self._config.group_id, topic)
             ends: dict[int, int] = {}
-            for record in self._memory.records(topic):
+            for record in self.broker.records(topic):
                 ends[record.partition] = record.offset + 1
             late += [
                 f"{topic}[{p}]" for p, end in ends.items() if p not in commits or commits[p].offset < end
@@ -293,6 +298,7 @@ class Simulation:
             sent=len(ledger.sent),
             finished=len(ledger.finished),
             dead_lettered=len(ledger.buried),
+            skipped=len(ledger.skipped),
             lost=len(ledger.lost()),
             repeated=ledger.repeated(),
             violations=tuple(ledger.violations),
@@ -313,6 +319,7 @@ def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by n
     """Run *worker* over *messages* (values, or (key, value)) while *count* faults happen within *seconds*.
 
     Raises SimulationFailed where a message is lost, started out of order or committed before it was settled.
+    A ``codec`` is looked for among the installed plugins; BrokenWorker says that there is none.
     Handlers must wait by ``asyncio.sleep`` only; they may raise ProcessDied to die with their process.
     """
     simulation = Simulation(worker, messages)
@@ -333,7 +340,3 @@ def simulate_many(
 ) -> list[Report]:
     """``simulate`` for each of *seeds*; the first that fails is raised, and named."""
     return [simulate(worker, messages, seed=seed, **options) for seed in seeds]
-
-
-def _place(context: Context) -> Place:
-    return TopicPartition(context.topic, context.partition), context.offset

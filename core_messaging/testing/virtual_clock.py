@@ -9,11 +9,14 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple
 
 from core_messaging.errors import SimulationStuck
+from core_messaging.testing.life import life_of
 
 Result = TypeVar("Result")
+Facts = TypeVarTuple("Facts")
 
 MOST_TURNS = 200_000  # turns of the loop in which no time passes; more is an endless loop
 
@@ -50,6 +53,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    # What belongs to a simulated process is called only while that lives. Tasks take their steps by ``call_soon``.
+    def call_soon(
+        self, callback: Callable[[*Facts], object], *args: *Facts, context: Context | None = None
+    ) -> asyncio.Handle:
+        life = life_of(context)
+        if life is None:
+            return super().call_soon(callback, *args, context=context)
+        return super().call_soon(life.step, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*Facts], object], *args: *Facts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        life = life_of(context)
+        if life is None:
+            return super().call_at(when, callback, *args, context=context)
+        return super().call_at(when, life.step, callback, *args, context=context)
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task = super().create_task(coro, **options)
+        life = life_of(options.get("context"))
+        if life is not None:
+            life.has(task)
+        return task
 
 
 class InlineThreads(ThreadPoolExecutor):

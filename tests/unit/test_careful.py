@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
+import pytest
+
 from core_messaging import hookimpl
 from core_messaging.broker import Consumer, Subscription
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.counts import Counts
+from core_messaging.errors import BrokerError
 from core_messaging.plugins import PluginReport, Plugins
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
@@ -117,3 +120,24 @@ def test_the_last_commit_waits_for_all_that_are_under_way() -> None:
         assert await last
 
     asyncio.run(asyncio.wait_for(test(), 5))
+
+
+def test_a_last_commit_that_fails_is_not_said_to_be_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing:
+        async def commit(self, _offsets: object) -> None:
+            raise BrokerError("no coordinator")
+
+    async def test() -> None:
+        refusing, committer = cast("Consumer", Refusing()), Committer("w", Counts())
+        assignment = Assignment(TopicPartition("in", 0), 1)
+        assignment.deliver([PlainRecord(0, b"k")])
+        assert not await committer.commit(refusing, [assignment])
+        assert not await committer.give_back(refusing, [assignment])
+
+    asyncio.run(test())
+    said, last = [record.getMessage() for record in caplog.records]
+    assert "tried again every commit_interval" in said
+    assert last == (
+        "w: the last commit before partitions are given back failed: no coordinator; what was finished there since "
+        "the commit before is delivered again"
+    )

@@ -15,14 +15,23 @@ from typing import Any
 
 import pytest
 
-from core_messaging import Worker
+from core_messaging import PartialBatchError, Reject, Worker
 from core_messaging.context import Context
+from core_messaging.engine.settling import Settler
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import Job, Sending
 from core_messaging.rules.schedule import Schedule
-from core_messaging.testing import Fault, run_virtually, simulate, simulate_many
-from core_messaging.testing.simulation import Message, ProcessDied
+from core_messaging.testing import (
+    Fault,
+    ProcessDied,
+    Simulation,
+    life,
+    run_virtually,
+    simulate,
+    simulate_many,
+)
+from core_messaging.testing.simulation import Message
 
 SEEDS = range(int(os.environ.get("CORE_SEEDS", "60")))
 ORDERLY = (Fault.JOIN, Fault.LEAVE)
@@ -99,6 +108,17 @@ def test_without_a_crash_nothing_is_repeated_however_members_come_and_go() -> No
         assert report.repeated == 0, report.seed
 
 
+REPEATING = {Fault.CRASH, Fault.EXPEL, Fault.FETCH_BROKEN, Fault.PUBLISH_UNHEARD}
+
+
+@pytest.mark.parametrize("faults", [*((fault,) for fault in Fault), (Fault.LEAVE, Fault.COMMIT_REFUSED)])
+def test_what_each_fault_repeats_is_what_is_said_of_it(faults: tuple[Fault, ...]) -> None:
+    # It was said that after refused commits each message runs exactly once.
+    reports = simulate_many(ByKey, messages(), seeds=range(1, 6), faults=faults, count=24)
+    repeats = len(faults) > 1 or faults[0] in REPEATING
+    assert any(report.repeated for report in reports) == repeats
+
+
 def test_a_crash_repeats_no_more_than_what_was_in_flight_or_finished_since_the_last_commit() -> None:
     # commit_interval is 1 s, and one process can start at most 4 of these 20 ms handlers at a time.
     even: list[Message] = [
@@ -121,6 +141,67 @@ def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_ar
         assert report.dead_lettered == doomed + 1, report.seed
 
 
+def test_no_code_of_a_process_that_is_killed_runs_any_more() -> None:
+    # It was cancelled once: what a handler buffered was flushed by its teardown, and nobody saw the loss.
+    stored: set[int] = set()
+    last_words: list[str] = []
+
+    class Buffers(Worker):
+        input_topic = "in"
+        concurrency = 4
+
+        async def setup(self) -> None:
+            self.buffer: list[int] = []
+            self.flusher = asyncio.ensure_future(self.flush_forever())
+
+        async def flush_forever(self) -> None:
+            try:
+                while True:
+                    await asyncio.sleep(4)
+                    stored.update(self.buffer)
+            finally:
+                last_words.append("of a task")
+
+        async def process(self, message: dict[str, Any]) -> None:
+            try:
+                await asyncio.sleep(0.2)
+            except BaseException:
+                last_words.append("of a handler")
+                raise
+            self.buffer.append(message["n"])
+
+        async def teardown(self) -> None:
+            self.flusher.cancel()
+            stored.update(self.buffer)
+
+    settled = simulate(Buffers, messages(), seed=2, faults=())
+    assert (settled.finished, len(stored)) == (90, 90)
+    assert last_words == ["of a task"] * 2
+    last_words.clear()
+    lossy = 0
+    for seed in range(20):
+        stored.clear()
+        last_words.clear()
+        report = simulate(Buffers, messages(), seed=seed, faults=(Fault.CRASH,), count=3, seconds=10.0)
+        assert "of a handler" not in last_words
+        lossy += len(stored) < report.finished
+    assert lossy > 10
+
+
+def test_a_killed_process_says_nothing_when_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each holds its simulation, so they are not kept for ever; and what closes them is not their teardown.
+    torn_down: list[int] = []
+
+    class Counted(ByKey):
+        async def teardown(self) -> None:
+            torn_down.append(1)
+
+    monkeypatch.setattr(life, "KEPT", 0)
+    report = simulate(Counted, messages(), seed=2, faults=(Fault.CRASH,), count=5)
+    started = sum("process dies" in line for line in report.trace)
+    assert (started, len(torn_down)) == (5, 2)
+
+
 def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed() -> None:
     code = (
         "from tests.unit.test_simulation import ByKey, messages\n"
@@ -141,6 +222,130 @@ def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed()
     traces.add("\n".join(simulate(ByKey, messages(), seed=11).trace) + "\n")
     (trace,) = traces
     assert "dead-lettered" in trace
+
+
+class Skips(Worker):
+    input_topic = "in"
+    concurrency = 4
+    max_retries = 2
+
+    async def process(self, message: dict[str, Any], context: Context) -> None:
+        if message["n"] % 10 == 7:
+            raise Reject("not mine")
+        if context.attempt <= message["fails"]:
+            raise ValueError("not yet")
+
+
+class SkipsInBatches(Worker):
+    input_topic = "in"
+    batch_size = 7
+    max_retries = 1
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> None:
+        if any(message["fails"] > 1 for message in messages):
+            raise ValueError("one of you")
+
+
+@pytest.mark.parametrize("worker", [Skips, SkipsInBatches])
+def test_what_is_skipped_for_want_of_a_dead_letter_queue_is_settled(worker: type[Worker]) -> None:
+    # Each was reported as lost once, and so was the order of its key.
+    sent: list[Message] = [
+        *messages(),
+        (b"key-1", b"no JSON"),
+        (b"key-1", b'{"n": 1, "seconds": 0, "fails": 0}'),
+    ]
+    for report in simulate_many(worker, sent, seeds=range(5), faults=()):
+        assert (report.lost, report.repeated) == (0, 0)
+        assert report.skipped > 1
+        assert report.finished + report.skipped == report.sent == 92
+    simulate_many(worker, sent, seeds=range(5))
+
+
+def test_what_is_left_out_without_a_word_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Skipping is what a worker without a queue says that it does; not whatever an engine makes of a failure.
+    async def swallow(self: Settler, job: Job, *_facts: object) -> None:
+        self._schedule.finish(job)
+
+    monkeypatch.setattr(Settler, "give_up", swallow)
+    with pytest.raises(SimulationFailed, match="of the same lane was settled"):
+        simulate(Skips, messages(), seed=3, faults=())
+
+
+async def unpublished(self: Settler, job: Job, *_facts: object) -> None:
+    """The handler is done; its result goes nowhere."""
+    self._schedule.finish(job)
+
+
+def unanswered(self: Settler, job: Job, sending: Sending, ack: asyncio.Future[Any]) -> None:
+    """Whatever the broker will say."""
+    ack.add_done_callback(lambda answer: answer.exception())
+    self._schedule.finish(job)
+
+
+class Doubles(Worker):
+    input_topic = "in"
+    output_topic = "out"
+    dlq_topic = "dlq"
+    batch_size = 7
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> list[int]:
+        return [2 * message["n"] for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("worker", "name", "broken"),
+    [(ByKey, "_publish_result", unpublished), (Doubles, "_under_way", unanswered)],
+)
+def test_a_result_that_is_not_stored_is_found_out(
+    worker: type[Worker], name: str, broken: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the handler has returned was taken for finished, whatever became of it.
+    faults, count = (Fault.PUBLISH_REFUSED,), 30
+    assert simulate(worker, messages(), seed=3, faults=faults, count=count).repeated == 0
+    monkeypatch.setattr(Settler, name, broken)
+    with pytest.raises(SimulationFailed, match=r"settled"):
+        simulate(worker, messages(), seed=3, faults=faults, count=count)
+
+
+def test_a_result_that_no_codec_can_encode_is_dead_lettered_and_not_finished() -> None:
+    class Unspeakable(Worker):
+        input_topic = "in"
+        output_topic = "out"
+        dlq_topic = "dlq"
+
+        async def process(self, message: dict[str, Any], context: Context) -> object:
+            if message["n"] == 3:
+                context.carry = 5  # type: ignore[assignment] # the handler's mistake
+            return object() if message["n"] == 1 else message["n"]
+
+    report = simulate(Unspeakable, messages(), seed=1)
+    assert (report.finished, report.dead_lettered, report.lost) == (88, 2, 0)
+
+
+def test_results_are_stored_as_they_are_without_a_simulation() -> None:
+    simulation = Simulation(ByKey, [(b"key", b'{"n": 1, "seconds": 0, "fails": 0}')])
+    run_virtually(simulation.run([], members=1))
+    (result,) = simulation.broker.records("out")
+    assert (result.key, result.headers) == (b"key", ())
+
+
+class Partly(InBatches):
+    """Names those of a batch that fail: by a wrong index only, where the batch has a message 30."""
+
+    async def process_batch(self, messages: list[dict[str, Any]]) -> None:
+        failed = {i: ValueError("this one") for i, message in enumerate(messages) if message["fails"] > 1}
+        if any(message["n"] == 30 for message in messages):
+            failed = {99: ValueError("no such message")}
+        if failed:
+            raise PartialBatchError(failed)
+
+
+def test_those_of_a_batch_that_a_partial_error_does_not_name_are_finished() -> None:
+    doomed = sum(
+        b'"fails": 5' in message[1] for message in messages() if isinstance(message, tuple) and message[1]
+    )
+    for report in simulate_many(Partly, messages(), seeds=range(5), faults=()):
+        assert (report.finished, report.dead_lettered, report.repeated) == (90 - doomed - 1, doomed + 1, 0)
 
 
 def committed_too_early(self: Assignment) -> int | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from core_messaging.testing import run
+import pytest
+
+from core_messaging.errors import BrokenWorker
+from core_messaging.testing import run, simulate
 from tests.unit.plugins.conftest import Install
 from tests.unit.test_testing_kit import HexWorker
 
@@ -25,3 +28,14 @@ def test_a_codec_of_an_installed_plugin_is_found_and_its_hooks_are_not_called(in
     outcome = run(HexWorker, [b"\x01\xff"])
     assert [record.value for record in outcome.results] == [b"\x01\xff\x00"]
     assert outcome.calls == ()
+
+
+def test_a_simulation_decodes_and_encodes_by_the_codec_of_an_installed_plugin(install: Install) -> None:
+    install("hex-codec", HEX)
+    report = simulate(HexWorker, [b"\x01\xff", b"\x02"], seed=1, faults=())
+    assert (report.finished, report.dead_lettered) == (2, 0)
+
+
+def test_a_simulation_says_that_there_is_no_such_codec(alone: None) -> None:
+    with pytest.raises(BrokenWorker, match="codec 'hex'"):
+        simulate(HexWorker, [b"\x01"], seed=1, faults=())
