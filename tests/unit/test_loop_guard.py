@@ -62,7 +62,7 @@ def test_how_long_it_was_is_told_when_it_is_over(heard: Heard) -> None:
     async def block_and_go_on() -> None:
         with LoopGuard():
             hold_the_loop(heard, 1)
-            while heard.records[-1].__dict__["action"] != "loop free":
+            while heard.records[-1].__dict__["action"] != "loop free":  # noqa: ASYNC110 - from a thread
                 await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(block_and_go_on(), PATIENCE))
