@@ -172,7 +172,7 @@ def test_a_worker_of_the_project_does_not_hide_one_that_is_installed(
 ) -> None:
     install("mail", GOOD.format(name="EmailWorker"), "mail = mail")
     write(tmp_path / "src/workers/outgoing.py", GOOD.format(name="EmailWorker"))
-    with pytest.raises(DuplicateWorker, match="mail:EmailWorker or src.workers.outgoing:EmailWorker"):
+    with pytest.raises(DuplicateWorker, match=r"mail:EmailWorker or src\.workers\.outgoing:EmailWorker"):
         discover().find("EmailWorker")
     assert discover().find("src.workers.outgoing:EmailWorker").__module__ == "src.workers.outgoing"
 
