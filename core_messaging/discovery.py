@@ -17,6 +17,7 @@ from types import ModuleType
 from core_messaging.config import kebab
 from core_messaging.entry_points import points_of
 from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
+from core_messaging.mentions import may_define
 from core_messaging.project import Project
 from core_messaging.worker import Worker, as_worker, config_of, defined
 
@@ -28,7 +29,8 @@ class Source:
     """One place that may provide workers: an entry point, or a module of the project.
 
     ``package`` is what stands before the colon in ``package:Name``; ``label`` is what people know it by:
-    distribution and version, or a file. ``failure`` is the short cause, once loading has failed.
+    distribution and version, or a file. ``module`` is what it opens, and ``attribute`` the one thing in it, if it says so.
+    ``failure`` is the short cause, once loading has failed.
     """
 
     name: str
@@ -36,8 +38,16 @@ class Source:
     label: str
     open: Callable[[], object]
     may_be_empty: bool = False
+    module: str = ""
+    attribute: str = ""
     failure: str | None = None
     _found: list[type[Worker]] | None = field(default=None, repr=False)
+
+    def may_provide(self, name: str) -> bool:
+        """Whether it may have a worker called *name*, by what it is called and what its source says; loads nothing."""
+        if self._found is not None or _same(self.name, name) or self.attribute == name:
+            return True
+        return bool(self.module) and not self.attribute and may_define(self.module, name)
 
     def workers(self) -> list[type[Worker]]:
         """The workers it provides; loaded at the first call. Empty where that failed."""
@@ -105,13 +115,17 @@ class Catalog:
         self.sources = list(sources)
 
     def find(self, wanted: str) -> type[Worker]:
-        """The worker called *wanted* (``Name`` or ``package:Name``), importing as little as possible.
+        """The worker called *wanted* (``Name`` or ``package:Name``), importing only what may provide it.
+
+        No source comes before another one: two that offer the name are an error. All are imported only where
+        none of those that may provide it does.
 
         Raises UnknownWorker, DuplicateWorker, BrokenWorker.
         """
         package, _, name = wanted.rpartition(":")
         sources = [s for s in self.sources if not package or package in (s.package, s.name)]
-        for tier in _tiers(sources, name):
+        likely = [s for s in sources if s.may_provide(name)]
+        for tier in (likely, sources):
             offers = {w: s for s in tier for w in s.workers() if config_of(w).name == name}
             if len(offers) > 1:
                 raise DuplicateWorker(name, sorted({s.package for s in offers.values()}))
@@ -188,14 +202,6 @@ def _same(source: str, name: str) -> bool:
     return source == name or kebab(source) == kebab(name)
 
 
-def _tiers(sources: Sequence[Source], name: str) -> list[list[Source]]:
-    """Cheapest first: what is loaded anyway, what is called like the worker, the project's own, all others."""
-    loaded = [s for s in sources if s._found is not None]  # noqa: SLF001 - this module's own class
-    named = [s for s in sources if _same(s.name, name)]
-    mine = [s for s in sources if s.package.startswith("src.")]
-    return [[*loaded, *(s for s in named if s not in loaded)], mine, list(sources)]
-
-
 def installed() -> list[Source]:
     """A source for every entry point."""
     sources = []
@@ -203,7 +209,8 @@ def installed() -> list[Source]:
         dist = point.dist
         package = dist.name if dist else point.value.partition(":")[0]
         label = f"{dist.name} {dist.version}" if dist else point.value
-        sources.append(Source(point.name, package, label, point.load))
+        module, _, attribute = point.value.partition("[")[0].replace(" ", "").partition(":")
+        sources.append(Source(point.name, package, label, point.load, module=module, attribute=attribute))
     return sources
 
 
@@ -219,6 +226,7 @@ def of_project(project: Project) -> list[Source]:
             module.label,
             partial(importlib.import_module, module.name),
             may_be_empty=True,  # a package's __init__, or a module of shared base classes
+            module=module.name,
         )
         for module in modules
     ]

@@ -19,8 +19,8 @@ BLOCKED = 1.0  # seconds without one; heartbeats, fetches and signals wait as lo
 class LoopGuard:
     """A thread that expects a sign of life of the event loop, and looks at the loop's stack when there is none.
 
-    One line a block, with the function and line that holds the loop. Only a thread can see that: the loop
-    itself finds out when it is over, and then nobody knows who it was.
+    It says who holds the loop, with function and line, after 1 s and whenever that has doubled, and how long it was.
+    Only a thread can see that: the loop itself finds out when it is over, and what blocks it for good is never over.
     """
 
     def __init__(self) -> None:
@@ -51,23 +51,39 @@ class LoopGuard:
         while not self._over.wait(TICK):
             last = self._last
             if monotonic() - last > BLOCKED:
+                self._tell(last)
+
+    def _tell(self, last: float) -> None:
+        """Say who holds the loop while it is held, for it may be for good; and how long it was, if it ends."""
+        due, where = 0.0, ""
+        while self._last == last:
+            seconds = monotonic() - last
+            if seconds >= due:
                 where = _innermost(sys._current_frames().get(self._loop_thread))  # noqa: SLF001 - documented in sys
-                self._wait_out(last)
-                if not self._over.is_set():
-                    self._say(monotonic() - last, where)
+                _say_blocked(seconds, where)
+                due = 2 * seconds
+            if self._over.wait(TICK):
+                return
+        _say_free(self._last - last, where)
 
-    def _wait_out(self, last: float) -> None:
-        while self._last == last and not self._over.wait(TICK):
-            pass
 
-    def _say(self, seconds: float, where: str) -> None:
-        logger.warning(
-            "the event loop was blocked for %.1f s by %s; heartbeats and all other messages waited. Use a plain "
-            "def handler (it runs in a thread), await something asynchronous, or hand the work to a process",
-            seconds,
-            where,
-            extra={"action": "loop blocked"},
-        )
+def _say_blocked(seconds: float, where: str) -> None:
+    logger.warning(
+        "the event loop is blocked for %.1f s by %s; heartbeats, probes and all other messages wait. Use a plain "
+        "def handler (it runs in a thread), await something asynchronous, or hand the work to a process",
+        seconds,
+        where,
+        extra={"action": "loop blocked"},
+    )
+
+
+def _say_free(seconds: float, where: str) -> None:
+    logger.warning(
+        "the event loop goes on: it was blocked for %.1f s, last by %s",
+        seconds,
+        where,
+        extra={"action": "loop free"},
+    )
 
 
 def _innermost(frame: FrameType | None) -> str:

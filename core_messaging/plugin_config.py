@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 
 from core_messaging.errors import ConfigurationError, CoreMessagingError, PluginError
 from core_messaging.project import Project
-from core_messaging.settings import Settings
+from core_messaging.settings import Settings, environment
 from core_messaging.tracing import clocked
 
 if TYPE_CHECKING:
@@ -47,6 +46,28 @@ def warn_of_unknown(sections: Iterable[str], plugins: Sequence[str]) -> None:
         )
 
 
+def refuse_unavailable(
+    report: PluginReport, section: Mapping[str, Any], settings: Settings, plugins: Iterable[str]
+) -> None:
+    """Somebody counts on what he configures: without its port a worker would run unseen. Raises PluginError."""
+    prefix = prefix_of(report.name)
+    # CORE_PLUGIN_DROP_DUPLICATES_TOPIC is of "drop-duplicates", and not of a plugin "drop".
+    longer = tuple(prefix_of(name) for name in plugins if prefix_of(name) != prefix)
+    longer = tuple(other for other in longer if other.startswith(prefix))
+    variables = [n for n in environment(settings) if n.startswith(prefix) and not n.startswith(longer)]
+    if section or variables:
+        where = f"[tool.core.plugins.{report.name}]" if section else ", ".join(sorted(variables))
+        raise PluginError(
+            f"plugin {report.name} ({report.label}) is configured by {where} and unavailable: {report.cause}; "
+            f"install that, or remove the configuration, or start with --disable-plugin {report.name}"
+        )
+
+
+def prefix_of(plugin: str) -> str:
+    """How the variables of *plugin*'s fields begin."""
+    return f"CORE_PLUGIN_{plugin.upper().replace('-', '_')}_"
+
+
 def configure(report: PluginReport, section: Mapping[str, Any], settings: Settings) -> None:
     """Call the plugin's ``configure`` with its *section*, if it has one. Raises ConfigurationError, PluginError."""
     if "configure" not in report.hooks:
@@ -56,18 +77,7 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
                 "configuration; remove the section"
             )
         return
-    prefix = f"CORE_PLUGIN_{report.name.upper().replace('-', '_')}_"
-    kind = getattr(report.plugin, "core_config", dict[str, Any])
-    given = {n[len(prefix) :].lower(): v for n, v in os.environ.items() if n.startswith(prefix)}
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        # CORE_PLUGIN_DROP_DUPLICATES_TOPIC is a field of "drop-duplicates", and none of a plugin "drop".
-        given = {name: value for name, value in given.items() if name in kind.__struct_encode_fields__}
-    try:
-        config = msgspec.convert({**section, **given}, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(
-            f"plugin {report.name} ({report.label}): {error}; mend [tool.core.plugins.{report.name}] or {prefix}..."
-        ) from error
+    config = config_of(report, section, settings)
     function = report.plugin.configure
     facts = {"config": config, "settings": settings}
     try:
@@ -79,4 +89,21 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
         raise PluginError(
             f"plugin {report.name} ({report.label}): configure raised {type(error).__name__}: {error}; mend "
             f"[tool.core.plugins.{report.name}], or start with --disable-plugin {report.name}"
+        ) from error
+
+
+def config_of(report: PluginReport, section: Mapping[str, Any], settings: Settings) -> Any:
+    """*section* with the variables on top, as the type that the plugin asks for. Raises ConfigurationError."""
+    prefix = prefix_of(report.name)
+    kind = getattr(report.plugin, "core_config", dict[str, Any])
+    variables = environment(settings)
+    given = {n[len(prefix) :].lower(): v for n, v in variables.items() if n.startswith(prefix)}
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        # CORE_PLUGIN_DROP_DUPLICATES_TOPIC is a field of "drop-duplicates", and none of a plugin "drop".
+        given = {name: value for name, value in given.items() if name in kind.__struct_encode_fields__}
+    try:
+        return msgspec.convert({**section, **given}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            f"plugin {report.name} ({report.label}): {error}; mend [tool.core.plugins.{report.name}] or {prefix}..."
         ) from error

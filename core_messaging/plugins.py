@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -20,9 +19,9 @@ from core_messaging.apart import Apart, leave_behind, within
 from core_messaging.entry_points import points_of
 from core_messaging.errors import CoreMessagingError, PluginError
 from core_messaging.observers import Observers
-from core_messaging.plugin_config import configure, sections_of, warn_of_unknown
+from core_messaging.plugin_config import configure, refuse_unavailable, sections_of, warn_of_unknown
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
-from core_messaging.settings import Settings, words
+from core_messaging.settings import Settings, environment, words
 from core_messaging.snapshot import HookCalls, Snapshot
 from core_messaging.telling import Implementation, Plain, tell_all, wrap_all
 from core_messaging.tracing import log_call, traced
@@ -200,15 +199,19 @@ def load(
 ) -> Plugins:
     """Load all plugins (*only* some of them) that are not disabled, and configure them.
 
-    Raises ConfigurationError where a plugin's section is wrong: half-configured is worse than not started.
+    Raises ConfigurationError where a plugin's section is wrong, or is of one that is unavailable: half-configured is
+    worse than not started.
     """
     reports = find(settings, disable=disable, only=only)
     sections = sections_of(root or Path.cwd())
     if only is None:
         warn_of_unknown(sections, [report.name for report in reports])
     for report in reports:
+        section = sections.get(report.name, {})
         if report.usable:
-            configure(report, sections.get(report.name, {}), settings)
+            configure(report, section, settings)
+        elif report.state == "unavailable":
+            refuse_unavailable(report, section, settings, [other.name for other in reports])
     return Plugins(reports, settings)
 
 
@@ -278,7 +281,8 @@ def _label(point: Any) -> str:
 
 def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> dict[str, str]:
     """name -> who disabled it. CORE_PLUGINS, where set, is the list of those that may load at all."""
-    told = words(os.environ.get("CORE_PLUGINS_DISABLE", ""))
+    variables = environment(settings)
+    told = words(variables.get("CORE_PLUGINS_DISABLE", ""))
     wishes = {
         # The settings have read the environment too; each name is told once.
         "by the setting core_plugins_disable": [n for n in settings.core_plugins_disable if n not in told],
@@ -289,7 +293,7 @@ def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> d
     for who, which in wishes.items():
         _warn_unknown(which, names, who)
         unwanted |= dict.fromkeys(which, who)
-    allowed = os.environ.get("CORE_PLUGINS")
+    allowed = variables.get("CORE_PLUGINS")
     if allowed is not None:
         _warn_unknown(words(allowed), names, "CORE_PLUGINS")
         unwanted |= {name: "not in CORE_PLUGINS" for name in names if name not in words(allowed)}

@@ -144,6 +144,28 @@ class Producer:
         return f"<Producer of {self._settings.kafka_bootstrap_servers}, {state}>"
 
 
+class LooseProducer(Producer):
+    """Made where no event loop runs, at the top of a module, say. In each loop it is the producer of that loop."""
+
+    def __init__(self, settings: Settings | None, made_at: str) -> None:
+        self._given = settings
+        self._made_at = made_at
+        self._publisher = None  # never: each loop's producer has its own
+
+    async def _connect(self) -> Publisher:
+        mine = _producer_here(self._given, self._made_at)
+        return mine._publisher or await mine._connect()  # noqa: SLF001 - one of us
+
+    async def close(self) -> None:
+        """Close the producer of the running event loop, if there is one."""
+        mine = _producers.get(asyncio.get_running_loop(), {}).get(_identity(self._given))
+        if mine is not None:
+            await mine.close()
+
+    def __repr__(self) -> str:
+        return f"<Producer made at {self._made_at}, of whatever event loop sends>"
+
+
 class _Batch:
     """The records of one send_many that are under way."""
 
@@ -266,24 +288,31 @@ _producers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int | None
 def get_producer(kind: str = "kafka", *, settings: Settings | None = None) -> Producer:
     """The producer of the running event loop; the same one at every call with the same settings.
 
-    *settings* None: those of the project in the current folder. Raises ConfigurationError for an unknown *kind*,
-    and where no event loop is running (there ``get_blocking_producer`` is what you want).
+    Where no loop is running (at the top of a module, say) it is the producer of whatever loop sends with it.
+
+    *settings* None: those of the project in the current folder. Raises ConfigurationError for an unknown *kind*.
     """
     check_kind(kind)
     try:
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
-        raise ConfigurationError(
-            "get_producer is for async code and no event loop is running; "
-            "call it inside a coroutine, or use get_blocking_producer"
-        ) from None
-    mine = _producers.setdefault(loop, {})
-    # By identity, not by value: a dump hides the password, so two settings that differ in it look alike. The
-    # producer keeps its settings alive, so an id is not used twice.
-    identity = None if settings is None else id(settings)
+        return LooseProducer(settings, called_from())
+    return _producer_here(settings, called_from())
+
+
+def _producer_here(settings: Settings | None, made_at: str) -> Producer:
+    """The one producer of the running event loop with *settings*."""
+    mine = _producers.setdefault(asyncio.get_running_loop(), {})
+    identity = _identity(settings)
     if identity not in mine:
-        mine[identity] = Producer(settings or project_settings(), called_from())
+        mine[identity] = Producer(settings or project_settings(), made_at)
     return mine[identity]
+
+
+def _identity(settings: Settings | None) -> int | None:
+    """By identity, not by value: a dump hides the password, so two settings that differ in it look alike. The
+    producer keeps its settings alive, so an id is not used twice."""
+    return None if settings is None else id(settings)
 
 
 def check_kind(kind: str) -> None:

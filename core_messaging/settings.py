@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -92,3 +95,14 @@ class Settings(BaseSettings):
 def words(text: str) -> list[str]:
     """The names in ``a,b`` or ``a b``: how lists are written in the environment."""
     return text.replace(",", " ").split()
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """The variables in the ``.env`` of *settings* (in upper case, as they are in the environment), the environment on top."""
+    files = settings.model_config.get("env_file") or ()
+    encoding = settings.model_config.get("env_file_encoding") or "utf-8"
+    found: dict[str, str] = {}
+    for file in [files] if isinstance(files, str | os.PathLike) else files:
+        values = dotenv_values(Path(file).expanduser(), encoding=encoding)
+        found |= {name.upper(): value for name, value in values.items() if value is not None}
+    return {**found, **os.environ}

@@ -68,6 +68,22 @@ def test_a_file_streams_in_order_and_bad_lines_are_named_and_left_out(
     }
 
 
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("not json", "core: 1 lines were not published; mend them, or use --raw"),
+        ('{"name": "no id"}', "core: 1 lines were not published; mend them and publish those lines"),
+    ],
+)
+def test_raw_is_the_remedy_for_lines_that_are_not_json_only(
+    broker: RunningBroker, tmp_path: Path, line: str, remedy: str
+) -> None:
+    # For a line without the field of its key it was none: with --raw, no line had it.
+    arguments = ("--message", line, "--key-field", "id")
+    found = core("kafka", "publish", broker.make_topic(), *arguments, folder=tmp_path, env=env(broker))
+    assert (found.returncode, found.stderr.splitlines()[-1]) == (1, remedy)
+
+
 def test_standard_input_and_raw_bytes(broker: RunningBroker, tmp_path: Path) -> None:
     topic = broker.make_topic()
     found = subprocess.run(
@@ -142,6 +158,7 @@ def test_what_is_typed_is_published_whatever_its_encoding(broker: RunningBroker,
     [
         (["--message", "{}", "--file", "tasks.jsonl"], 2, "give --message or --file, not both"),
         (["--message", "{}", "--key", "a", "--key-field", "b"], 2, "give --key or --key-field, not both"),
+        (["--message", "{}", "--raw", "--key-field", "b"], 2, "give --raw or --key-field, not both"),
         (["--message", "{}", "--header", "novalue"], 2, "--header 'novalue' is not NAME=VALUE"),
         (["--file", "nothing.jsonl"], 2, "does not exist"),
         (["--message", "{nope"], 1, "not published: --message:1: JSON is malformed"),

@@ -146,6 +146,49 @@ def test_one_name_in_two_packages_is_an_error_that_names_both_and_a_qualified_na
         discover().all()
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("email-worker = first:EmailWorker", "mail = second:EmailWorker"),
+        ("email-worker = first", "mail = second"),
+        ("EmailWorker = first:EmailWorker", "mail = second"),
+    ],
+)
+def test_one_name_in_two_packages_is_an_error_whatever_their_entry_points_are_called(
+    install: Install, first: str, second: str
+) -> None:
+    # The one whose entry point was called like the worker ran, in silence; the other one's owner waited for it.
+    install("first", GOOD.format(name="EmailWorker"), first)
+    install("second", GOOD.format(name="EmailWorker"), second)
+    install("bystander", GOOD.format(name="Other"), "bystander = bystander")
+    with pytest.raises(DuplicateWorker, match="first:EmailWorker or second:EmailWorker"):
+        discover().find("EmailWorker")
+    assert discover().find("second:EmailWorker").__module__ == "second"
+    assert "bystander" not in sys.modules
+
+
+def test_a_worker_of_the_project_does_not_hide_one_that_is_installed(
+    install: Install, tmp_path: Path
+) -> None:
+    install("mail", GOOD.format(name="EmailWorker"), "mail = mail")
+    write(tmp_path / "src/workers/outgoing.py", GOOD.format(name="EmailWorker"))
+    with pytest.raises(DuplicateWorker, match=r"mail:EmailWorker or src\.workers\.outgoing:EmailWorker"):
+        discover().find("EmailWorker")
+    assert discover().find("src.workers.outgoing:EmailWorker").__module__ == "src.workers.outgoing"
+
+
+def test_a_module_that_is_in_a_package_or_computes_its_workers_names_is_found(
+    install: Install, tmp_path: Path
+) -> None:
+    write(tmp_path / "site/parts/__init__.py", "")
+    write(tmp_path / "site/parts/jobs.py", GOOD.format(name="Starred"))
+    install("parts-dist", "", "parts = parts.jobs")
+    computed = GOOD.format(name="Made") + "\nMade = type('Comp' + 'uted', (Made,), {'input_topic': 't'})\n"
+    install("computing", computed, "computing = computing")
+    assert config_of(discover().find("Starred")).name == "Starred"
+    assert config_of(discover().find("Computed")).name == "Computed"
+
+
 def test_two_entry_points_for_the_very_same_class_are_no_conflict(install: Install) -> None:
     install("once", GOOD.format(name="Once"), "Once = once:Once\nonce = once")
     assert config_of(discover().find("Once")).name == "Once"

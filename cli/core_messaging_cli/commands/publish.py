@@ -104,6 +104,8 @@ def publish(
         raise click.UsageError("give --message or --file, not both")
     if key is not None and key_field is not None:
         raise click.UsageError("give --key or --key-field, not both")
+    if raw and key_field is not None:
+        raise click.UsageError("give --raw or --key-field, not both: a raw line has no fields")
     pairs = [_header(text) for text in headers]
     settings = Project(Path.cwd()).settings()
     tally = Tally()
@@ -145,9 +147,16 @@ def _report(tally: Tally, topic: str, name: str) -> None:
     more = len(bad) - SHOWN
     rest = f" ({more} more not shown)" if more > 0 else ""
     end = "" if tally.last is None else f"; what comes after line {tally.last} was not tried"
-    remedy = "mend them, or use --raw" if tally.last is None else "mend them and publish them again"
+    remedy = _remedy(tally)
     click.echo(f"core: {len(bad)} lines were not published{rest}{end}; {remedy}", err=True)
     sys.exit(1)
+
+
+def _remedy(tally: Tally) -> str:
+    if tally.last is not None:
+        return "mend them and publish them again"
+    no_json = all(isinstance(error, msgspec.DecodeError | UnicodeDecodeError) for _, error in tally.bad)
+    return "mend them, or use --raw" if no_json else "mend them and publish those lines"
 
 
 def _header(text: str) -> tuple[str, bytes]:
@@ -207,5 +216,6 @@ async def _require(settings: Settings, topic: str) -> None:
     """A topic that is missing would show up as a time-out per message."""
     if not settings.kafka_enabled:
         raise KafkaDisabled("publishing")
-    if await broker_of(settings).topics().missing([topic]):
-        raise TopicMissing([topic], settings.kafka_bootstrap_servers)
+    broker = broker_of(settings)
+    if await broker.topics().missing([topic]):
+        raise TopicMissing([topic], broker.address)

@@ -129,6 +129,57 @@ def test_a_plugin_gets_its_section_validated_with_the_environment_on_top(
     assert (config.url, config.retries, client_id) == ("a", 7, "core-messaging")
 
 
+def test_the_variables_of_plugins_may_stand_in_dotenv_and_the_environment_wins(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only CORE_PLUGINS_DISABLE did; the others were ignored there, in silence.
+    install("notify", CONFIGURED)
+    install("audit-log", "raise RuntimeError('must not even be imported')")
+    lines = ["CORE_PLUGINS=notify", "CORE_PLUGIN_NOTIFY_URL=a", "CORE_PLUGIN_NOTIFY_RETRIES=2"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    monkeypatch.setenv("CORE_PLUGIN_NOTIFY_RETRIES", "7")
+    load(Settings())
+    (config, _), *_ = sys.modules["notify"].seen
+    assert (config.url, config.retries) == ("a", 7)
+    assert the_report("audit-log").cause == "not in CORE_PLUGINS"
+    (tmp_path / ".env").write_text("CORE_PLUGINS_DISABLE=audit-log")
+    assert the_report("audit-log").cause == "by CORE_PLUGINS_DISABLE"
+
+
+LACKING = (
+    "from core_messaging.plugins import PluginUnavailable\nraise PluginUnavailable('pip install acme')\n"
+)
+
+
+@pytest.mark.parametrize("where", ["section", "variable", "dotenv"])
+def test_what_is_configured_and_lacks_something_stops_the_start(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    # The port was set, the extra was not installed, and the worker ran without metrics, in silence.
+    install("metrics", LACKING)
+    if where == "section":
+        (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.metrics]\nport = 9100\n")
+    elif where == "variable":
+        monkeypatch.setenv("CORE_PLUGIN_METRICS_PORT", "9100")
+    else:
+        (tmp_path / ".env").write_text("CORE_PLUGIN_METRICS_PORT=9100")
+    with pytest.raises(
+        PluginError, match=r"plugin metrics .* unavailable: pip install acme; .*--disable-plugin"
+    ):
+        load(SETTINGS)
+    load(SETTINGS, disable=["metrics"])
+
+
+def test_what_nobody_configured_may_lack_something_in_silence(
+    install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("metrics", LACKING)
+    install("metrics-more", CONFIGURED)
+    monkeypatch.setenv("CORE_PLUGIN_METRICS_MORE_URL", "a")
+    load(SETTINGS)
+    assert caplog.text == ""
+
+
 def test_a_wrong_section_stops_the_start_and_names_where_to_mend_it(install: Install, tmp_path: Path) -> None:
     install("notify", CONFIGURED)
     (tmp_path / "pyproject.toml").write_text("[tool.core.plugins.notify]\nurl = 3\n")
