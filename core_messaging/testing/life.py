@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar
+from types import CoroutineType
 from typing import Any, TypeVarTuple
 from weakref import WeakSet
 
@@ -51,21 +52,43 @@ class Life:
             # Else whoever closes the loop would cancel it, and wait for it.
             tasks._unregister_task(task)  # noqa: SLF001 - documented for task implementations that end one
         _dead.append(self)
-        while len(_dead) > KEPT:
-            _dead.popleft().forget()
 
     def forget(self) -> None:
         """Let go of what is frozen, and hear no complaints about it."""
         for task in self._frozen:
             task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - as asyncio.gather does
-            for _ in range(TRIES):
-                with suppress(BaseException):
-                    self.context.run(task.get_coro().close)
+            for coroutine in reversed(_chain(task.get_coro())):
+                self.context.run(_close, coroutine)
         self._frozen.clear()
+
+
+def _chain(outermost: Any) -> list[CoroutineType[Any, Any, Any]]:
+    """*outermost*, what it awaits, what that awaits."""
+    found: list[CoroutineType[Any, Any, Any]] = []
+    while isinstance(outermost, CoroutineType):
+        found.append(outermost)
+        outermost = outermost.cr_await
+    return found
+
+
+def _close(coroutine: CoroutineType[Any, Any, Any]) -> None:
+    for _ in range(TRIES):
+        with suppress(BaseException):
+            coroutine.close()
+            return
+    _stubborn.append(coroutine)
 
 
 _LIFE: ContextVar[Life | None] = ContextVar("core_messaging_simulated_life", default=None)
 _dead: deque[Life] = deque()
+_stubborn: list[CoroutineType[Any, Any, Any]] = []  # what waits again however often it is closed
+
+
+def forget_oldest() -> None:
+    """Of the dead, all but the last. Call it where no loop runs: that is how the engine's coroutines know that they are
+    thrown away."""
+    while len(_dead) > KEPT:
+        _dead.popleft().forget()
 
 
 def life_of(context: Context | None) -> Life | None:

@@ -29,7 +29,7 @@ from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
 from core_messaging.testing.ledger import Ledger
-from core_messaging.testing.life import Life
+from core_messaging.testing.life import Life, forget_oldest
 from core_messaging.testing.marks import source_of
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
@@ -329,6 +329,7 @@ def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by n
         run_virtually(simulation.run(draw(seed, faults, count, seconds), members))
     finally:
         random.setstate(state)
+        forget_oldest()
     report = simulation.report(seed)
     if report.violations:
         raise SimulationFailed(seed, report.violations)
