@@ -7,10 +7,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ class RunOptions:
 
     ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
     ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
+    ``orders``: the pipe through which a supervisor passes signals on, where there is one.
     ``threads``: where plain ``def`` handlers run, None: in ``settings.handler_threads`` threads of their own.
     """
 
@@ -50,6 +52,7 @@ class RunOptions:
     handle_signals: bool = True
     degraded: tuple[str, ...] = ()
     exit_now: Callable[[int], Any] | None = None
+    orders: int | None = None
     threads: ThreadPoolExecutor | None = None
 
 
@@ -59,24 +62,7 @@ async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> N
     Raises KafkaDisabled, ConfigurationError, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before
     anything starts, RetriesExhausted or ShutdownTimeout afterwards.
     """
-    settings = options.settings
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("running workers")
-    registered = options.plugins.registrations() if options.plugins else None
-    codecs = codecs_of([config_of(worker) for worker in workers], settings, registered)
-    broker = options.broker or broker_of(settings, registered)
-    await _check_topics(workers, broker, options)
-    publisher = broker.publisher()
-    try:
-        await publisher.start()
-        around = _Around(broker, publisher, codecs)
-        await _Run(workers, around, options).run()
-    finally:
-        # The producer goes last: a drained worker may still be dead-lettering.
-        await publisher.close()
-        await close_producers()
-        if options.plugins is not None:
-            await options.plugins.close()
+    await _Run(workers, options).run()
 
 
 async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options: RunOptions) -> None:
@@ -93,36 +79,87 @@ async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options
     logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """What was made before anything runs."""
-
-    broker: Broker
-    publisher: Publisher
-    codecs: Mapping[str, Codec]
-
-
 class _Run:
-    """All engines of one process."""
+    """All engines of one process, from the first look for a broker until everything is closed."""
 
-    def __init__(self, workers: Sequence[type[Worker]], given: _Around, options: RunOptions) -> None:
-        self._options = options
-        self._threads = options.threads or ThreadPoolExecutor(
-            options.settings.handler_threads, thread_name_prefix="core-handler"
-        )
+    def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
+        self._workers, self._options = workers, options
+        self._threads: ThreadPoolExecutor | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
-        around = Surroundings(
-            broker=given.broker,
-            publisher=given.publisher,
-            codecs=given.codecs,
-            settings=options.settings,
-            threads=self._threads,
-            observers=self._observers,
-        )
-        self.engines = [Engine(_made(worker), config_of(worker), around) for worker in workers]
+        self.engines: list[Engine] = []
+        self._task = asyncio.current_task()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._starting: asyncio.Task[None] | None = None
+        self._asked = False  # to stop, whoever asked
+        self._phase = ""  # what is under way where no worker is
+        self._limit: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        with self._signals(), LoopGuard():
+        with self._signals():
+            try:
+                async with AsyncExitStack() as closing:
+                    await self._run(closing)
+            finally:
+                if self._limit is not None:
+                    self._limit.cancel()
+
+    async def _run(self, closing: AsyncExitStack) -> None:
+        options = self._options
+        if options.plugins is not None:
+            closing.push_async_callback(self._close, "the plugins' close()", options.plugins.close)
+        closing.push_async_callback(self._close, "closing the producers", close_producers)
+        if not options.settings.kafka_enabled:
+            raise KafkaDisabled("running workers")
+        registered = options.plugins.registrations() if options.plugins else None
+        codecs = codecs_of([config_of(worker) for worker in self._workers], options.settings, registered)
+        broker = options.broker or broker_of(options.settings, registered)
+        publisher = broker.publisher()
+        # The producer goes last: a drained worker may still be dead-lettering.
+        closing.push_async_callback(self._close, "closing the producer", publisher.close)
+        if await self._begin(broker, publisher):
+            self._make_engines(broker, publisher, codecs)
+            await self._work()
+
+    async def _close(self, phase: str, close: Callable[[], Awaitable[None]]) -> None:
+        self._phase = phase
+        await close()
+
+    async def _begin(self, broker: Broker, publisher: Publisher) -> bool:
+        """Find the broker and its topics. False: asked to stop meanwhile; a task of its own, so that it can be left."""
+        self._phase = "finding the broker"
+        self._starting = asyncio.create_task(self._start(broker, publisher), name="start")
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if not self._asked or (mine is not None and mine.cancelling()):
+                raise
+        # Asked between its end and our turn: nobody was there to be cancelled.
+        return not self._asked
+
+    async def _start(self, broker: Broker, publisher: Publisher) -> None:
+        await _check_topics(self._workers, broker, self._options)
+        await publisher.start()
+
+    def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
+        settings = self._options.settings
+        self._threads = self._options.threads or ThreadPoolExecutor(
+            settings.handler_threads, thread_name_prefix="core-handler"
+        )
+        around = Surroundings(
+            broker=broker,
+            publisher=publisher,
+            codecs=codecs,
+            settings=settings,
+            threads=self._threads,
+            observers=self._observers,
+            ends=self._ends,
+        )
+        self.engines = [Engine(_made(worker), config_of(worker), around) for worker in self._workers]
+
+    async def _work(self) -> None:
+        with LoopGuard():
+            self._phase = "the plugins' serve"
             if self._options.plugins is not None:
                 await self._options.plugins.serve(self.snapshot)
             reporter = asyncio.create_task(self._report_forever(), name="metrics")
@@ -130,9 +167,11 @@ class _Run:
                 await self._run_all()
             finally:
                 reporter.cancel()
+                self._phase = "the plugins' metrics"
                 await self._report()
                 # Not waited for: a thread that hangs has had its shutdown_timeout already.
-                self._threads.shutdown(wait=False, cancel_futures=True)
+                if self._threads is not None:
+                    self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _report_forever(self) -> None:
         while True:
@@ -153,54 +192,69 @@ class _Run:
         return Snapshot(time.time(), workers, self._options.degraded, hooks)
 
     async def _run_all(self) -> None:
-        tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]
+        if self._asked:  # while plugins were starting
+            return
+        self._tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             # One that failed takes the others down in order, so that nothing runs half-supervised.
             self._request_stop()
-            if not all(task.done() for task in tasks):
-                self._limit_the_end()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            self._limit_the_end()
+            outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
 
+    def _ends(self, worker: str, error: BaseException) -> None:
+        """A worker begins to end by itself. Said now: its end may take long, and the process ends with it."""
+        if not self._asked:
+            others = [each.config.name for each in self.engines if each.config.name != worker]
+            logger.error(
+                "%s ends: %s. The whole process stops%s",
+                worker,
+                error,
+                f", and with it {', '.join(others)}" if others else "",
+                extra={"action": "stopping", "worker": worker},
+            )
+        self._request_stop()
+        self._limit_the_end()
+
     def _request_stop(self) -> None:
+        self._asked = True
         for engine in self.engines:
             engine.request_stop()
 
     def _signals(self) -> AbstractContextManager[None]:
         if not self._options.handle_signals:
             return nullcontext()
-        return on_signals(self._first_signal, self._second_signal)
+        return on_signals(self._first_signal, self._second_signal, self._options.orders)
 
     def _first_signal(self, number: signal.Signals) -> None:
-        running, seconds = self._running(), self._options.settings.shutdown_timeout
+        held_up, seconds = self._running() or self._phases(), self._options.settings.shutdown_timeout
         logger.info(
-            "%s: stopping%s. Again to leave at once",
+            "%s: stopping%s%s. Again to leave at once",
             number.name,
-            f", waiting up to {seconds:g} s for {running}" if running else "",
+            f", waiting up to {seconds:g} s for {held_up}" if held_up else "",
+            "" if self.engines else "; nothing had begun",
             extra={"action": "draining"},
         )
         self._request_stop()
+        if self._starting is not None:
+            self._starting.cancel()
         self._limit_the_end()
 
     def _limit_the_end(self) -> None:
         """A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent
         has its time for the last commit, the leave and the last records, one after the other."""
-        if self._options.exit_now is not None:
+        if self._options.exit_now is not None and self._limit is None:
             seconds = self._options.settings.shutdown_timeout + GRACE
-            asyncio.get_running_loop().call_later(seconds, self._too_late)
+            self._limit = asyncio.get_running_loop().call_later(seconds, self._too_late)
 
     def _too_late(self) -> None:
         running = self._running()
         seconds = self._options.settings.shutdown_timeout + GRACE
-        why = (
-            f"{running}, not ended or not acknowledged"
-            if running
-            else "a silent broker, a teardown or a plugin"
-        )
+        why = f"{running}, not ended or not acknowledged" if running else self._phases() or self._phase
         logger.error(
             "leaving: stopping took longer than %g s (%s); what is not committed is delivered again",
             seconds,
@@ -208,6 +262,10 @@ class _Run:
             extra={"action": "killed"},
         )
         self._exit(1)
+
+    def _phases(self) -> str:
+        """Which workers are held up by something else than messages, and by what."""
+        return ", ".join(f"{each.config.name} in {each.phase}" for each in self.engines if each.phase)
 
     def _running(self) -> str:
         """What a shutdown waits for, in words; empty if for nothing."""
@@ -226,8 +284,10 @@ class _Run:
         if self._options.exit_now is not None:
             self._options.exit_now(code)
         else:
-            for task in asyncio.all_tasks():
-                task.cancel()
+            # Ours only: the loop may be a host's. Each of them, because whoever waits for another one hears of it late.
+            for task in (self._task, *self._tasks):
+                if task is not None:
+                    task.cancel()
 
 
 def _made(worker: type[Worker]) -> Worker:
@@ -244,3 +304,28 @@ def leave_at_once(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def limit_the_exit(code: int) -> None:
+    """All of ours is over: what else keeps this process has GRACE seconds more, then it ends with *code*.
+
+    Python waits for every thread that is no daemon, and a loop for its executor's. Not left at once: what registered
+    with ``atexit`` (exporters that flush, coverage) shall run.
+    """
+    timer = threading.Timer(GRACE, _leave_behind_threads, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+def _leave_behind_threads(code: int) -> None:
+    here = threading.current_thread()
+    names = [each.name for each in threading.enumerate() if not each.daemon and each is not here]
+    names = [name for name in names if name != threading.main_thread().name]
+    logger.warning(
+        "leaving: everything is over, and after %g s more the process is still held up by %s; make such threads "
+        "daemons, or end them in teardown()",
+        GRACE,
+        f"threads {', '.join(names)}" if names else "a task or an exit handler",
+        extra={"action": "threads left"},
+    )
+    leave_at_once(code)

@@ -10,19 +10,23 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 
 from core_messaging.rules.restarts import TRIES, Restarts, shell_code
-from core_messaging.signals import on_signals
+from core_messaging.signals import STOPPING, on_signals
 
 logger = logging.getLogger("core_messaging.supervisor")
 
 STDIN = 0
+NOT_STARTED = 127  # as shells have it
+FOR_GOOD = 78  # a process ends with it where starting it again will not help (EX_CONFIG of sysexits.h)
 
 
 class Supervisor:
     """Keeps one process running in each of *count* places; the group gives each its share of the partitions.
 
     *environment* of a place (1 to *count*) is added to ours. A process that ends within *soon* seconds has not begun
-    to work; some in a row, and nothing will come of it. A Ctrl-C in the terminal reaches only us: each
-    process has a session of its own, so that one signal does not arrive twice and mean "at once".
+    to work; some in a row, and nothing will come of it. One that ends with ``FOR_GOOD`` says itself that a restart
+    does not help. A signal is passed on through a pipe, its standard input: unlike a signal of ours, that is not taken
+    for a second one by a process that a service manager has sent the same signal (``signals.Received``), and it waits
+    for one that does not listen yet. A Ctrl-C in the terminal reaches only us: each process has a session of its own.
     """
 
     def __init__(
@@ -38,11 +42,12 @@ class Supervisor:
         self._environment = environment
         self._running: dict[int, Process] = {}
         self._stopping = asyncio.Event()
+        self._at_once = False
         self._gave_up_with = 0
 
     async def run(self) -> int:
         """Until SIGINT or SIGTERM, or until restarts are hopeless. The exit code: 0, or the highest of all."""
-        with on_signals(self._stop, self._stop):
+        with on_signals(self._stop, self._leave):
             places = range(1, self._count + 1)
             codes = await asyncio.gather(*(self._keep(place) for place in places))
         return self._gave_up_with or max(codes)
@@ -55,6 +60,9 @@ class Supervisor:
             code = await self._once(place)
             if self._stopping.is_set():
                 return code
+            if code == FOR_GOOD:
+                self._stop_for_good(place)
+                return code
             restarts = restarts.after(loop.time() - started)
             if restarts.hopeless:
                 self._give_up(place, code)
@@ -64,17 +72,27 @@ class Supervisor:
                 return code
 
     async def _once(self, place: int) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=PIPE,  # never written to: its end tells the process that we are gone, whatever killed us
-            env={**os.environ, **self._environment(place)},
-            start_new_session=True,
-        )
+        """One process, from its start to its end; its exit code."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=PIPE,  # for signals; its end tells the process that we are gone, whatever killed us
+                env={**os.environ, **self._environment(place)},
+                start_new_session=True,
+            )
+        except (
+            OSError
+        ) as error:  # a deployment has replaced the interpreter, or there is no room for one more
+            _say_not_started(place, error)
+            return NOT_STARTED
         self._running[place] = process
         if self._stopping.is_set():  # asked to while it was being started
-            _send(process, signal.SIGTERM)
+            _pass_on(process, signal.SIGTERM)
         code = await process.wait()
         del self._running[place]
+        # Ended by the signal itself: it had not begun to listen, and so not to work.
+        if self._stopping.is_set() and not self._at_once and -code in STOPPING:
+            return 0
         return shell_code(code)
 
     async def _stopped_within(self, seconds: float) -> bool:
@@ -86,12 +104,31 @@ class Supervisor:
         return True
 
     def _stop(self, number: signal.Signals) -> None:
-        """Each signal goes on to all; they know what a first and a second one mean."""
         count = len(self._running)
         logger.info("%s: passed on to %d processes", number.name, count, extra={"action": "draining"})
+        self._stop_all(number)
+
+    def _leave(self, number: signal.Signals) -> None:
+        """Said twice: they leave at once. One that does not listen yet knows the signal only."""
+        self._at_once = True
+        for process in self._running.values():
+            _pass_on(process, number)
+            _send(process, number)
+
+    def _stop_all(self, number: signal.Signals = signal.SIGTERM) -> None:
         self._stopping.set()
         for process in self._running.values():
-            _send(process, number)
+            _pass_on(process, number)
+
+    def _stop_for_good(self, place: int) -> None:
+        logger.error(
+            "process %d has stopped for good, and would again after a restart; stopping all. "
+            "What was not committed is delivered again at the next start. Why it stopped is above",
+            place,
+            extra={"action": "stopped for good", "place": place},
+        )
+        self._gave_up_with = self._gave_up_with or 1
+        self._stop_all()
 
     def _give_up(self, place: int, code: int) -> None:
         logger.error(
@@ -104,15 +141,27 @@ class Supervisor:
             extra={"action": "hopeless", "place": place},
         )
         self._gave_up_with = self._gave_up_with or code or 1
-        self._stopping.set()
-        for process in self._running.values():
-            _send(process, signal.SIGTERM)
+        self._stop_all()
+
+
+def _pass_on(process: Process, number: signal.Signals) -> None:
+    if process.stdin is not None:
+        process.stdin.write(bytes([number]))  # into a pipe that nobody reads any more, it is dropped
 
 
 def _send(process: Process, number: signal.Signals) -> None:
     # Between its end and our noticing it, there is nobody to send to.
     if process.returncode is None:
         process.send_signal(number)
+
+
+def _say_not_started(place: int, error: OSError) -> None:
+    logger.error(
+        "process %d could not be started: %s; nothing is lost, the others have its share",
+        place,
+        error,
+        extra={"action": "not started", "place": place},
+    )
 
 
 def _say_died(place: int, code: int, delay: float) -> None:
@@ -134,13 +183,11 @@ def _signal_name(code: int) -> str:
         return ""
 
 
-def end_with_supervisor() -> None:
-    """Stop in order, as at a SIGTERM, when whoever supervises this process is gone. Needs a running event loop."""
-    loop = asyncio.get_running_loop()
-
-    def readable() -> None:
-        if not os.read(STDIN, 1):
-            loop.remove_reader(STDIN)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    loop.add_reader(STDIN, readable)
+def pipe_from_supervisor() -> int:
+    """The file descriptor to read the supervisor's signals from. Taken away from the standard input, so that nothing that
+    this process starts reads them in its place."""
+    orders = os.dup(STDIN)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, STDIN)
+    os.close(nothing)
+    return orders

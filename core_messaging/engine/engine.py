@@ -58,6 +58,7 @@ class Surroundings:
     threads: ThreadPoolExecutor  # for plain def handlers
     observers: Observers = NOBODY
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
+    ends: Callable[[str, BaseException], None] = lambda _worker, _error: None  # one begins to end by itself
 
 
 class Engine:
@@ -89,6 +90,8 @@ class Engine:
         self._alarm_due: float | None = None
         self._stop = asyncio.Event()
         self._failure: Exception | None = None
+        self._ends = surroundings.ends
+        self.phase = ""  # what of the user's code or of the broker holds it up, outside of messages
 
     def _make_parts(self, surroundings: Surroundings) -> Parts:
         slots = Slots(self.config.concurrency)
@@ -121,6 +124,9 @@ class Engine:
             await self._set_up()
             try:
                 await self._consume()
+            except Exception as error:
+                self._ends(self.config.name, _only_one(error))
+                raise
             finally:
                 broken = await self._tear_down()
         except BaseExceptionGroup as group:
@@ -133,11 +139,14 @@ class Engine:
         finally:
             self._go(RunState.STOPPED)
             self._failure = self._failure or broken
+            self.phase = "the plugins' on_stop"
             await self._tell(self._observers.on_stop, error=self._failure)
+            self.phase = ""
         if self._failure is not None:
             raise self._failure
 
     async def _set_up(self) -> None:
+        self.phase = "setup()"
         try:
             await _maybe_await(self._worker.setup())
         except Exception as error:
@@ -145,6 +154,7 @@ class Engine:
 
     async def _tear_down(self) -> BrokenWorker | None:
         """Only after a setup that went well. What it raised; never instead of the error that ended the worker."""
+        self.phase = "teardown()"
         try:
             await _maybe_await(self._worker.teardown())
         except Exception as error:
@@ -167,7 +177,9 @@ class Engine:
         return self.slots.busy(lambda _job: True)
 
     async def _consume(self) -> None:
+        self.phase = "the plugins' on_start"
         await self._tell(self._observers.on_start)
+        self.phase = ""
         try:
             await self._work()
             await self._leave()
@@ -240,6 +252,7 @@ class Engine:
 
     async def _leave(self) -> None:
         """The commit needs a live member, so it comes before leaving the group."""
+        self.phase = "its last commit and leaving the group"
         if self._alarm is not None:
             self._alarm.cancel()
         session = self._session
@@ -336,6 +349,8 @@ class Engine:
             self._rearm()
 
     def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._ends(self.config.name, error)
         self._failure = self._failure or error
         self.request_stop()
 
@@ -369,11 +384,9 @@ async def _maybe_await(outcome: object) -> None:
         await outcome
 
 
-def _only_one(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _only_one(error: BaseException) -> BaseException:
     """What the task group wrapped, if it was one thing: people read the cause, not the wrapping."""
-    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
-        inner = group.exceptions[0]
-        if not isinstance(inner, BaseExceptionGroup):
-            return inner
-        group = inner
-    return group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        inner: BaseException = error.exceptions[0]
+        error = inner
+    return error

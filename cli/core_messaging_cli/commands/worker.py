@@ -14,14 +14,14 @@ from typing import Any
 import click
 
 from core_messaging.discovery import Catalog, discover
-from core_messaging.errors import KafkaDisabled
+from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.event_loop import new_event_loop
 from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging
 from core_messaging.plugins import WRONG, Plugins, load
 from core_messaging.project import Project
-from core_messaging.runtime import RunOptions, leave_at_once, run_workers
+from core_messaging.runtime import RunOptions, leave_at_once, limit_the_exit, run_workers
 from core_messaging.settings import Settings
-from core_messaging.supervisor import Supervisor, end_with_supervisor
+from core_messaging.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.worker import Worker, config_of, with_config
 
 logger = logging.getLogger("core_messaging.worker")
@@ -85,6 +85,7 @@ def worker(
     core kafka worker ReportWorker --processes 4
     """
     settings = Project(Path.cwd()).settings()
+    orders = pipe_from_supervisor() if settings.core_process is not None else None
     set_up_logging(log_level, log_format, settings.core_process)
     chosen, degraded = _choose(discover(), names, everything=everything, skip_broken=skip_broken)
     if processes > 1:
@@ -97,14 +98,25 @@ def worker(
         plugins=_plugins(settings, disable_plugin, trace=trace_plugins),
         degraded=degraded,
         exit_now=leave_at_once,
+        orders=orders,
     )
-    _run(lambda: _work(chosen, options))
+    try:
+        _run(lambda: _work(chosen, options))
+    except (RetriesExhausted, ConfigurationError) as error:
+        # A plugin may want what is there a moment later: a port, say.
+        if orders is None or isinstance(error, PluginError):
+            raise
+        click.echo(f"core: {error}", err=True)
+        leave_at_once(FOR_GOOD)
 
 
 async def _work(workers: Sequence[type[Worker]], options: RunOptions) -> None:
-    if options.settings.core_process is not None:
-        end_with_supervisor()
-    await run_workers(workers, options)
+    code = 1
+    try:
+        await run_workers(workers, options)
+        code = 0
+    finally:
+        limit_the_exit(code)
 
 
 def _supervise(processes: int, settings: Settings) -> int:
