@@ -41,7 +41,7 @@ chaos: $(VENV)/installed ## three workers on three nodes while everything breaks
 leaks: $(VENV)/installed ## ten minutes of rebalances and retries: memory must not grow (Java and Maven)
 	$(BIN)/python -m chaos --only leaks $(CHAOS_ARGS)
 
-demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,000 e-mail tasks and the worker package that sends them
+demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,400 e-mail tasks and the worker package that sends them
 	@.venv-demo/bin/python -m demo
 
 bench: .venv-bench/installed ## beside raw aiokafka and seven peers (Java and Maven; half an hour, or BENCH_ARGS=--quick)

@@ -8,6 +8,7 @@
     │   ├── PluginError            a plugin's hooks
     │   ├── NotRegistered          a broker or codec that no plugin registers
     │   ├── RegisteredTwice        ... or that two of them do
+    │   ├── NotKafka               kafka_broker names another broker, and something reads Kafka itself
     │   └── KafkaDisabled          kafka_enabled is False
     ├── DiscoveryError             a worker or package cannot be had
     │   ├── UnknownWorker
@@ -124,6 +125,17 @@ class KafkaDisabled(ConfigurationError):
             f"{what} needs Kafka, but the setting kafka_enabled is False; "
             "set kafka_enabled = True in your settings or KAFKA_ENABLED=true in the environment"
         )
+
+
+class NotKafka(ConfigurationError):
+    """Something reads Kafka itself, and the settings name a plugin's broker."""
+
+    def __init__(self, what: str, broker: str) -> None:
+        super().__init__(
+            f"{what} reads Kafka itself, but the setting kafka_broker is {broker!r}; nothing was read. "
+            "Ask that broker's own tools, or set KAFKA_BROKER=kafka to look at kafka_bootstrap_servers"
+        )
+        self.broker = broker
 
 
 class DiscoveryError(CoreMessagingError):

@@ -223,7 +223,8 @@ def metrics(snapshot: Snapshot) -> None:
 def wrap_process(call_next: Next, worker: WorkerConfig, message: Any, context: Context) -> Any:
     """Middleware around ``process``; must be ``async def``. Its result is the result, its error the error.
 
-    Not isolated: it is part of processing. For a batch worker *message* and *context* are lists.
+    Not isolated: it is part of processing. Around ``process_batch`` *message* and *context* are lists; a worker with a
+    ``batch_size`` and only ``process`` has its messages one by one.
 
     >>> @hookimpl
     ... async def wrap_process(call_next, message, context):

@@ -86,6 +86,12 @@ def test_what_can_be_mended_is_told_in_one_line(broker: RunningBroker, tmp_path:
         ("gret", address, "greet"),
         ("greet", nobody, "127.0.0.1:1"),
         ("greet", {"KAFKA_ENABLED": "false"}, "kafka_enabled"),
+        # It showed the numbers of kafka_bootstrap_servers, where the worker has never been.
+        (
+            "greet",
+            {**address, "KAFKA_BROKER": "acme"},
+            "reads Kafka itself, but the setting kafka_broker is 'acme'",
+        ),
     ):
         done = core("kafka", "offsets", name, folder=folder, env=env)
         assert done.returncode == 1, (done.stdout, done.stderr)

@@ -16,8 +16,9 @@ import click
 from core_messaging.brokers.kafka_offsets import KafkaOffsets, reading
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery import discover
-from core_messaging.errors import KafkaDisabled
+from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.project import Project
+from core_messaging.registrations import KAFKA
 from core_messaging.rules.progress import Progress, progress_of
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
@@ -48,6 +49,8 @@ def offsets(names: tuple[str, ...], as_json: bool, limit: int) -> None:
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at offsets")
+    if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
+        raise NotKafka("core kafka offsets", settings.kafka_broker)
     catalog = discover()
     configs = [config_of(catalog.find(name)) for name in names]
     rows = asyncio.run(_look(settings, configs, limit))
