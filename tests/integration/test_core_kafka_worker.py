@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.integration.harness import committed, publish, total_committed
 WORKER = """
 import asyncio
 from pathlib import Path
+from uuid import uuid4
 from core.messaging import Worker
 
 class Slow(Worker):
@@ -157,7 +159,7 @@ def test_concurrency_of_the_command_line_wins(broker: RunningBroker, tmp_path: P
 def test_a_topic_that_does_not_exist_is_one_line_and_create_topics_makes_it(
     apache_broker: RunningBroker, tmp_path: Path
 ) -> None:
-    topic = f"missing-{tmp_path.name}"
+    topic = f"missing-{uuid4().hex}"
     folder = project(tmp_path, topic)
     env = {"KAFKA_BOOTSTRAP_SERVERS": apache_broker.address}
     refused = core("kafka", "worker", "Slow", folder=folder, env=env)
