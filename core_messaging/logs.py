@@ -30,6 +30,14 @@ def set_up_logging(level: str, log_format: LogFormat, process: int | None = None
     logging.captureWarnings(capture=True)
 
 
+def tell_the_end(text: str) -> None:
+    """Why a command ends, as its last line on stderr: an object where the log is one of objects."""
+    if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
+        logging.getLogger("core_messaging").error(text, extra={"action": "ended"})
+    else:
+        sys.stderr.write(text + "\n")
+
+
 def _handler(log_format: LogFormat) -> logging.Handler:
     if log_format == "json":
         handler: logging.Handler = logging.StreamHandler(sys.stderr)

@@ -8,6 +8,7 @@ import sys
 import click
 
 from core_messaging.errors import CoreMessagingError
+from core_messaging.logs import tell_the_end
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.plugin_commands import PluginGroup
 
@@ -49,13 +50,16 @@ def main() -> None:
     """Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C."""
     try:
         core(standalone_mode=False)
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        tell_the_end(f"Error: {error.format_message()}")
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except CoreMessagingError as error:
-        click.echo(f"core: {error}", err=True)
+        tell_the_end(f"core: {error}")
         _leave(1)
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain once more while it closes stdout.

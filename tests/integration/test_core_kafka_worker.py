@@ -247,6 +247,24 @@ def test_json_logs_are_one_object_a_line_with_where_it_happened(
     assert (retry["worker"], retry["topic"], retry["offset"], retry["level"]) == ("Slow", topic, 0, "warning")
 
 
+def test_why_it_ended_is_an_object_too_where_the_log_is_one_of_objects(tmp_path: Path) -> None:
+    # The most important line of all was the one that no log pipeline could read.
+    folder = project(tmp_path, "t")
+    env = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "KAFKA_START_TIMEOUT": "1"}
+    for name, says in (
+        ("Slow", "no Kafka broker answers"),
+        ("Nope", "Nope"),
+        ("--all", "bad (src/workers/bad.py)"),
+    ):
+        if name == "--all":
+            (folder / "src/workers/bad.py").write_text("import no_such_module")
+        found = core("kafka", "worker", name, "--log-format", "json", folder=folder, env=env)
+        assert found.returncode == 1
+        last = json.loads(found.stderr.splitlines()[-1])
+        assert (last["level"], last["action"]) == ("error", "ended")
+        assert says in last["message"]
+
+
 def test_no_log_line_a_message_at_info(broker: RunningBroker, tmp_path: Path) -> None:
     topic = broker.make_topic()
     folder = project(tmp_path, topic)

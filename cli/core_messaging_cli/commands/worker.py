@@ -16,7 +16,7 @@ import click
 from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.event_loop import new_event_loop
-from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging
+from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
 from core_messaging.plugins import WRONG, Plugins, load
 from core_messaging.project import Project
 from core_messaging.runtime import RunOptions, leave_at_once, limit_the_exit, run_workers
@@ -106,7 +106,7 @@ def worker(
         # A plugin may want what is there a moment later: a port, say.
         if orders is None or isinstance(error, PluginError):
             raise
-        click.echo(f"core: {error}", err=True)
+        tell_the_end(f"core: {error}")
         leave_at_once(FOR_GOOD)
 
 
