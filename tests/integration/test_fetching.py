@@ -11,28 +11,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
-from core_messaging import hookimpl
 from core_messaging.plugins import PluginReport, Plugins
 from core_messaging.producer import get_producer
 from core_messaging.rules import condition
 from core_messaging.settings import Settings
-from core_messaging.snapshot import Condition, Snapshot, WorkerSnapshot
+from core_messaging.snapshot import Condition
 from tests.conftest import RunningBroker
 from tests.integration.harness import run, running, settings_for, until
 from tests.integration.test_messages import journal
+from tests.unit.test_watching import Looks
 
 COUNT = 10_000
-
-
-class Looks:
-    """What the probes would have seen."""
-
-    def __init__(self) -> None:
-        self.seen = list[WorkerSnapshot]()
-
-    @hookimpl
-    def metrics(self, snapshot: Snapshot) -> None:
-        self.seen.extend(snapshot.workers)
 
 
 class Requests:
