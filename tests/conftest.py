@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,11 @@ class RunningBroker:
         topic = f"test-{uuid.uuid4().hex[:12]}"
         _in_a_loop_of_its_own(lambda: _create(self, topic, partitions, configs))
         return topic
+
+
+def pytest_sessionstart() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _in_a_loop_of_its_own(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
