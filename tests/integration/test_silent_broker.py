@@ -114,5 +114,7 @@ def test_a_worker_that_is_stopped_meanwhile_leaves_in_time_and_says_for_whom_it_
         code = worker.wait()
         node.resume()
     assert code == 1
-    assert "stopping took longer than 3.5 s (Sleeper in its last commit and leaving the group)" in worker.output
+    assert (
+        "stopping took longer than 3.5 s (Sleeper in its last commit and leaving the group)" in worker.output
+    )
     assert "Traceback" not in worker.output
