@@ -318,9 +318,11 @@ def limit_the_exit(code: int) -> None:
 
 
 def _leave_behind_threads(code: int) -> None:
-    here = threading.current_thread()
-    names = [each.name for each in threading.enumerate() if not each.daemon and each is not here]
-    names = [name for name in names if name != threading.main_thread().name]
+    # This one is a daemon, and the main thread is what is held up.
+    others = (
+        each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()
+    )
+    names = [each.name for each in others]
     logger.warning(
         "leaving: everything is over, and after %g s more the process is still held up by %s; make such threads "
         "daemons, or end them in teardown()",

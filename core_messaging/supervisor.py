@@ -80,9 +80,8 @@ class Supervisor:
                 env={**os.environ, **self._environment(place)},
                 start_new_session=True,
             )
-        except (
-            OSError
-        ) as error:  # a deployment has replaced the interpreter, or there is no room for one more
+        except OSError as error:
+            # A deployment has replaced the interpreter, or there is no room for one more process.
             _say_not_started(place, error)
             return NOT_STARTED
         self._running[place] = process

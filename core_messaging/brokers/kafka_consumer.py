@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import aiokafka
@@ -157,11 +158,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         mine = self._client.assignment()
         self._client.pause(*mine)
         try:
-            await self._client.getmany(timeout_ms=0)
-        except asyncio.CancelledError as error:
-            raise _whose(error) from error
-        except kafka_errors.KafkaError as error:
-            raise as_broker_error(error, self._settings) from error
+            with self._in_our_words():
+                await self._client.getmany(timeout_ms=0)
         finally:
             self._client.resume(
                 *(source for source in mine & self._client.assignment() if source not in self._stuck)
@@ -202,19 +200,21 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise as_broker_error(error, self._settings) from error
 
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        try:
+        with self._in_our_words():
             found = await self._client.end_offsets([ClientPartition(*source) for source in sources])
-        except asyncio.CancelledError as error:
-            raise _whose(error) from error
-        except kafka_errors.KafkaError as error:
-            raise as_broker_error(error, self._settings) from error
         return {TopicPartition(*source): offset for source, offset in found.items()}
 
     async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where the beginning of a partition is not known yet, the broker is waited for."""
         moving = [source for source in sources if source not in self._stuck]
-        try:
+        with self._in_our_words():
             return {source: await self._client.position(ClientPartition(*source)) for source in moving}
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Raises BrokerError for what the client raises inside."""
+        try:
+            yield
         except asyncio.CancelledError as error:
             raise _whose(error) from error
         except kafka_errors.KafkaError as error:

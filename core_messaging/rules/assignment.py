@@ -8,13 +8,13 @@ that was reset meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.blocked import BlockedKeys
+from core_messaging.rules.left import Left
 from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged
 
 _UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
@@ -100,21 +100,6 @@ def _offsets(records: Sequence[Record]) -> Sequence[int]:
     if last - first + 1 == len(records):
         return range(first, last + 1)
     return [record.offset for record in records]
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What this process knows of a partition that it had, besides the commit; of use if it comes straight back.
-
-    ``dues``: offset -> when its next attempt was due, of what waited for a retry.
-    """
-
-    acknowledged: Committed | None
-    crashes: int
-    accused: int | None
-    alone: int
-    attempts: Mapping[int, int]
-    dues: Mapping[int, float]
 
 
 class Assignment:

@@ -101,10 +101,9 @@ def test_a_tombstone_without_a_key_can_be_sent(broker: RunningBroker) -> None:
     assert [(s.key, s.value) for s in run(test())] == [(None, None)]
 
 
-def test_a_hundred_first_sends_share_one_connection(
-    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    topic, starts = broker.make_topic(), []
+def starts_of_publishers(monkeypatch: pytest.MonkeyPatch) -> list[KafkaPublisher]:
+    """Those that have been started from now on; each is a connection of its own."""
+    starts = list[KafkaPublisher]()
     start = KafkaPublisher.start
 
     async def counted(self: KafkaPublisher) -> None:
@@ -112,6 +111,13 @@ def test_a_hundred_first_sends_share_one_connection(
         await start(self)
 
     monkeypatch.setattr(KafkaPublisher, "start", counted)
+    return starts
+
+
+def test_a_hundred_first_sends_share_one_connection(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, starts = broker.make_topic(), starts_of_publishers(monkeypatch)
 
     async def test() -> list[Receipt]:
         settings = settings_for(broker.address)
@@ -387,14 +393,7 @@ def test_a_producer_made_at_the_top_of_a_module_is_of_each_loop_that_sends(
 def test_what_a_module_and_a_coroutine_send_goes_by_one_connection_a_loop(
     broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic, starts = broker.make_topic(), []
-    start = KafkaPublisher.start
-
-    async def counted(self: KafkaPublisher) -> None:
-        starts.append(self)
-        await start(self)
-
-    monkeypatch.setattr(KafkaPublisher, "start", counted)
+    topic, starts = broker.make_topic(), starts_of_publishers(monkeypatch)
     settings = settings_for(broker.address)
     loose = get_producer("kafka", settings=settings)
     assert starts == []

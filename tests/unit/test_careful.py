@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from core_messaging import hookimpl
 from core_messaging.broker import Consumer, Subscription
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.engine.committing import Committer
@@ -24,20 +23,10 @@ from core_messaging.snapshot import Condition
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
 from tests.unit.rules.records import PlainRecord
+from tests.unit.test_watching import Looks
 
 SOURCE = TopicPartition("in", 0)
 COUNT = 40
-
-
-class Conditions:
-    """What the probes would have said."""
-
-    def __init__(self) -> None:
-        self.seen = set[Condition]()
-
-    @hookimpl
-    def metrics(self, snapshot: Any) -> None:
-        self.seen.update(worker.condition for worker in snapshot.workers)
 
 
 async def _left_by_two_that_vanished(broker: MemoryBroker) -> None:
@@ -55,7 +44,7 @@ async def _left_by_two_that_vanished(broker: MemoryBroker) -> None:
 
 def test_a_worker_that_looks_for_a_culprit_is_not_stuck() -> None:
     # /livez answered 503 after a minute, and whoever restarted it then made it forget what it had found out.
-    broker, conditions, done = MemoryBroker({"in": 1}), Conditions(), list[int]()
+    broker, looks, done = MemoryBroker({"in": 1}), Looks(), list[int]()
     for number in range(COUNT):
         broker.put("in", b"%d" % number, b"%d" % number)
 
@@ -68,9 +57,7 @@ def test_a_worker_that_looks_for_a_culprit_is_not_stuck() -> None:
 
     async def test() -> None:
         await _left_by_two_that_vanished(broker)
-        plugins = Plugins(
-            [PluginReport("conditions", "test", hooks=("metrics",), plugin=conditions)], settings
-        )
+        plugins = Plugins([PluginReport("looks", "test", hooks=("metrics",), plugin=looks)], settings)
         options = RunOptions(settings=settings, broker=broker, handle_signals=False, plugins=plugins)
         began = asyncio.get_running_loop().time()
         working = asyncio.create_task(run_workers([made], options))
@@ -81,8 +68,8 @@ def test_a_worker_that_looks_for_a_culprit_is_not_stuck() -> None:
         await asyncio.wait([working])
 
     run_virtually(test())
-    assert Condition.STUCK not in conditions.seen
-    assert conditions.seen
+    assert Condition.STUCK not in looks.conditions
+    assert looks.conditions
 
 
 class Answering:

@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from core_messaging.config import Ordering
 from core_messaging.records import Committed, Outgoing, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold, Left
+from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.job import Condemned, Job, Sending
+from core_messaging.rules.left import Left
 from core_messaging.rules.note import CommitNote, Ownership
 from core_messaging.rules.schedule import Schedule
 from tests.unit.rules.records import PlainRecord
