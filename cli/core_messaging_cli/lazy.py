@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import click
 
+from core_messaging_cli.repeated_options import refusing_repeats
+
 
 class LazyGroup(click.Group):
     """``commands`` maps a name to ("module:attribute", one line of help).
@@ -28,7 +30,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._table:
             return None
         module, _, attribute = self._table[cmd_name][0].partition(":")
-        return cast("click.Command", getattr(import_module(module), attribute))
+        return refusing_repeats(cast("click.Command", getattr(import_module(module), attribute)))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

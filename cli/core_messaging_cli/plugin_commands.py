@@ -18,6 +18,7 @@ import click
 from core_messaging.entry_points import points_of
 from core_messaging.errors import PluginError, RegisteredTwice
 from core_messaging_cli.lazy import LazyGroup
+from core_messaging_cli.repeated_options import refusing_repeats
 
 if TYPE_CHECKING:
     from core_messaging.plugins import PluginReport
@@ -56,7 +57,7 @@ class PluginGroup(LazyGroup):
         if cmd_name in self._table:
             return super().get_command(ctx, cmd_name)
         offers = [each for each in announced() if each.name == cmd_name]
-        return load_command(offers) if offers else None
+        return refusing_repeats(load_command(offers)) if offers else None
 
     def known(self, name: str) -> Collection[str]:
         # Entry points are read only for a name that is not built in.

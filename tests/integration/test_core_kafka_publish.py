@@ -38,6 +38,33 @@ def test_one_message_with_key_and_headers(broker: RunningBroker, tmp_path: Path)
     assert stored.headers == (("a", b"1"), ("b", b"x=y"))
 
 
+def test_every_message_of_the_command_line_is_published_as_it_is_given(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    given = ['{"id": 1}', '{"id":\n2}', "three", ""]
+    arguments = [word for message in given for word in ("--message", message)]
+    found = core("kafka", "publish", topic, *arguments, folder=tmp_path, env=env(broker))
+    assert found.returncode == 1
+    assert "not published: --message:3: JSON is malformed" in found.stderr
+    assert "not published: --message:4: " in found.stderr
+    assert sorted(each.value or b"" for each in run(read(broker.address, topic, 2))) == [
+        b'{"id":\n2}',
+        b'{"id": 1}',
+    ]
+
+
+def test_a_line_that_is_nested_too_deeply_is_named_and_left_out(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000 + "]" * 100_000 + '\n{"id": 1}\n')
+    found = core("kafka", "publish", topic, "--file", "deep.jsonl", folder=tmp_path, env=env(broker))
+    assert found.returncode == 1
+    assert "not published: deep.jsonl:1: JSON is nested too deeply" in found.stderr
+    assert [each.value for each in run(read(broker.address, topic, 1))] == [b'{"id": 1}']
+
+
 def test_a_file_streams_in_order_and_bad_lines_are_named_and_left_out(
     broker: RunningBroker, tmp_path: Path
 ) -> None:

@@ -74,6 +74,14 @@ def refused(*options: str, env: dict[str, str] | None = None) -> str:
     return done.stderr
 
 
+def test_a_topic_with_two_numbers_of_partitions_is_refused() -> None:
+    done = subprocess.run(
+        [*_UP, "--topic", "emails:4", "--topic", "emails:8"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "emails is given twice, with different numbers of partitions" in done.stderr
+
+
 @pytest.fixture(params=["embedded", "apache"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Sequence[str]:
     """The options of either engine, on any free port."""

@@ -52,7 +52,7 @@ def offsets(names: tuple[str, ...], as_json: bool, limit: int) -> None:
     if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
         raise NotKafka("core kafka offsets", settings.kafka_broker)
     catalog = discover()
-    configs = [config_of(catalog.find(name)) for name in names]
+    configs = [config_of(worker) for worker in dict.fromkeys(catalog.find(name) for name in names)]
     rows = asyncio.run(_look(settings, configs, limit))
     if as_json:
         click.echo(json.dumps([_facts(row) for row in rows], indent=2))

@@ -64,7 +64,7 @@ class Tally:
 
 @click.command()
 @click.argument("topic")
-@click.option("--message", help="One message, as JSON.")
+@click.option("--message", "messages", multiple=True, help="One message, as JSON; repeatable.")
 @click.option(
     "--file",
     "file",
@@ -83,7 +83,7 @@ class Tally:
 )
 def publish(
     topic: str,
-    message: str | None,
+    messages: tuple[str, ...],
     file: Path | None,
     key: str | None,
     key_field: str | None,
@@ -97,10 +97,11 @@ def publish(
 
     \b
     core kafka publish tasks --message '{"type": "process"}' --key task-123
+    core kafka publish tasks --message '{"id": 1}' --message '{"id": 2}'
     core kafka publish tasks --file tasks.jsonl --key-field id
     generate | core kafka publish tasks
     """
-    if message is not None and file is not None:
+    if messages and file is not None:
         raise click.UsageError("give --message or --file, not both")
     if key is not None and key_field is not None:
         raise click.UsageError("give --key or --key-field, not both")
@@ -110,10 +111,10 @@ def publish(
     settings = Project(Path.cwd()).settings()
     tally = Tally()
     reader = Reader(_key_of(key, key_field), tally.note_bad, raw=raw)
-    with opened(message, file) as given:
+    with opened(messages, file) as given:
         try:
             asyncio.run(_require(settings, topic))
-            lines = tally.counted(reader.lines(given.stream))
+            lines = tally.counted(reader.lines(given.entries))
             chunks = _at_leisure(lines) if given.size is None else _at_once(lines)
 
             def record_of(line: Line) -> Outgoing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -54,7 +55,7 @@ def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, re
     core kafka up --engine apache --topic emails:8 --topic emails-dlq
     core kafka up --port 0
     """
-    wanted = [_parse(topic) for topic in topics]
+    wanted = _topics(topics)
     if engine == "embedded" and (data is not None or reset):
         raise click.UsageError(
             "the embedded broker keeps no data; --data and --reset go with --engine apache"
@@ -68,6 +69,17 @@ def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, re
             broker.wait()
     except KeyboardInterrupt:
         click.echo("stopped")
+
+
+def _topics(texts: Sequence[str]) -> list[NewTopic]:
+    wanted: dict[str, NewTopic] = {}
+    for topic in map(_parse, texts):
+        if wanted.setdefault(topic.name, topic) != topic:
+            raise click.BadParameter(
+                f"{topic.name} is given twice, with different numbers of partitions; give it once",
+                param_hint="--topic",
+            )
+    return list(wanted.values())
 
 
 def _parse(text: str) -> NewTopic:

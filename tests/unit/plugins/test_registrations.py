@@ -256,6 +256,23 @@ def run_core(*arguments: str) -> str:
     return result.output
 
 
+COMMAND_WITH_OPTION = """
+import click
+from core_messaging import hookimpl
+
+@click.group()
+def audit(): ...
+
+@audit.command()
+@click.option("--since")
+def deep(since): ...
+
+@hookimpl
+def register_commands():
+    return {"audit": audit}
+"""
+
+
 def test_a_command_is_listed_without_importing_its_plugin_and_runs(install: Install) -> None:
     install("acme-audit", COMMAND, commands={"audit": "acme_audit"})
     install("slow", "raise RuntimeError('must not even be imported')", commands={"slow": "slow"})
@@ -263,6 +280,13 @@ def test_a_command_is_listed_without_importing_its_plugin_and_runs(install: Inst
     assert "audit  From acme-audit 1.0." in listed
     assert "slow   From slow 1.0." in listed
     assert run_core("audit") == "audited\n"
+
+
+def test_an_option_of_a_plugins_command_drops_no_value_in_silence(install: Install) -> None:
+    install("acme-audit", COMMAND_WITH_OPTION, commands={"audit": "acme_audit"})
+    found = CliRunner().invoke(core, ["audit", "deep", "--since", "1", "--since", "2"])
+    assert found.exit_code == 2
+    assert "--since: given 2 times" in found.output
 
 
 def test_a_built_in_command_stays_what_it_is_and_the_package_is_named(install: Install) -> None:
