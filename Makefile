@@ -22,8 +22,11 @@ check: $(VENV)/installed ## linters, types and import contracts only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pytest: $(VENV)/installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# Most tests wait for brokers and processes, so three run at once on two cores; each of the three has brokers of its own.
+PYTEST_ALL = -n 3 --dist worksteal --max-worker-restart 0
+
+pytest: $(VENV)/installed ## all tests in parallel, or PYTEST_ARGS="tests/unit/test_codecs.py -k json" in one process
+	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(PYTEST_ALL))
 
 test-all: check ## all tests on every Python from 3.11 up that is found
 	@for python in $$(tools/pythons); do \

@@ -15,6 +15,7 @@ CONCURRENCY = 8  # of the ledger's worker
 COMMIT_INTERVAL = 0.5  # seconds
 SESSION = 6.0  # seconds after which the group takes a silent member for dead
 STOP = 40.0  # seconds a process has to end in order
+BEGIN = 60.0  # seconds a process has to get its partitions, on a busy machine
 
 
 class Member:
@@ -56,11 +57,19 @@ class Member:
         self.process.send_signal(number)
 
     async def stop(self) -> None:
-        """SIGTERM. Raises RuntimeError where that does not end it in order."""
+        """SIGTERM, once it has begun. Raises RuntimeError where that does not end it in order."""
+        await self._begun()
         self.send(signal.SIGTERM)
         code = await asyncio.to_thread(self.process.wait, STOP)
         if code != 0:
             raise RuntimeError(f"a worker ended with exit code {code}: {self.log.read_text()[-2000:]}")
+
+
+    async def _begun(self) -> None:
+        """Wait until it has partitions or has ended; for BEGIN seconds at most."""
+        ends = time.monotonic() + BEGIN
+        while not self.has_partitions() and self.process.poll() is None and time.monotonic() < ends:
+            await asyncio.sleep(0.1)
 
 
 class Fleet:
