@@ -64,7 +64,6 @@ class Member:
         if code != 0:
             raise RuntimeError(f"a worker ended with exit code {code}: {self.log.read_text()[-2000:]}")
 
-
     async def _begun(self) -> None:
         """Wait until it has partitions or has ended; for BEGIN seconds at most."""
         ends = time.monotonic() + BEGIN
