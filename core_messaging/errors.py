@@ -9,7 +9,8 @@
     │   ├── NotRegistered          a broker or codec that no plugin registers
     │   ├── RegisteredTwice        ... or that two of them do
     │   ├── NotKafka               kafka_broker names another broker, and something reads Kafka itself
-    │   └── KafkaDisabled          kafka_enabled is False
+    │   ├── KafkaDisabled          kafka_enabled is False
+    │   └── SecondMember           the embedded broker takes one member a group
     ├── DiscoveryError             a worker or package cannot be had
     │   ├── UnknownWorker
     │   ├── DuplicateWorker
@@ -136,6 +137,18 @@ class NotKafka(ConfigurationError):
             "Ask that broker's own tools, or set KAFKA_BROKER=kafka to look at kafka_bootstrap_servers"
         )
         self.broker = broker
+
+
+class SecondMember(ConfigurationError):
+    """The group has a member already, and the embedded broker takes one."""
+
+    def __init__(self, group: str, address: str) -> None:
+        super().__init__(
+            f"group {group} has a member already, and the embedded broker at {address} takes one member a group; that "
+            "one is not disturbed. Stop it, give this worker a group_id of its own, or use a broker of "
+            "`core kafka up --engine apache`"
+        )
+        self.group = group
 
 
 class DiscoveryError(CoreMessagingError):

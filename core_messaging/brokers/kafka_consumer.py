@@ -17,6 +17,7 @@ from aiokafka.structs import TopicPartition as ClientPartition
 
 from core_messaging.broker import Assigned, Revoked, Subscription
 from core_messaging.brokers.connecting import connect, stop
+from core_messaging.brokers.embedded_group import OnlyMember, cluster_of, shorten_session
 from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error, describe, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_unreadable import Unreadable, found_in, remedy
@@ -47,16 +48,28 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
         self._broken: BrokerError | None = None
+        self._only_member: OnlyMember | None = None  # at the embedded broker
         self._paused: set[TopicPartition] = set()
         self._stuck: dict[Any, float] = {}  # where bytes were found that cannot be parsed, and when
         self._left_at = -_LATELY  # when we last took less than the client had
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
-        """Connect and ask to join; ``assigned`` follows when the group has decided."""
+        """Connect and ask to join; ``assigned`` follows when the group has decided.
+
+        Raises BrokerError; ConfigurationError, SecondMember among them.
+        """
         self._assigned, self._revoked = assigned, revoked
         self._client = await connect(self._settings, self._make_client)
+        await self._mind_the_embedded_broker()
         # Subscribed only now: start() of the client would wait for the assignment, however long the group takes.
         self._client.subscribe(topics=list(self._subscription.topics), listener=self)
+
+    async def _mind_the_embedded_broker(self) -> None:
+        with self._in_our_words():
+            cluster = await cluster_of(self._client)
+        if cluster.is_embedded:
+            self._only_member = OnlyMember(cluster, self._subscription.group_id)
+            shorten_session(self._client)
 
     def _make_client(self) -> Any:
         settings = self._settings
@@ -222,8 +235,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
     async def close(self) -> None:
         client, self._client = self._client, None
-        if client is not None:
-            await stop(client)
+        try:
+            if client is not None:
+                await stop(client)
+        finally:
+            if self._only_member is not None:
+                self._only_member.release()
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Called by the client. It swallows what is raised here, so the next fetch raises it instead."""
