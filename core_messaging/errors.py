@@ -66,11 +66,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Self
 
+from core_messaging.printable import short
+
 
 def text_of(error: BaseException) -> str:
-    """What a stranger's *error* says, also where saying it fails."""
+    """What a stranger's *error* says, at most ``printable.LONGEST`` characters of it; also where saying it fails."""
     try:
-        return str(error)
+        return short(str(error))
     except Exception as reason:
         return f"(its text cannot be had: {type(reason).__name__})"
 
@@ -187,7 +189,7 @@ class BrokenWorker(DiscoveryError):
     @classmethod
     def by(cls, name: str, source: str, what: str, error: BaseException) -> Self:
         """*what* of the worker, a method or its constructor, raised *error*."""
-        return cls(name, source, f"{what} raised {type(error).__name__}: {error}")
+        return cls(name, source, f"{what} raised {type(error).__name__}: {text_of(error)}")
 
 
 class BrokenPackages(DiscoveryError):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import IO, Any, Literal, get_args
+
+from core_messaging.printable import printable, printable_lines
+from core_messaging.secrecy import hidden
+from core_messaging.tracebacks import Say, lines_of, trimmed
 
 LogFormat = Literal["text", "json"]
 LOG_FORMATS: tuple[str, ...] = get_args(LogFormat)
@@ -14,101 +20,225 @@ LOG_FORMATS: tuple[str, ...] = get_args(LogFormat)
 # What an event may carry in ``extra``, in the order in which it is printed.
 FIELDS = ("place", "action", "worker", "topic", "partition", "offset", "plugin")
 
+LONGEST_LINE = 10_000  # characters of one message in text
+_COLOURS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31", logging.DEBUG: "2"}
+# Whose messages are one line each. Those of other loggers may be several: they are the user's.
+_ONE_LINE = ("core_messaging", "aiokafka", "asyncio")
 
-def set_up_logging(level: str, log_format: LogFormat, process: int | None = None) -> None:
-    """Log everything from *level* up to stderr. A repeated call replaces the first.
 
-    *process*: which of several this is; every line says so.
+def begin_to_log(log_format: LogFormat) -> None:
+    """How warnings and errors are written to stderr before ``set_up_logging``, and where it is not called at all."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines(layout="bare"))
+    logging.lastResort = handler
+
+
+def set_up_logging(
+    level: str | None = None,
+    log_format: LogFormat | None = None,
+    process: int | None = None,
+    client_level: str | None = None,
+) -> None:
+    """Log to stderr. A repeated call replaces what the first one added; what others have set up stays.
+
+    *level*: ours and the project's, None: what the project has set, or info. *client_level*: of Kafka's client, None:
+    warnings, without those that an outage brings. *process*: which of several this is; every line says so.
+    *log_format* None: text, and nothing is added where the project logs to the terminal itself.
     """
-    handler = _handler(log_format)
-    handler.addFilter(ClientNoise())
-    if process is not None:
-        handler.addFilter(OfProcess(process, log_format))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # One line a fetch, a join, a heartbeat: ours say what of it matters.
-    logging.getLogger("aiokafka").setLevel(logging.WARNING if level != "debug" else logging.DEBUG)
+    root = logging.getLogger()
+    for mine in [each for each in root.handlers if isinstance(each, Lines)]:
+        root.removeHandler(mine)
+    theirs = bool(root.handlers)
+    adding = log_format is not None or not any(map(_writes_to_terminal, root.handlers))
+    if adding:
+        handler = Lines(log_format or "text", process)
+        handler.addFilter(ClientNoise(asked=client_level is not None))
+        root.addHandler(handler)
+    _set_levels(level, client_level, keep=theirs and not adding)
     logging.captureWarnings(capture=True)
+
+
+def _set_levels(level: str | None, client_level: str | None, *, keep: bool) -> None:
+    """*keep*: the project has chosen how much is logged, unless the command line says otherwise."""
+    if level is not None or not keep:
+        logging.getLogger().setLevel((level or "info").upper())
+    # It writes each request and response down: at our level, nobody would find our lines among them.
+    logging.getLogger("aiokafka").setLevel((client_level or "warning").upper())
+    for name, logger in logging.root.manager.loggerDict.items():
+        # logging.config switches off all loggers that it does not know, unless it is told not to.
+        if name.partition(".")[0] == "core_messaging" and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
+def _writes_to_terminal(handler: logging.Handler) -> bool:
+    """Whether it writes to our stdout or stderr, by a stream or a console of its own (as rich's does)."""
+    console = getattr(handler, "console", None)
+    stream = getattr(handler, "stream", None) or getattr(console, "file", None)
+    return stream in {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
 
 
 def tell_the_end(text: str) -> None:
     """Why a command ends, as its last line on stderr: an object where the log is one of objects."""
-    if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
-        logging.getLogger("core_messaging").error(text, extra={"action": "ended"})
+    if logging.lastResort is not None and isinstance(logging.lastResort.formatter, JsonLines):
+        logging.getLogger("core_messaging").error("%s", text, extra={"action": "ended"})
     else:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(hidden(text), LONGEST_LINE) + "\n")
 
 
-def _handler(log_format: LogFormat) -> logging.Handler:
-    if log_format == "json":
-        handler: logging.Handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines())
-        return handler
-    if sys.stderr.isatty():
-        from rich.console import Console  # noqa: PLC0415 - only where a person looks
-        from rich.logging import RichHandler  # noqa: PLC0415
+class Lines(logging.StreamHandler[Any]):
+    """Ours, to stderr."""
 
-        return RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-    return handler
+    def __init__(self, log_format: LogFormat, process: int | None) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(
+            JsonLines(process) if log_format == "json" else TextLines(process, _layout(sys.stderr))
+        )
 
 
-# What the client calls a warning or an error and is how Kafka works: every rebalance, every first group.
-ORDINARY = ("Heartbeat failed for group %s because it is rebalancing", "Group Coordinator Request failed: %s")
+Layout = Literal["bare", "plain", "terminal"]
 
 
-class ClientNoise(logging.Filter):
-    """Kafka's client calls an outage an ERROR with every reconnect. We say it once, and when it is over.
+def _layout(stream: IO[str]) -> Layout:
+    return "terminal" if stream.isatty() and not os.environ.get("NO_COLOR") else "plain"
 
-    What it logs is shown as a warning at most, and no line of it more than once in ten seconds.
+
+class TextLines(logging.Formatter):
+    """Time, level, logger and message. A message is one line, and a traceback is indented: nothing that an error or a
+    message says looks like a line of the log.
+
+    *layout*: "terminal" has the time without its day, and colours; "bare" has the message alone.
     """
 
-    INTERVAL = 10.0  # seconds
+    def __init__(self, process: int | None = None, layout: Layout = "plain") -> None:
+        super().__init__(datefmt="%H:%M:%S" if layout == "terminal" else None)
+        self._layout = layout
+        self._place = "" if process is None else f"[{process}] "
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[str, float] = {}
+    def format(self, record: logging.LogRecord) -> str:
+        of_ours = record.name.partition(".")[0] in _ONE_LINE
+        fit = printable if of_ours else printable_lines
+        text = fit(hidden(_message(record)), LONGEST_LINE)
+        return "\n".join([self._head(record) + text, *_indented(_traceback(record, printable))])
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
-            return True
-        now = time.monotonic()
-        if record.msg in ORDINARY:
-            return logging.getLogger("aiokafka").isEnabledFor(logging.DEBUG)
-        # By the text before its arguments: node ids and addresses change with every line.
-        kind = str(record.msg)
-        if now - self._last.get(kind, -self.INTERVAL) < self.INTERVAL:
-            return False
-        self._last[kind] = now
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-        return True
+    def _head(self, record: logging.LogRecord) -> str:
+        if self._layout == "bare":
+            return ""
+        level = f"{record.levelname:<7}"
+        if self._layout == "terminal" and record.levelno in _COLOURS:
+            level = f"\x1b[{_COLOURS[record.levelno]}m{level}\x1b[0m"
+        return f"{self.formatTime(record, self.datefmt)} {level} {printable(record.name)}: {self._place}"
 
 
-class OfProcess(logging.Filter):
-    """Says in every line which of several processes writes it: to one terminal, they all write at once."""
-
-    def __init__(self, process: int, log_format: LogFormat) -> None:
-        super().__init__()
-        self._process, self._in_text = process, log_format == "text"
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if self._in_text:
-            record.msg = f"[{self._process}] {record.msg}"
-        record.place = self._process
-        return True
+def _indented(text: str) -> list[str]:
+    return [f"    {printable(line)}" for line in text.split("\n")] if text else []
 
 
 class JsonLines(logging.Formatter):
     """One object a line: time (seconds since the epoch), level, message, and where it happened."""
+
+    def __init__(self, process: int | None = None) -> None:
+        super().__init__()
+        self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
+        if self._process is not None:
+            line["place"] = self._process
         line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        if trace := _traceback(record, str):
+            line["traceback"] = trace
+        return json.dumps({name: _fit_for_json(value) for name, value in line.items()})
+
+
+def _fit_for_json(value: object) -> object:
+    """JSON has no NaN and no half of a surrogate pair, although Python writes them."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and value - value == 0:
+        return value
+    return hidden(str(value)).encode(errors="backslashreplace").decode()
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:
+        return f"{record.msg} (its arguments do not fit: {type(error).__name__})"
+
+
+def _traceback(record: logging.LogRecord, say: Say) -> str:
+    """Of the error that *record* is about, and the stack that it asks for."""
+    parts = []
+    if record.exc_info and record.exc_info[1] is not None:
+        _, error, trace = record.exc_info
+        parts.append(lines_of(error, trimmed(error, trace), say))
+    if record.stack_info:
+        parts.append(record.stack_info)
+    return hidden("\n".join(parts))
+
+
+# What the client calls a warning or an error and is how Kafka works: every rebalance, every first group.
+ORDINARY = ("Heartbeat failed for group %s because it is rebalancing", "Group Coordinator Request failed: %s")
+
+# How its lines begin that come again and again while a broker is away.
+OUTAGE = (
+    "Cannot send",
+    "Could not send",
+    "Error sending",
+    "Failed fetch",
+    "Failed to commit on",
+    "FindCoordinator Request failed",
+    "Heartbeat failed for group %s: coordinator",
+    "Heartbeat send request failed",
+    "Heartbeat session expired",
+    "LeaveGroup request failed",
+    "Marking the coordinator dead",
+    "No broker metadata found",
+    "OffsetCommit failed for group %s due to group",
+    "Unable connect to",
+    "Unable to request metadata",
+    "Unable to update metadata",
+)
+
+
+class ClientNoise(logging.Filter):
+    """Kafka's client calls an outage an ERROR with every reconnect. We say what it means, and when it is over.
+
+    What the client logs is shown as a warning at most: of an outage its first line, of other kinds one line in ten
+    seconds. *asked*: somebody has asked for its lines, and gets all of them.
+    """
+
+    INTERVAL = 10.0  # seconds between two lines of one kind
+    QUIET = 60.0  # seconds without a line of an outage, after which the next one is of another outage
+
+    def __init__(self, *, asked: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._asked = asked
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self._asked or not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
+            return True
+        # By the text before its arguments: node ids and addresses change with every line.
+        kind = str(record.msg)
+        if kind in ORDINARY or not self._is_new(kind, self._clock()):
+            return False
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+    def _is_new(self, kind: str, now: float) -> bool:
+        if kind.startswith(OUTAGE):
+            before = self._last.get("outage", -self.QUIET)
+            self._last["outage"] = now
+            return now - before >= self.QUIET
+        if now - self._last.get(kind, -self.INTERVAL) < self.INTERVAL:
+            return False
+        self._last[kind] = now
+        return True

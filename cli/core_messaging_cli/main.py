@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
 from core_messaging.errors import CoreMessagingError
-from core_messaging.logs import tell_the_end
+from core_messaging.logs import LOG_FORMATS, LogFormat, begin_to_log, tell_the_end
+from core_messaging.printable import printable
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.plugin_commands import PluginGroup
 
@@ -48,10 +50,12 @@ def kafka() -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C."""
+    log_format = _log_format(sys.argv[1:])
+    begin_to_log(log_format)
     try:
         core(standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        _tell_wrong_usage(error, log_format)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         tell_the_end(f"Error: {error.format_message()}")
@@ -65,6 +69,25 @@ def main() -> None:
         # Whoever read our output has seen enough. Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _log_format(words: Sequence[str]) -> LogFormat:
+    """The --log-format of the command line. Read here, because what is wrong with settings and options is told before the
+    command has its options."""
+    given: LogFormat = "text"
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in ("--log-format=json", "--log-format=text"):
+            given = "json" if word.endswith("json") else "text"
+        elif word == "--log-format" and following in LOG_FORMATS:
+            given = "json" if following == "json" else "text"
+    return given
+
+
+def _tell_wrong_usage(error: click.UsageError, log_format: LogFormat) -> None:
+    if log_format == "json":
+        tell_the_end(f"Error: {error.format_message()}")
+        return
+    click.UsageError(printable(error.format_message()), error.ctx).show()
 
 
 def _leave(code: int) -> None:

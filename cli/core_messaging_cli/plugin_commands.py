@@ -17,6 +17,7 @@ import click
 
 from core_messaging.entry_points import points_of
 from core_messaging.errors import PluginError, RegisteredTwice
+from core_messaging.printable import printable
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.repeated_options import refusing_repeats
 
@@ -74,7 +75,9 @@ def _rows(built_in: Collection[str]) -> list[tuple[str, str]]:
     labels: dict[str, list[str]] = {}
     for each in announced():
         labels.setdefault(each.name, []).append(each.label)
-    return [(name, _says(name, offers, built_in)) for name, offers in labels.items()]
+    return [
+        (printable(name, 60), printable(_says(name, offers, built_in))) for name, offers in labels.items()
+    ]
 
 
 def _says(name: str, labels: Sequence[str], built_in: Collection[str]) -> str:

@@ -1,4 +1,5 @@
-"""Tables: boxes on a terminal, aligned columns in a pipe. Nothing is cut off where a program may read it."""
+"""What commands print for people: tables (boxes on a terminal, aligned columns in a pipe) and lines. What strangers have
+written (keys, topics, errors) is made printable in here."""
 
 from __future__ import annotations
 
@@ -7,9 +8,20 @@ from collections.abc import Sequence
 
 import click
 
+from core_messaging.printable import printable
+from core_messaging.secrecy import hidden
+
+LONGEST_CELL = 1_000  # characters
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line."""
+    click.echo(printable(hidden(text)), err=err)
+
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print *rows* under *columns*."""
+    rows = [[printable(hidden(cell), LONGEST_CELL) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _rich(columns, rows)
         return

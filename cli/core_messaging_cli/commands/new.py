@@ -14,6 +14,7 @@ import click
 from core_messaging.errors import ExtraMissing, FolderRefused
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.naming import names_for
+from core_messaging_cli.tables import say
 
 _HERE = "core_messaging_cli.commands.new"
 
@@ -72,7 +73,7 @@ def _write(kind: str, name: str, installed: Mapping[str, str]) -> None:
             target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FolderRefused(str(folder), f"cannot be written ({error.strerror})") from error
-    click.echo(f"wrote {folder}: cd {folder} && pip install -e '.[test]' && pytest")
+    say(f"wrote {folder}: cd {folder} && pip install -e '.[test]' && pytest")
 
 
 def _check_folder(folder: Path) -> None:

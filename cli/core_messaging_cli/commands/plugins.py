@@ -13,7 +13,7 @@ from core_messaging.plugins import WRONG, PluginReport, find
 from core_messaging.project import Project
 from core_messaging_cli.main import TOP
 from core_messaging_cli.plugin_commands import tell_problems
-from core_messaging_cli.tables import show_table
+from core_messaging_cli.tables import say, show_table
 
 
 @click.command()
@@ -48,7 +48,7 @@ def _trace(reports: Sequence[PluginReport]) -> None:
     """To stderr, so that --json stays JSON."""
     for report in reports:
         for hook, seconds in report.took.items():
-            click.echo(f"plugin {report.name}: {hook}() took {1000 * seconds:.3f} ms", err=True)
+            say(f"plugin {report.name}: {hook}() took {1000 * seconds:.3f} ms", err=True)
     click.echo("the other hooks are called by workers: core kafka worker NAME --trace-plugins", err=True)
 
 

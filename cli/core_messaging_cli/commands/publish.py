@@ -17,6 +17,7 @@ import msgspec
 
 from core_messaging.choosing import broker_of
 from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent, TopicMissing
+from core_messaging.printable import printable
 from core_messaging.producer import Key, get_producer, outgoing
 from core_messaging.project import Project
 from core_messaging.records import Outgoing
@@ -24,6 +25,7 @@ from core_messaging.settings import Settings
 from core_messaging_cli.lines import Line, Reader, opened
 from core_messaging_cli.progress import progress
 from core_messaging_cli.read_ahead import ReadAhead
+from core_messaging_cli.tables import say
 
 CHUNK = 1_000  # messages sent between two updates of the progress bar
 SHOWN = 20  # bad lines named one by one
@@ -120,7 +122,7 @@ def publish(
             def record_of(line: Line) -> Outgoing:
                 return outgoing(topic, line.value, line.key, pairs)
 
-            with progress(topic, given.size) as advance:
+            with progress(printable(topic, 60), given.size) as advance:
                 asyncio.run(_publish(settings, chunks, record_of, tally, advance))
         except (KeyboardInterrupt, CoreMessagingError):
             _say_stopped(tally)
@@ -139,17 +141,17 @@ def _say_stopped(tally: Tally) -> None:
 
 
 def _report(tally: Tally, topic: str, name: str) -> None:
-    click.echo(f"{topic}: {tally}")
+    say(f"{topic}: {tally}")
     bad = sorted(tally.bad, key=lambda each: each[0])
     for number, error in bad[:SHOWN]:
-        click.echo(f"not published: {name}:{number}: {error}", err=True)
+        say(f"not published: {name}:{number}: {error}", err=True)
     if not bad:
         return
     more = len(bad) - SHOWN
     rest = f" ({more} more not shown)" if more > 0 else ""
     end = "" if tally.last is None else f"; what comes after line {tally.last} was not tried"
     remedy = _remedy(tally)
-    click.echo(f"core: {len(bad)} lines were not published{rest}{end}; {remedy}", err=True)
+    say(f"core: {len(bad)} lines were not published{rest}{end}; {remedy}", err=True)
     sys.exit(1)
 
 

@@ -13,6 +13,7 @@ import click
 from core_messaging.brokers import artifacts, standing
 from core_messaging.brokers.embedded import LIMITS
 from core_messaging.brokers.standing import NewTopic, Standing
+from core_messaging_cli.tables import say
 
 Engine = Literal["embedded", "apache"]
 
@@ -104,7 +105,7 @@ def _standing(
         return standing.embedded(port, topics)
     if not artifacts.kafka_folder().is_dir():
         click.echo(f"fetching Apache Kafka {artifacts.KAFKA_VERSION} by Maven, once (44 MB)")
-    click.echo(f"starting Apache Kafka {artifacts.KAFKA_VERSION}, data and log in {folder}")
+    say(f"starting Apache Kafka {artifacts.KAFKA_VERSION}, data and log in {folder}")
     return standing.apache(folder, port, topics)
 
 

@@ -26,6 +26,7 @@ from core_messaging.worker import Worker, config_of, with_config
 
 logger = logging.getLogger("core_messaging.worker")
 
+LEVELS = click.Choice(["debug", "info", "warning", "error"], case_sensitive=False)
 TO_BEGIN = 10.0  # seconds from the start of a process until it works, once there is a broker
 
 
@@ -50,16 +51,18 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
 @click.option("--trace-plugins", is_flag=True, help="Log every hook call with its time.")
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
+    type=LEVELS,
+    help="How much is logged.  [default: what src/settings.py sets up, or info]",
+)
+@click.option(
+    "--client-log-level",
+    type=LEVELS,
+    help="How much the Kafka client logs; debug: each request.  [default: warning, an outage once]",
 )
 @click.option(
     "--log-format",
     type=click.Choice(LOG_FORMATS),
-    default="text",
-    show_default=True,
-    help="json: one object a line.",
+    help="json: one object a line.  [default: text]",
 )
 def worker(
     names: tuple[str, ...],
@@ -70,8 +73,9 @@ def worker(
     create_topics: bool,
     disable_plugin: tuple[str, ...],
     trace_plugins: bool,
-    log_level: str,
-    log_format: LogFormat,
+    log_level: str | None,
+    client_log_level: str | None,
+    log_format: LogFormat | None,
 ) -> None:
     """Run workers until SIGTERM or Ctrl-C.
 
@@ -86,7 +90,7 @@ def worker(
     """
     settings = Project(Path.cwd()).settings()
     orders = pipe_from_supervisor() if settings.core_process is not None else None
-    set_up_logging(log_level, log_format, settings.core_process)
+    set_up_logging(log_level, log_format, settings.core_process, client_log_level)
     chosen, degraded = _choose(discover(), names, everything=everything, skip_broken=skip_broken)
     if processes > 1:
         sys.exit(_supervise(processes, settings))
