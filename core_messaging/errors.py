@@ -22,7 +22,8 @@
     │   ├── TopicMissing
     │   ├── PublishFailed          this record was not acknowledged
     │   ├── ManyNotSent            some records of a send_many
-    │   ├── RecordRefused          ... and never will be (too large, invalid)
+    │   ├── RecordRefused          ... and never will be (invalid)
+    │   │   └── RecordTooLarge
     │   ├── CommitRefused          the partition belongs to somebody else by now
     │   └── UnreadableRecords      the client cannot parse what the broker stored
     ├── MessageError               about one message
@@ -34,6 +35,7 @@
     │   ├── TriedBefore            stands for what an earlier process has seen
     │   └── KilledTheProcess
     ├── RetriesExhausted           a worker with on_exhausted = "stop" met its end
+    │   └── DeadLetterRefused      ... because its dead-letter queue will not take a dead letter
     ├── LocalBrokerError           a broker to try things on cannot be had
     │   ├── ToolMissing            Java, Maven or an extra is not installed
     │   ├── DownloadFailed
@@ -258,6 +260,10 @@ class RecordRefused(BrokerError):
         self.topic = topic
 
 
+class RecordTooLarge(RecordRefused):
+    """The record has more bytes than its topic, or this producer, takes."""
+
+
 class ManyNotSent(BrokerError):
     """Some messages of a ``send_many`` were not stored. ``receipts`` are of those that were, in order; ``failures`` maps
     the index of a message to its error; ``tried``: so many were, those that follow were not."""
@@ -376,6 +382,18 @@ class RetriesExhausted(CoreMessagingError):
             f"worker {worker} stopped: {coordinates} failed for good ({type(error).__name__}: {text_of(error)}) and "
             'on_exhausted = "stop". The message is not committed and comes first at the next start; '
             "mend the handler, or give the worker a dlq_topic"
+        )
+        self.coordinates = coordinates
+
+
+class DeadLetterRefused(RetriesExhausted):
+    """The dead-letter queue refuses a dead letter for good, and ``on_exhausted = "stop"``."""
+
+    def __init__(self, worker: str, coordinates: str, error: BaseException) -> None:
+        CoreMessagingError.__init__(
+            self,
+            f'worker {worker} stopped: the dead letter of {coordinates} is refused and on_exhausted = "stop": '
+            f"{text_of(error)}. The message is not committed and is tried again at the next start",
         )
         self.coordinates = coordinates
 

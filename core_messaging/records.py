@@ -53,7 +53,11 @@ def coordinates_of(record: Record) -> str:
 
 # Structs where one is made for every record: a frozen dataclass takes eight times as long to make.
 class Outgoing(msgspec.Struct, frozen=True):
-    """A record to be published. The value stays out of the repr: it may hold secrets."""
+    """A record to be published. The value stays out of the repr: it may hold secrets.
+
+    ``forwarded``: the record came from the broker (a dead letter). The client's own size limit is not for it; the
+    broker decides, and a record that is too large as it is may be stored compressed.
+    """
 
     topic: str
     value: bytes | None
@@ -61,6 +65,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
     timestamp: int | None = None  # milliseconds since the epoch; None: now
+    forwarded: bool = False
 
     def __repr__(self) -> str:
         return (

@@ -11,12 +11,14 @@ from typing import Any
 
 import aiokafka
 from aiokafka import errors as kafka_errors
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from core_messaging.brokers.connecting import connect, stop
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_turns import Turn
 from core_messaging.errors import BrokerError, ConfigurationError
-from core_messaging.records import TopicPartition
+from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 
 
@@ -72,9 +74,15 @@ class KafkaClients:
         leader = self._in_use().client.client.cluster.leader_for_partition(target)
         return self._turns[leader].taken(records)
 
-    def new_batch(self) -> Any:
-        """The client's BatchBuilder."""
+    def new_batch(self, *, compressed: bool = False) -> Any:
+        """The client's BatchBuilder; *compressed* whatever ``kafka_compression`` is."""
+        if compressed:
+            return BatchBuilder(self._settings.kafka_batch_size, DefaultRecordBatch.CODEC_GZIP)
         return self._in_use().client.create_batch()
+
+    def exceeds_a_request(self, record: Outgoing) -> bool:
+        """Whether *record* has more bytes than a request of this producer should."""
+        return len(record.value or b"") > self._settings.kafka_max_request_size
 
     async def send(self, batch: Any, target: TopicPartition) -> int:
         """The offset of the first record of *batch*, when it is stored. Raises KafkaError, BrokerError."""

@@ -12,6 +12,7 @@ from core_messaging.errors import (
     BrokerUnreachable,
     PublishFailed,
     RecordRefused,
+    RecordTooLarge,
 )
 from core_messaging.settings import Settings
 
@@ -123,10 +124,15 @@ def as_broker_error(error: BaseException, settings: Settings) -> BrokerError:
     return BrokerError(f"the Kafka client gave up: {describe(error)}; connecting anew")
 
 
-def as_publish_error(topic: str, error: BaseException) -> PublishFailed | RecordRefused:
-    """*error* of a send: worth another try, or hopeless."""
+def as_publish_error(
+    topic: str, error: BaseException, *, forwarded: bool = False
+) -> PublishFailed | RecordRefused:
+    """*error* of a send: worth another try, or hopeless. *forwarded*: of a record that only the broker may refuse."""
     if not is_hopeless(error):
         return PublishFailed(topic, describe(error))
+    if is_too_large(error):
+        remedy = f"raise max.message.bytes of {topic}" if forwarded else _remedy(error)
+        return RecordTooLarge(topic, describe(error), remedy)
     return RecordRefused(topic, describe(error), _remedy(error))
 
 

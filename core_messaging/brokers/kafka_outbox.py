@@ -77,7 +77,8 @@ class OnItsWay(msgspec.Struct, eq=False):
             self.add_done_callback(partial(_wake, waiter))
             yield from waiter
         if self.error is not None:
-            raise as_publish_error(self.record.topic, self.error) from self.error
+            record = self.record
+            raise as_publish_error(record.topic, self.error, forwarded=record.forwarded) from self.error
         return Receipt(self.target.topic, self.target.partition, self.offset)
 
 
@@ -86,7 +87,9 @@ class Clients(Protocol):
 
     def turn_of(self, target: TopicPartition, records: Sized) -> AbstractAsyncContextManager[None]: ...
 
-    def new_batch(self) -> Any: ...
+    def new_batch(self, *, compressed: bool = False) -> Any: ...
+
+    def exceeds_a_request(self, record: Outgoing) -> bool: ...
 
     async def send(self, batch: Any, target: TopicPartition) -> int: ...
 
@@ -146,9 +149,11 @@ class Outbox:
             if error is not None:
                 await self._not_stored(sent, size, error, halvings)
 
-    def _pack(self, waiting: deque[OnItsWay]) -> tuple[Any, list[OnItsWay]]:
+    def _pack(self, waiting: deque[OnItsWay], *, compressed: bool = False) -> tuple[Any, list[OnItsWay]]:
         """As many from the head of *waiting* as fit into one batch."""
-        batch, sent = self._clients.new_batch(), list[OnItsWay]()
+        first = waiting[0].record
+        compressed = compressed or (first.forwarded and self._clients.exceeds_a_request(first))
+        batch, sent = self._clients.new_batch(compressed=compressed), list[OnItsWay]()
         while waiting and (not sent or batch.size() < self._room):  # one fits, or is refused for good
             record = waiting[0].record
             try:
@@ -186,6 +191,9 @@ class Outbox:
 
     async def _not_stored(self, sent: list[OnItsWay], size: int, error: Exception, halvings: int) -> None:
         """Each of *sent* has its answer afterwards."""
+        if len(sent) == 1 and sent[0].record.forwarded and is_too_large(error):
+            await self._send_compressed(sent[0])
+            return
         in_vain = is_unknown(error) and halvings >= IN_VAIN
         if len(sent) == 1 or in_vain or not may_be_one_of_many(error):
             for each in sent:
@@ -201,6 +209,19 @@ class Outbox:
             await self._send_all(deque(sent[middle:]), halvings + 1)
         finally:
             _answer_rest(sent)
+
+    async def _send_compressed(self, sent: OnItsWay) -> None:
+        """A record that a broker has taken before, and that is too large for this topic as it is: whoever published it may
+        have compressed it."""
+        waiting = deque([sent])
+        try:
+            async with self._clients.turn_of(self._target, waiting):
+                batch, packed = self._pack(waiting, compressed=True)
+                error = await self._send(batch, packed)
+            if error is not None:
+                sent.answer(-1, error)
+        finally:
+            _answer_rest([sent])
 
 
 def _wake(waiter: asyncio.Future[None], _answer: OnItsWay) -> None:

@@ -49,6 +49,8 @@ class KafkaPublisher:
             raise as_publish_error(record.topic, error) from error
 
     def _check_size(self, record: Outgoing) -> None:
+        if record.forwarded:  # a broker has taken it before; this one may too, and only it knows
+            return
         size = _size_of(record.key, record.value, list(record.headers))
         limit = self._settings.kafka_max_request_size
         if size > limit:

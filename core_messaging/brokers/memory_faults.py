@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from core_messaging.errors import BrokerError, BrokerUnreachable, PublishFailed, RecordRefused
+from core_messaging.errors import BrokerError, BrokerUnreachable, PublishFailed, RecordTooLarge
 from core_messaging.records import Outgoing
 
 ADDRESS = "memory"
@@ -39,7 +39,7 @@ class Faults:
         size = len(record.key or b"") + len(record.value or b"")
         size += sum(len(name.encode()) + len(value) for name, value in record.headers)
         if self.largest is not None and size > self.largest:
-            raise RecordRefused(
+            raise RecordTooLarge(
                 record.topic, f"it has {size} bytes, {self.largest} are taken", "make it smaller"
             )
 

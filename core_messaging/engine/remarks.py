@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import FollowsADeadLetter, Undecodable, text_of
+from core_messaging.errors import FollowsADeadLetter, RecordRefused, Undecodable, text_of
+from core_messaging.records import Outgoing
+from core_messaging.rules.dead_letter import has_facts
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle, also
 
@@ -76,6 +78,21 @@ class Remarks:
             extra=self._where(job, "dead-lettered"),
         )
 
+    def shortened(self, job: Job, letter: Outgoing) -> None:
+        """Its dead letter *letter* is stored without headers of ours, because with them it was too large."""
+        if self._throttle.pass_through(("shortened", letter.topic), self._clock()) is None:
+            return
+        logger.warning(
+            "%s: with all core-... headers the dead letter of %s was too large for %s, so %s left out; raise "
+            "max.message.bytes of that topic by a few kB above that of %s",
+            self._config.name,
+            job,
+            letter.topic,
+            "the text of its error is" if has_facts(letter) else "all of them are",
+            job.record.topic,
+            extra=self._where(job, "dead letter shortened"),
+        )
+
     def skipped(self, job: Job, error: BaseException) -> None:
         """It is given up, and there is no dead-letter queue. Every one is told."""
         logger.error(
@@ -92,12 +109,14 @@ class Remarks:
         """What it led to is not in *topic* yet."""
         if self._throttle.pass_through((topic, type(error).__name__), self._clock()) is None:
             return
+        refused = isinstance(error, RecordRefused)  # and it is a dead letter: a result is given up
         logger.error(
-            "%s cannot publish to %s: %s. %s waits with its key and is tried again; nothing is lost",
+            "%s cannot publish to %s: %s. %s waits with its key and is tried again%s; nothing is lost",
             self._config.name,
             topic,
             error,
             job,
+            " every 15 s, so it goes when the topic is mended, without a restart" if refused else "",
             extra=self._where(job, "publish failed"),
         )
 

@@ -19,9 +19,11 @@ from core_messaging.engine.parts import Parts
 from core_messaging.engine.remarks import Remarks, attempts_made
 from core_messaging.errors import (
     BrokerError,
+    DeadLetterRefused,
     KilledTheProcess,
     PublishFailed,
     RecordRefused,
+    RecordTooLarge,
     RetriesExhausted,
     Undecodable,
     Unencodable,
@@ -29,7 +31,7 @@ from core_messaging.errors import (
 from core_messaging.observers import tell
 from core_messaging.records import Outgoing, Record
 from core_messaging.rules.assignment import FENCED, Hold
-from core_messaging.rules.dead_letter import dead_letter, trace_headers
+from core_messaging.rules.dead_letter import dead_letter, smaller, trace_headers
 from core_messaging.rules.job import Condemned, Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
 from core_messaging.stopping import stopping_us
@@ -297,6 +299,8 @@ class Settler:
             topic = sending.outgoing.topic
             await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
         self.remarks.dead_lettered(job, sending.error)
+        if sending.is_shortened:
+            self.remarks.shortened(job, sending.outgoing)
         if self.following is not None:
             job.assignment.blocked.add(job.record.key)
         self._schedule.finish(job)
@@ -304,14 +308,30 @@ class Settler:
     async def _not_acknowledged(self, job: Job, sending: Sending, error: BrokerError) -> None:
         sending.ack = None
         sending.tries += 1
-        if isinstance(error, RecordRefused) and sending.error is None:
-            # A result the broker will never take. The work is done, but its result is lost: not a success.
-            job.sending = None
-            await self.give_up(job, sending.message, error, None, "its result is refused")
-            return
+        if isinstance(error, RecordRefused):
+            if sending.error is None:
+                # A result the broker will never take. The work is done, but its result is lost: not a success.
+                job.sending = None
+                await self.give_up(job, sending.message, error, None, "its result is refused")
+                return
+            if await self._letter_refused(job, sending, error):
+                return
         delay = PUBLISH_AGAIN.delay(sending.tries, random.random())  # noqa: S311 - jitter, not secrets
         self.remarks.not_published(job, sending.outgoing.topic, error)
         self._park(job, self._clock() + delay)
+
+    async def _letter_refused(self, job: Job, sending: Sending, error: RecordRefused) -> bool:
+        """The dead-letter queue will never take this letter as it is. False: it waits until its topic is mended."""
+        less = smaller(sending.outgoing) if isinstance(error, RecordTooLarge) else None
+        if less is not None:
+            sending.shorten(less)
+            await self.go_on(job, sending)
+            return True
+        sending.restore()  # the topic may be mended meanwhile, and then takes all of it
+        if self._config.on_exhausted == "stop":
+            self._fail(DeadLetterRefused(self._config.name, str(job), error))
+            return True
+        return False
 
     async def _call_own(
         self, name: str, own: Call, job: Job, first: Any, second: Any, context: Context | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from core_messaging.errors import text_of
 from core_messaging.records import Headers, Outgoing, Record
 from core_messaging.rules.blocked import HEADER as UNBLOCK
@@ -23,6 +25,7 @@ FACTS = (
 )
 # Ours are replaced and taken off by a replay. Another header that begins so is the producer's, and stays.
 OURS = frozenset(PREFIX + fact for fact in FACTS)
+ERROR_TEXT = PREFIX + "error-message"
 MAX_ERROR_LENGTH = 1024  # characters; a stack trace would grow with every round trip
 
 # Trace context of a message that follows it to whatever is made of it (W3C Trace Context, W3C Baggage).
@@ -59,7 +62,21 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
     kept = without_core_headers(record.headers)
     facts = zip(FACTS, texts, strict=True)
     added = tuple((PREFIX + name, text.encode(errors="replace")) for name, text in facts)
-    return Outgoing(topic=topic, value=record.value, key=record.key, headers=kept + added)
+    return Outgoing(topic=topic, value=record.value, key=record.key, headers=kept + added, forwarded=True)
+
+
+def smaller(letter: Outgoing) -> Outgoing | None:
+    """*letter*, which is too large for its queue, with fewer of the headers that we add: at first without the text of the
+    error, then as the record came. None where there is nothing left to leave out."""
+    names = {name for name, _ in letter.headers}
+    leave_out = {ERROR_TEXT} if ERROR_TEXT in names else OURS
+    kept = tuple(pair for pair in letter.headers if pair[0] not in leave_out)
+    return None if len(kept) == len(letter.headers) else msgspec.structs.replace(letter, headers=kept)
+
+
+def has_facts(letter: Outgoing) -> bool:
+    """Whether *letter* still says where it came from."""
+    return any(name in OURS for name, _ in letter.headers)
 
 
 def trace_headers(headers: Headers) -> tuple[tuple[str, bytes], ...]:

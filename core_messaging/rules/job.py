@@ -17,17 +17,29 @@ class Sending:
     ``error`` is None for a result. ``ack`` is set while the broker has the record and has not answered.
     """
 
-    __slots__ = ("ack", "error", "message", "outgoing", "result", "tries")
+    __slots__ = ("ack", "error", "message", "outgoing", "result", "tries", "whole")
 
     def __init__(
         self, outgoing: Outgoing, message: Any, result: Any = None, error: BaseException | None = None
     ) -> None:
-        self.outgoing = outgoing
+        self.outgoing = self.whole = outgoing
         self.message = message
         self.result = result
         self.error = error
         self.ack: Awaitable[Receipt] | None = None
         self.tries = 0
+
+    def shorten(self, less: Outgoing) -> None:
+        """Publish *less* in its place: it was too large."""
+        self.outgoing = less
+
+    def restore(self) -> None:
+        """Publish all of it next time."""
+        self.outgoing = self.whole
+
+    @property
+    def is_shortened(self) -> bool:
+        return self.outgoing is not self.whole
 
 
 class Condemned:

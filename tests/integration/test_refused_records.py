@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.brokers.kafka_publisher import KafkaPublisher
-from core_messaging.errors import PublishFailed, RecordRefused, Reject
+from core_messaging.errors import DeadLetterRefused, PublishFailed, RecordRefused, Reject
 from core_messaging.producer import get_producer
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.worker import Worker
@@ -180,6 +184,109 @@ def test_a_dead_letter_that_is_refused_is_said_and_never_passed_over(
 
     assert run(test())[0][0] == 1
     assert "nothing is lost" in caplog.text
+
+
+def _failing(topic: str, queue: str, **options: Any) -> type[Worker]:
+    async def process(self: Worker, message: bytes) -> None:
+        raise Reject(secrets.token_urlsafe(2000))
+
+    facts = {"input_topic": topic, "group_id": topic, "dlq_topic": queue, "process": process}
+    return type("Failing", (Worker,), facts | options)
+
+
+@pytest.mark.parametrize(
+    ("value", "compression", "settings"),
+    [
+        pytest.param(os.urandom(1_048_300), None, {}, id="as large as a topic takes"),
+        pytest.param(b"x" * 3_000_000, "gzip", {}, id="published compressed"),
+        pytest.param(
+            os.urandom(5_000), None, {"kafka_max_request_size": 1_000}, id="larger than ours may be"
+        ),
+    ],
+)
+def test_what_the_input_topic_took_is_dead_lettered_however_large(
+    apache_broker: RunningBroker, value: bytes, compression: str | None, settings: dict[str, Any]
+) -> None:
+    # The headers made it too large, or the producer's own limit was for it too: its key waited for ever.
+    source, queue = apache_broker.make_topic(1), apache_broker.make_topic(1)
+
+    async def test() -> tuple[list[Any], dict[int, tuple[int, str]]]:
+        address = apache_broker.address
+        await publish(address, source, [(b"k", value), (b"k", b"next")], compression_type=compression)
+        async with running(address, _failing(source, queue), **settings):
+            letters = await read(address, queue, 2)
+        return letters, await committed(address, source)
+
+    letters, commits = run(test())
+    assert [letter.value for letter in letters] == [value, b"next"]
+    assert commits[0][0] == 2
+
+
+def test_a_letter_too_large_with_our_headers_is_stored_without_them_and_that_is_said(
+    apache_broker: RunningBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, queue = apache_broker.make_topic(1), apache_broker.make_topic(1, SMALL)
+    values = [os.urandom(9_000), os.urandom(9_800)]
+
+    async def test() -> list[Any]:
+        await publish(
+            apache_broker.address, source, [(b"k%d" % n, v, [("a", b"1")]) for n, v in enumerate(values)]
+        )
+        async with running(apache_broker.address, _failing(source, queue)):
+            return await read(apache_broker.address, queue, 2)
+
+    letters = sorted(run(test()), key=lambda letter: len(letter.value))
+    assert [letter.value for letter in letters] == values
+    assert "core-error-message" not in letters[0].facts
+    assert letters[0].facts["core-original-offset"] == b"0"
+    assert letters[1].headers == (("a", b"1"),)
+    assert "was too large" in caplog.text
+
+
+def test_a_letter_that_is_too_large_by_itself_goes_when_its_topic_is_mended(
+    apache_broker: RunningBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, queue = apache_broker.make_topic(1), apache_broker.make_topic(1, SMALL)
+    large = os.urandom(50_000)
+
+    async def test() -> list[Any]:
+        await publish(apache_broker.address, source, [(b"k", large), (b"other", b"small")])
+        async with running(apache_broker.address, _failing(source, queue)):
+            first = await read(apache_broker.address, queue, 1)
+            await until(lambda: "without a restart" in caplog.text)
+            await _configure(apache_broker.address, queue, {"max.message.bytes": "100000"})
+            return first + (await read(apache_broker.address, queue, 2))[1:]
+
+    small, mended = run(test())
+    assert (small.value, mended.value) == (b"small", large)
+    assert mended.facts["core-original-offset"] == b"0"
+    assert f"raise max.message.bytes of {queue}" in caplog.text
+
+
+def test_a_worker_that_would_rather_stop_stops_where_its_queue_refuses_a_letter(
+    apache_broker: RunningBroker,
+) -> None:
+    source, queue = apache_broker.make_topic(1), apache_broker.make_topic(1, SMALL)
+
+    async def test() -> dict[int, tuple[int, str]]:
+        await publish(apache_broker.address, source, [(b"k", os.urandom(50_000))])
+        with pytest.raises(DeadLetterRefused, match="raise max"):
+            async with running(
+                apache_broker.address, _failing(source, queue, on_exhausted="stop")
+            ) as working:
+                await working
+        return await committed(apache_broker.address, source)
+
+    assert run(test())[0][0] == 0
+
+
+async def _configure(address: str, topic: str, configs: dict[str, str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)])
+    finally:
+        await admin.close()
 
 
 def test_a_broker_silent_for_longer_than_a_request_may_take_gets_each_record_once(tmp_path: Path) -> None:
