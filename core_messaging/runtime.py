@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
@@ -20,6 +21,7 @@ from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.codecs import Codec
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
+from core_messaging.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.loop_guard import LoopGuard
 from core_messaging.observers import NOBODY, Observers, ObserverSource, tell
 from core_messaging.producer import close_producers
@@ -57,7 +59,7 @@ class RunOptions:
 
 
 async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> None:
-    """Run *workers* in this event loop until SIGINT, SIGTERM or a failure; all of them stop together.
+    """Run *workers* in this event loop until SIGINT, SIGTERM, SIGHUP or a failure; all of them stop together.
 
     Raises KafkaDisabled, ConfigurationError, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before
     anything starts, RetriesExhausted or ShutdownTimeout afterwards.
@@ -79,6 +81,19 @@ async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options
     logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
 
 
+# Weak: a run is over when nobody has it any more.
+_runs: weakref.WeakSet[_Run] = weakref.WeakSet()
+
+
+def _forget_runs() -> None:
+    for run in tuple(_runs):
+        run.forked()
+    _runs.clear()
+
+
+in_forked_child(_forget_runs)
+
+
 class _Run:
     """All engines of one process, from the first look for a broker until everything is closed."""
 
@@ -87,6 +102,7 @@ class _Run:
         self._threads: ThreadPoolExecutor | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         self.engines: list[Engine] = []
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Task[None] | None = None
@@ -95,11 +111,13 @@ class _Run:
         self._limit: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
+        _runs.add(self)
         with self._signals():
             try:
                 async with AsyncExitStack() as closing:
                     await self._run(closing)
             finally:
+                _runs.discard(self)
                 if self._limit is not None:
                     self._limit.cancel()
 
@@ -206,6 +224,12 @@ class _Run:
             if outcome is not None:
                 raise outcome
 
+    def forked(self) -> None:
+        """This is a forked child, which ends when it would go on with the parent's event loop."""
+        for engine in self.engines:
+            engine.forked()
+        self._loop.call_soon(leave_forked_child, None)
+
     def _ends(self, worker: str, error: BaseException) -> None:
         """A worker begins to end by itself. Said now: its end may take long, and the process ends with it."""
         if not self._asked:
@@ -300,10 +324,14 @@ def _made(worker: type[Worker]) -> Worker:
 
 def leave_at_once(code: int) -> None:
     """End this process now: no cleanup, no waiting for threads. For ``RunOptions.exit_now``."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # the terminal is closed
+        pass
+    finally:
+        os._exit(code)
 
 
 def limit_the_exit(code: int) -> None:

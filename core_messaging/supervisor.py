@@ -46,7 +46,7 @@ class Supervisor:
         self._gave_up_with = 0
 
     async def run(self) -> int:
-        """Until SIGINT or SIGTERM, or until restarts are hopeless. The exit code: 0, or the highest of all."""
+        """Until a signal to stop, or until restarts are hopeless. The exit code: 0, or the highest of all."""
         with on_signals(self._stop, self._leave):
             places = range(1, self._count + 1)
             codes = await asyncio.gather(*(self._keep(place) for place in places))

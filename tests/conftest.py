@@ -59,8 +59,10 @@ class RunningBroker:
 
 
 def pytest_sessionstart() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt."""
+    """What a shell starts in the background ignores Ctrl-C, what ``nohup`` starts ignores SIGHUP, and so would all that
+    the tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _in_a_loop_of_its_own(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

@@ -166,6 +166,12 @@ class Engine:
         """Finish what runs, commit, leave the group."""
         self._stop.set()
 
+    def forked(self) -> None:
+        """This is the copy in a forked child: nothing that it holds is the child's to handle or to settle."""
+        self.schedule.close()
+        self.roster.fence(self.roster.sources)
+        self.slots.forked()
+
     def snapshot(self) -> WorkerSnapshot:
         """The worker now, without asking the broker."""
         return self._watch.snapshot(

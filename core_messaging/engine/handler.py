@@ -7,6 +7,7 @@ import contextvars
 import functools
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from core_messaging.codecs import Codec, Decoder, Encoder, decoder_for, encode
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import AttemptTimeout, BrokenWorker
+from core_messaging.fork_safety import leave_forked_child
 from core_messaging.worker import Worker, message_type
 
 logger = logging.getLogger(__name__)
@@ -126,10 +128,14 @@ def _warned_after(seconds: float, call: Call, worker: str) -> Call:
 def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[str, Any]) -> tuple[bool, Any]:
     """Run in a thread. The outcome comes back as a value: a StopIteration set on a future would hang its waiter
     for ever, and a SystemExit would end the thread of the pool instead of the attempt."""
+    process = os.getpid()
     try:
-        return False, function(*facts, **named)
+        outcome: tuple[bool, Any] = False, function(*facts, **named)
     except BaseException as error:
-        return True, error
+        outcome = True, error
+    if os.getpid() != process:  # the handler has forked, and this is the child
+        leave_forked_child(outcome[1] if outcome[0] else None)
+    return outcome
 
 
 def takes_context(function: Callable[..., Any]) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from core_messaging.fork_safety import leave_forked_child
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.job import Job
 from core_messaging.stopping import being_closed, forget_cancellations
@@ -21,6 +23,7 @@ class Slots:
         self.since: list[float] = [0.0] * count
         self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no slot
         self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
+        self._forked = False  # this is the copy of a handler's forked child
         self._idle: deque[asyncio.Future[None]] = deque()
         self._more = asyncio.Event()  # a fetch was handed out since somebody looked
         self._coming = 0  # woken, and not on the loop yet
@@ -81,10 +84,18 @@ class Slots:
 
     async def pass_on(self, error: BaseException) -> None:
         """Raise what ends this runner, if *error* of an attempt is about that; else it is the attempt's."""
+        if self._forked:
+            leave_forked_child(error)
         if being_closed(error):
             raise error
         if await self.ended_by(error):
             raise asyncio.CancelledError from error
+
+    def forked(self) -> None:
+        """This is a forked child, whose runner ends with the handler that has forked it: nothing more is done for the
+        worker, and no turn of the parent's event loop is begun."""
+        self.ending = self._forked = True
+        self.turn_ends = math.inf
 
     def handed_out(self) -> None:
         """The last message of a fetch was taken: the fetcher may look whether to ask for more."""

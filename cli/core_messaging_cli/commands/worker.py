@@ -77,7 +77,7 @@ def worker(
     client_log_level: str | None,
     log_format: LogFormat | None,
 ) -> None:
-    """Run workers until SIGTERM or Ctrl-C.
+    """Run workers until SIGTERM, Ctrl-C or SIGHUP.
 
     The first signal stops taking messages, finishes what runs, commits and leaves the group; the second leaves
     at once. NAME is a worker's name, or package:Name where two packages use the same one.
