@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from core_messaging.errors import ConfigurationError, PublishFailed
-from core_messaging.producer import HeadersLike, Key, Producer, called_from, check_kind
+from core_messaging.outgoing import HeadersLike, Key
+from core_messaging.producer import Producer, called_from, check_kind
 from core_messaging.project import project_settings
 from core_messaging.records import Receipt
 from core_messaging.settings import Settings
@@ -33,11 +34,46 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fork_unlocked)
 
 
+class _Thread:
+    """An event loop in a thread of its own, with a producer; it ends when those who send have had their answers."""
+
+    def __init__(self, settings: Settings, made_at: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.producer = Producer(settings, made_at)
+        self.thread = threading.Thread(
+            target=self.loop.run_forever, name="core-blocking-producer", daemon=True
+        )
+        self.thread.start()
+        self._users = 0
+        self._left = threading.Condition()
+
+    def join(self) -> None:
+        """Somebody sends by it."""
+        with self._left:
+            self._users += 1
+
+    def leave(self) -> None:
+        """It is over, whatever came of it."""
+        with self._left:
+            self._users -= 1
+            self._left.notify_all()
+
+    def end(self, seconds: float) -> None:
+        """Disconnect and end the thread, each within so many *seconds*."""
+        with self._left:
+            self._left.wait_for(lambda: not self._users, seconds)
+        asyncio.run_coroutine_threadsafe(self.producer.close(), self.loop).result(seconds)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(seconds)
+        self.loop.close()
+
+
 class BlockingProducer:
     """The Producer's twin for code without an event loop; safe to share between threads.
 
     One background thread a process sends. A forked child (gunicorn, celery) gets its own at its first send,
-    because neither threads nor connections survive a fork.
+    because neither threads nor connections survive a fork. ``with`` gives it back at the end of the block: others may
+    use it still, so it stays connected until the program ends. ``close()`` disconnects at once.
     """
 
     def __init__(self, settings: Settings, made_at: str) -> None:
@@ -45,9 +81,7 @@ class BlockingProducer:
         self._made_at = made_at
         self._starting = threading.Lock()
         self._pid = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._producer: Producer | None = None
+        self._current: _Thread | None = None
         self._inherited: object = None
         atexit.register(self.close)
 
@@ -106,8 +140,8 @@ class BlockingProducer:
             raise ConfigurationError(
                 "a blocking producer would block the running event loop; await get_producer(...).send(...) instead"
             )
-        loop, producer = self._ready()
-        future = asyncio.run_coroutine_threadsafe(work(producer), loop)
+        sending = self._joined()
+        future = asyncio.run_coroutine_threadsafe(work(sending.producer), sending.loop)
         try:
             return future.result(seconds)
         except TimeoutError as error:
@@ -115,44 +149,37 @@ class BlockingProducer:
                 raise  # the work's own
             future.cancel()
             raise PublishFailed(topic, f"no answer within {seconds:g} s") from error
+        finally:
+            sending.leave()
 
-    def _ready(self) -> tuple[asyncio.AbstractEventLoop, Producer]:
+    def _joined(self) -> _Thread:
+        """The thread that sends. It does not end before ``leave`` is called."""
         with _forking:
             if self._pid != os.getpid():
                 self._forked()
         with self._starting:
-            if self._loop is None or self._producer is None:
-                self._loop = asyncio.new_event_loop()
-                self._producer = Producer(self._settings, self._made_at)
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="core-blocking-producer", daemon=True
-                )
-                self._thread.start()
-            return self._loop, self._producer
+            if self._current is None:
+                self._current = _Thread(self._settings, self._made_at)
+            self._current.join()
+            return self._current
 
     def _forked(self) -> None:
         """In a child (or at the first use). The parent's lock may be held by a thread that does not exist here,
         and its connections are the parent's: they are kept untouched, closing them would close the parent's."""
-        self._inherited = (self._loop, self._producer, self._thread)
+        self._inherited = self._current
         self._starting = threading.Lock()
-        self._loop = self._producer = self._thread = None
+        self._current = None
         self._pid = os.getpid()
 
     def close(self) -> None:
-        """Send what is waiting, and disconnect. Safe to repeat; a later send starts anew."""
+        """Send what is waiting, and disconnect. Who sends meanwhile has the answer first; safe to repeat; a later send
+        starts anew."""
         if self._pid != os.getpid():
             return
         with self._starting:
-            loop, producer, thread = self._loop, self._producer, self._thread
-            self._loop = self._producer = self._thread = None
-            if loop is None or producer is None or thread is None:
-                return
-            asyncio.run_coroutine_threadsafe(producer.close(), loop).result(
-                self._settings.kafka_request_timeout
-            )
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(self._settings.kafka_request_timeout)
-            loop.close()
+            ending, self._current = self._current, None
+        if ending is not None:
+            ending.end(self._settings.kafka_request_timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +187,7 @@ class BlockingProducer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        """It is given back, see the class."""
 
     def __repr__(self) -> str:
         return f"<BlockingProducer of {self._settings.kafka_bootstrap_servers}>"

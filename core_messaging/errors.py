@@ -10,7 +10,8 @@
     │   ├── RegisteredTwice        ... or that two of them do
     │   ├── NotKafka               kafka_broker names another broker, and something reads Kafka itself
     │   ├── KafkaDisabled          kafka_enabled is False
-    │   └── SecondMember           the embedded broker takes one member a group
+    │   ├── SecondMember           the embedded broker takes one member a group
+    │   └── InvalidRecord          no record can have this topic, key, header, partition or timestamp
     ├── DiscoveryError             a worker or package cannot be had
     │   ├── UnknownWorker
     │   ├── DuplicateWorker
@@ -315,6 +316,13 @@ class Unencodable(MessageError):
             f"a value of type {kind} cannot be published: {cause}; "
             "return dict, list, str, bytes, a number, a msgspec Struct, a dataclass or a pydantic model"
         )
+
+
+class InvalidRecord(MessageError, ConfigurationError):
+    """What was to be sent can be no record of Kafka's; nothing of it was sent."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}: {remedy}. Nothing was sent")
 
 
 class AttemptTimeout(MessageError):

@@ -7,14 +7,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import NoReturn
 
 
 class _Mask(threading.local):
     """The signals that the forking thread held back before it forked."""
 
-    before: Set[int] | None = None
+    before: AbstractSet[int] | None = None
 
 
 def in_forked_child(forget: Callable[[], None], hold_back: Iterable[signal.Signals] = ()) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import sys
 import warnings
 import weakref
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from core_messaging.broker import Publisher
-from core_messaging.codecs import encode
-from core_messaging.context import CARRIED
 from core_messaging.errors import (
     BrokerError,
     ConfigurationError,
@@ -23,6 +23,9 @@ from core_messaging.errors import (
     MessageError,
     PublishFailed,
 )
+from core_messaging.fork_safety import in_forked_child
+from core_messaging.outgoing import HeadersLike, Key, outgoing, topic_name, with_carried
+from core_messaging.producer_connection import Connection
 from core_messaging.project import project_settings
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
@@ -30,23 +33,20 @@ from core_messaging.settings import Settings
 KINDS = ("kafka",)
 IN_FLIGHT = 1_000  # records of one send_many that are with the broker at once
 
-HeaderValue = str | bytes
-HeadersLike = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
-Key = str | bytes | None
-
 
 class Producer:
     """Sends messages; a send is over when the broker has acknowledged it (idempotent, ``acks=all``).
 
-    One serves any number of tasks of one event loop. It connects at the first send. Close it with
-    ``async with``, ``await close()``, or let the workers of this process do it at shutdown.
+    One serves any number of tasks of one event loop. It connects at the first send. ``async with`` gives it back at the
+    end of the block: others may use it still, so it stays connected until the workers of this process stop, or the
+    event loop ends. ``await close()`` disconnects at once.
     """
 
     def __init__(self, settings: Settings, made_at: str) -> None:
         self._settings = settings
         self._made_at = made_at
-        self._publisher: Publisher | None = None
-        self._connecting: asyncio.Lock | None = None
+        self._current: Connection | None = None
+        self._given_back = False
 
     async def send(
         self,
@@ -63,11 +63,11 @@ class Producer:
         *message*: dict, list, str, bytes, msgspec Struct, dataclass, pydantic model; None is a tombstone.
         *timestamp*: an aware datetime, or milliseconds since the epoch; None: now.
 
-        Raises Unencodable, BrokerUnreachable, BrokerRefused, RecordRefused, PublishFailed, KafkaDisabled.
+        Raises InvalidRecord, Unencodable, BrokerUnreachable, BrokerRefused, RecordRefused, PublishFailed, KafkaDisabled.
         """
-        record = outgoing(topic, message, key, _with_carried(headers), partition, timestamp)
-        publisher = self._publisher or await self._connect()
-        return await (await publisher.publish(record))
+        record = outgoing(topic, message, key, with_carried(headers), partition, timestamp)
+        async with self._connection() as publisher:
+            return await (await publisher.publish(record))
 
     async def send_many(
         self,
@@ -80,46 +80,47 @@ class Producer:
         """Publish many messages, in order for each partition; the receipts come in the order of *messages*.
 
         At most 1,000 are under way at once, so *messages* may be long. *patience*: so many seconds without any
-        acknowledgement, and what is under way has failed; None: a broker that is silent is waited for. Raises ManyNotSent, after all that were
-        under way have been answered, which says what is stored and what is not.
+        acknowledgement, and what is under way has failed; None: a broker that is silent is waited for. Raises InvalidRecord
+        for the topic, before anything is sent; ManyNotSent, after all that were under way have been answered, which says
+        what is stored and what is not.
         """
-        batch = _Batch(self._publisher or await self._connect(), patience)
-        if isinstance(messages, AsyncIterable):
-            async for message in messages:
-                if not await batch.took(topic, message, key(message) if key else None):
-                    break
-        else:
-            for message in messages:
-                if not await batch.took(topic, message, key(message) if key else None):
-                    break
-        return await batch.finish()
+        topic = topic_name(topic)
+        async with self._connection() as publisher:
+            batch = _Batch(publisher, patience)
+            if isinstance(messages, AsyncIterable):
+                async for message in messages:
+                    if not await batch.took(topic, message, key(message) if key else None):
+                        break
+            else:
+                for message in messages:
+                    if not await batch.took(topic, message, key(message) if key else None):
+                        break
+            return await batch.finish()
 
     async def send_records(self, records: Iterable[Outgoing]) -> list[Receipt]:
         """As ``send_many``, for records that are made already (see ``outgoing``)."""
-        batch = _Batch(self._publisher or await self._connect())
-        for record in records:
-            await batch.add(record)
-            if batch.failures:
-                break
-        return await batch.finish()
+        async with self._connection() as publisher:
+            batch = _Batch(publisher)
+            for record in records:
+                topic_name(record.topic)
+                await batch.add(record)
+                if batch.failures:
+                    break
+            return await batch.finish()
 
-    async def _connect(self) -> Publisher:
+    def _connection(self) -> Connection:
         if not self._settings.kafka_enabled:
             raise KafkaDisabled("the producer")
-        if self._connecting is None:
-            self._connecting = asyncio.Lock()
-        async with self._connecting:
-            if self._publisher is None:
-                publisher = _publisher(self._settings)
-                await publisher.start()
-                self._publisher = publisher
-        return self._publisher
+        if self._current is None:
+            self._current = Connection(partial(_publisher, self._settings), self._closed_by_the_loop)
+        return self._current
 
     async def close(self) -> None:
-        """Send what is waiting, and disconnect. Safe to repeat; a later send connects anew."""
-        publisher, self._publisher = self._publisher, None
-        if publisher is not None:
-            await publisher.close()
+        """Send what is waiting, and disconnect. Who sends meanwhile has the answer first; safe to repeat; a later send
+        connects anew."""
+        connection, self._current = self._current, None
+        if connection is not None:
+            await connection.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,20 +128,28 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        self._given_back = True
+
+    def _closed_by_the_loop(self) -> None:
+        if not self._given_back:
+            self._warn("was never closed, and its event loop ends, so what it had not sent is lost")
 
     def __del__(self) -> None:
-        if self._publisher is not None:
-            warnings.warn(
-                f"the producer made at {self._made_at} was never closed, so what it had not sent may be lost; "
-                "use `async with get_producer(...)` or `await producer.close()`",
-                ResourceWarning,
-                stacklevel=2,
-                source=self,
-            )
+        if self._current is not None and self._current.is_connected:
+            self._warn("was never closed, so what it had not sent may be lost")
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(
+            f"the producer made at {self._made_at} {what}; "
+            "use `async with get_producer(...)` or `await producer.close()`",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
 
     def __repr__(self) -> str:
-        state = "connected" if self._publisher is not None else "not connected"
+        connected = self._current is not None and self._current.is_connected
+        state = "connected" if connected else "not connected"
         return f"<Producer of {self._settings.kafka_bootstrap_servers}, {state}>"
 
 
@@ -150,17 +159,24 @@ class LooseProducer(Producer):
     def __init__(self, settings: Settings | None, made_at: str) -> None:
         self._given = settings
         self._made_at = made_at
-        self._publisher = None  # never: each loop's producer has its own
+        self._current = None  # never: each loop's producer has its own
 
-    async def _connect(self) -> Publisher:
-        mine = _producer_here(self._given, self._made_at)
-        return mine._publisher or await mine._connect()  # noqa: SLF001 - one of us
+    def _connection(self) -> Connection:
+        return self._here()._connection()  # noqa: SLF001 - one of us
+
+    def _here(self) -> Producer:
+        return _producer_here(self._given, self._made_at)
 
     async def close(self) -> None:
         """Close the producer of the running event loop, if there is one."""
         mine = _producers.get(asyncio.get_running_loop(), {}).get(_identity(self._given))
         if mine is not None:
             await mine.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._here().__aexit__(kind, error, trace)
 
     def __repr__(self) -> str:
         return f"<Producer made at {self._made_at}, of whatever event loop sends>"
@@ -172,10 +188,8 @@ class _Batch:
     def __init__(self, publisher: Publisher, patience: float | None = None) -> None:
         self._publisher = publisher
         self._patience = patience
-        self._topic, self._heard_at = (
-            "",
-            0.0,
-        )  # of the last one that was sent; when it was, or one was acknowledged
+        # Of the last one that was sent; when it was, or one was acknowledged.
+        self._topic, self._heard_at = "", 0.0
         self._under_way: deque[tuple[int, Awaitable[Receipt]]] = deque()
         self._receipts: list[Receipt] = []
         self._count = 0
@@ -184,7 +198,7 @@ class _Batch:
     async def took(self, topic: str, message: Any, key: Key) -> bool:
         """Send *message*, waiting for the oldest one where too many are under way. False: nothing more may follow."""
         try:
-            record = outgoing(topic, message, key, _with_carried(()))
+            record = outgoing(topic, message, key, with_carried(()))
         except MessageError as error:
             self.failures[self._count] = error
             return False
@@ -229,48 +243,6 @@ class _Batch:
         if self.failures:
             raise ManyNotSent(self._receipts, self.failures)
         return self._receipts
-
-
-def outgoing(
-    topic: str,
-    message: Any,
-    key: Key = None,
-    headers: HeadersLike = (),
-    partition: int | None = None,
-    timestamp: datetime | int | None = None,
-) -> Outgoing:
-    """The record for *message*. Raises Unencodable, ConfigurationError."""
-    if isinstance(timestamp, datetime):
-        if timestamp.tzinfo is None:
-            raise ConfigurationError(
-                f"timestamp = {timestamp} has no time zone; write datetime.now(UTC), say"
-            )
-        timestamp = round(timestamp.timestamp() * 1000)
-    return Outgoing(
-        topic=topic,
-        value=None if message is None else encode(message),
-        key=key.encode() if isinstance(key, str) else key,
-        headers=_headers(headers),
-        partition=partition,
-        timestamp=timestamp,
-    )
-
-
-def _with_carried(headers: HeadersLike) -> HeadersLike:
-    """*headers*, and those of the trace of the message that is being handled, where there is one."""
-    carried = CARRIED.get()
-    if not carried:
-        return headers
-    given = _headers(headers)
-    names = {name for name, _ in given}
-    return given + tuple(pair for pair in carried if pair[0] not in names)
-
-
-def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:
-    if not headers:
-        return ()
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
 
 
 def _publisher(settings: Settings) -> Publisher:
@@ -327,6 +299,18 @@ def called_from() -> str:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("core_messaging."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Of event loops that nobody has closed. The others have closed theirs, or are past closing anything."""
+    for loop, producers in list(_producers.items()):
+        if not loop.is_closed() and not loop.is_running():
+            for producer in producers.values():
+                loop.run_until_complete(producer.close())
+
+
+in_forked_child(_producers.clear)  # they are the parent's
 
 
 async def close_producers() -> None:

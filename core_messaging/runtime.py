@@ -125,7 +125,7 @@ class _Run:
         options = self._options
         if options.plugins is not None:
             closing.push_async_callback(self._close, "the plugins' close()", options.plugins.close)
-        closing.push_async_callback(self._close, "closing the producers", close_producers)
+        closing.push_async_callback(self._close, "closing the producers", self._close_producers)
         if not options.settings.kafka_enabled:
             raise KafkaDisabled("running workers")
         registered = options.plugins.registrations() if options.plugins else None
@@ -137,6 +137,15 @@ class _Run:
         if await self._begin(broker, publisher):
             self._make_engines(broker, publisher, codecs)
             await self._work()
+
+    async def _close_producers(self) -> None:
+        """The last run of this loop does; the handlers of another one may be sending."""
+        if not any(run is not self and run.is_in(self._loop) for run in _runs):
+            await close_producers()
+
+    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it runs in *loop*."""
+        return self._loop is loop
 
     async def _close(self, phase: str, close: Callable[[], Awaitable[None]]) -> None:
         self._phase = phase

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from core_messaging.producer import Key
+from core_messaging.outgoing import Key
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import logging
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,29 +16,37 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pydantic
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from core_messaging import get_blocking_producer, get_producer
 from core_messaging.blocking_producer import BlockingProducer
 from core_messaging.brokers.kafka_publisher import KafkaPublisher
+from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import (
     BrokerUnreachable,
     ConfigurationError,
+    InvalidRecord,
     KafkaDisabled,
     ManyNotSent,
     RecordRefused,
     Unencodable,
 )
+from core_messaging.outgoing import outgoing
 from core_messaging.records import Receipt
+from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
+from core_messaging.worker import Worker
 from tests.conftest import MakeTopic, RunningBroker
 from tests.integration.commands import environment
-from tests.integration.harness import read, run, settings_for
+from tests.integration.harness import read, run, settings_for, until
 
 
 class Struct(msgspec.Struct):
@@ -266,6 +275,7 @@ def test_threads_that_use_the_blocking_twin_first_get_one_thread_for_all(
 ) -> None:
     # The second one found a new process, forgot what the first had just made, and left it without an owner.
     topic, first_uses, both = broker.make_topic(), list[int](), threading.Barrier(2)
+    before = [each for each in threading.enumerate() if each.name == "core-blocking-producer"]
     forked = BlockingProducer._forked
 
     def meeting_the_other(self: BlockingProducer) -> None:
@@ -278,9 +288,9 @@ def test_threads_that_use_the_blocking_twin_first_get_one_thread_for_all(
     with get_blocking_producer("kafka", settings=settings_for(broker.address)) as producer:
         with ThreadPoolExecutor(2) as pool:
             receipts = list(pool.map(lambda n: producer.send(topic=topic, message=n), range(2)))
-        mine = [thread for thread in threading.enumerate() if thread is producer._thread]
+        mine = [each for each in threading.enumerate() if each.name == "core-blocking-producer"]
     assert len(receipts) == 2
-    assert (len(first_uses), len(mine)) == (1, 1)
+    assert (len(first_uses), len(mine) - len(before)) == (1, 1)
 
 
 def test_the_blocking_twin_refuses_to_block_an_event_loop(broker: RunningBroker) -> None:
@@ -440,3 +450,221 @@ def test_secrets_are_not_in_what_is_printed() -> None:
     settings = Settings(kafka_sasl_password="hunter2")  # type: ignore[arg-type] # noqa: S106 - pydantic makes the SecretStr
     producer = get_blocking_producer("kafka", settings=settings)
     assert "hunter2" not in repr(producer)
+
+
+def test_who_leaves_its_block_gives_the_producer_back_and_closes_it_under_nobody(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # There is one a loop: whoever left its block failed the sends of all others.
+    topic, starts = broker.make_topic(), starts_of_publishers(monkeypatch)
+    settings = settings_for(broker.address)
+
+    async def handler(number: int) -> None:
+        async with get_producer("kafka", settings=settings) as producer:
+            for _ in range(3):
+                await producer.send(topic=topic, message=number, partition=0)
+                await asyncio.sleep(0.001 * (number % 7))
+
+    async def test() -> None:
+        await asyncio.gather(*(handler(number) for number in range(100)))
+
+    run(test())
+    assert len(starts) == 1
+    assert len(run(read(broker.address, topic, 300))) == 300
+
+
+def test_who_closes_it_lets_the_others_have_their_answers(broker: RunningBroker) -> None:
+    topic = broker.make_topic()
+    settings = settings_for(broker.address)
+
+    async def handler(number: int) -> None:
+        producer = get_producer("kafka", settings=settings)
+        for _ in range(3):
+            await producer.send(topic=topic, message=number, partition=0)
+        await producer.close()
+
+    async def test() -> None:
+        await asyncio.gather(*(handler(number) for number in range(20)))
+
+    run(test())
+    assert len(run(read(broker.address, topic, 60))) == 60
+
+
+@pytest.mark.parametrize("closing", [True, False])
+def test_the_blocking_twin_is_closed_under_no_thread_either(broker: RunningBroker, *, closing: bool) -> None:
+    topic = broker.make_topic()
+    settings = settings_for(broker.address)
+
+    def view(number: int) -> None:
+        with get_blocking_producer("kafka", settings=settings) as producer:
+            for _ in range(3):
+                producer.send(topic=topic, message=number, partition=0)
+            producer.send_many(topic=topic, messages=[number])
+        if closing:
+            producer.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(view, range(24)))
+    get_blocking_producer("kafka", settings=settings).close()
+    assert len(run(read(broker.address, topic, 96))) == 96
+
+
+class Sends(Worker):
+    """Sends with the producer that all share, again and again."""
+
+    input_topic = "in"
+    sent: int
+    topic: str
+    settings: Settings
+
+    async def process(self, message: int) -> None:
+        async with get_producer("kafka", settings=self.settings) as producer:
+            for _ in range(50):
+                await producer.send(topic=self.topic, message=message)
+                type(self).sent += 1
+
+
+class Beside(Worker):
+    """Ends while the other one sends."""
+
+    input_topic = "in"
+    group_id = "beside"
+
+    async def process(self, message: int) -> None: ...
+
+
+def test_a_run_that_ends_closes_no_producer_of_another_one(broker: RunningBroker) -> None:
+    Sends.topic, Sends.sent, Sends.settings = broker.make_topic(), 0, settings_for(broker.address)
+    memory = MemoryBroker({"in": 1})
+    memory.put("in", b"1")
+
+    async def test() -> None:
+        options = RunOptions(settings=Settings(), broker=memory, handle_signals=False)
+        runs = [asyncio.create_task(run_workers([worker], options)) for worker in (Sends, Beside)]
+        await until(lambda: Sends.sent)
+        runs[1].cancel()
+        await asyncio.wait(runs[1:])
+        await until(lambda: Sends.sent == 50, runs[0])
+        runs[0].cancel()
+        await asyncio.wait(runs)
+
+    run(test())
+    assert len(run(read(broker.address, Sends.topic, 50))) == 50
+
+
+@pytest.mark.parametrize("ends", ["", "loop.close()", "loop.run_until_complete(loop.shutdown_asyncgens())"])
+def test_a_producer_that_nobody_closed_says_nothing_in_the_words_of_the_client(
+    broker: RunningBroker, tmp_path: Path, ends: str
+) -> None:
+    topic = broker.make_topic()
+    source = f"""
+    import asyncio
+    from core_messaging import get_producer
+
+    async def main():
+        await get_producer("kafka").send(topic={topic!r}, message="x")
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    {ends}
+    """
+    found = script(tmp_path, source, broker)
+    assert "Unclosed AIOKafkaProducer" not in found.stderr
+    assert found.returncode == 0
+
+
+def test_a_block_needs_no_other_end(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    source = f"""
+    import asyncio
+    from core_messaging import get_producer
+
+    async def main():
+        async with get_producer("kafka") as producer:
+            await producer.send(topic={topic!r}, message="x")
+
+    asyncio.run(main())
+    """
+    found = script(tmp_path, source, broker)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+NOT_TO_BE_SENT: list[dict[str, Any]] = [
+    *({"topic": topic} for topic in (None, "", "a b", "t\n", ".", "..", "x" * 250, b"t", 1)),
+    *({"key": key} for key in (1, 1.5, ["k"], "\ud800")),
+    *({"headers": headers} for headers in (None, "h", {"h": 1}, {1: "h"}, [("h",)], [1], 1)),
+    *({"partition": partition} for partition in (-1, "1", True, 1.0, 2**31)),
+    *(
+        {"timestamp": timestamp}
+        for timestamp in (-1, "now", True, 1.5, 2**63, datetime(1960, 1, 1, tzinfo=UTC))
+    ),
+]
+
+
+@pytest.mark.parametrize("wrong", NOT_TO_BE_SENT, ids=str)
+def test_what_can_be_no_record_is_told_before_anything_is_sent(wrong: dict[str, Any]) -> None:
+    # A topic of None made every new topic unknown to the producer; an invalid one took 40 s to "send it again".
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")  # nobody is asked
+    fields: dict[str, Any] = {"topic": "t", "message": "x"} | wrong
+
+    async def send() -> None:
+        await get_producer("kafka", settings=settings).send(**fields)
+
+    with pytest.raises(InvalidRecord, match="Nothing was sent"):
+        run(send())
+    with pytest.raises(InvalidRecord):
+        get_blocking_producer("kafka", settings=settings).send(**fields)
+
+
+@pytest.mark.parametrize("topic", [None, "", "a b"])
+def test_send_many_looks_at_its_topic_before_anything_is_sent(topic: Any) -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+
+    async def send() -> None:
+        await get_producer("kafka", settings=settings).send_many(topic=topic, messages=["x"])
+
+    with pytest.raises(InvalidRecord):
+        run(send())
+    with pytest.raises(InvalidRecord):
+        get_blocking_producer("kafka", settings=settings).send_many(topic=topic, messages=["x"])
+
+
+def test_a_partition_that_there_is_not_and_a_key_that_is_none_are_told_at_once(broker: RunningBroker) -> None:
+    topic = broker.make_topic(2)
+
+    async def test() -> None:
+        producer = get_producer("kafka", settings=settings_for(broker.address))
+        with pytest.raises(RecordRefused, match="partition"):
+            async with asyncio.timeout(10):
+                await producer.send(topic=topic, message="x", partition=2)
+        with pytest.raises(ManyNotSent) as caught:
+            await producer.send_many(topic=topic, messages=[b"a", 2], key=lambda m: m)
+        assert isinstance(caught.value.failures[1], InvalidRecord)
+        await producer.send(topic=topic, message="x", partition=1)
+        await producer.close()
+
+    run(test())
+    assert len(run(read(broker.address, topic, 2))) == 2
+
+
+class Topic(str, Enum):  # noqa: UP042 - as people have written it for years
+    """A topic of an enumeration, whose text is another one."""
+
+    IN = "in"
+
+
+def test_the_name_of_a_topic_of_an_enumeration_is_its_value() -> None:
+    made = outgoing(Topic.IN, "x", bytearray(b"k"), {"h": memoryview(b"v")})
+    assert (made.topic, type(made.topic), made.key, made.headers) == ("in", str, b"k", (("h", b"v"),))
+
+
+@given(st.from_regex(r"\A[a-zA-Z0-9._-]{1,249}\Z").filter(lambda name: name not in (".", "..")))
+def test_every_name_that_a_topic_can_have_is_taken(name: str) -> None:
+    assert outgoing(name, "x").topic == name
+
+
+@given(st.text(max_size=300))
+def test_no_other_name_is(name: str) -> None:
+    assume(not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) or name in (".", ".."))
+    with pytest.raises(InvalidRecord):
+        outgoing(name, "x")

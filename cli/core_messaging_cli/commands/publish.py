@@ -17,8 +17,9 @@ import msgspec
 
 from core_messaging.choosing import broker_of
 from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent, TopicMissing
+from core_messaging.outgoing import Key, outgoing
 from core_messaging.printable import printable
-from core_messaging.producer import Key, get_producer, outgoing
+from core_messaging.producer import get_producer
 from core_messaging.project import Project
 from core_messaging.records import Outgoing
 from core_messaging.settings import Settings
