@@ -200,7 +200,9 @@ def on_assigned(worker: WorkerConfig, partitions: tuple[TopicPartition, ...]) ->
 
 @hookspec
 def on_revoked(worker: WorkerConfig, partitions: tuple[TopicPartition, ...]) -> None:
-    """The group takes these partitions; what was running there has ended or its time was up.
+    """*worker* gives up these partitions: the group takes them, the worker stops, or the group has lost it.
+
+    What was running there has ended, or its result counts for nothing unless the partition comes straight back.
 
     >>> @hookimpl
     ... def on_revoked(partitions):

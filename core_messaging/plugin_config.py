@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from core_messaging.errors import ConfigurationError, CoreMessagingError, PluginError
+from core_messaging.errors import ConfigurationError, CoreMessagingError, PluginError, text_of
 from core_messaging.project import Project
+from core_messaging.rules.ports import Listening, problem
 from core_messaging.settings import Settings, environment
 from core_messaging.tracing import clocked
 
@@ -89,6 +90,36 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
         raise PluginError(
             f"plugin {report.name} ({report.label}): configure raised {type(error).__name__}: {error}; mend "
             f"[tool.core.plugins.{report.name}], or start with --disable-plugin {report.name}"
+        ) from error
+
+
+def refuse_shared_ports(
+    reports: Iterable[PluginReport],
+    sections: Mapping[str, Mapping[str, Any]],
+    settings: Settings,
+    processes: int,
+) -> None:
+    """Two plugins on one port: the second one could not start, in every process again. Raises ConfigurationError.
+
+    A plugin says where it listens by ``core_ports(config)``: pairs of host and port.
+    """
+    listening = []
+    for report in reports:
+        core_ports = getattr(report.plugin, "core_ports", None) if report.usable else None
+        if core_ports is not None:
+            config = config_of(report, sections.get(report.name, {}), settings)
+            listening += _listening(report, core_ports, config)
+    if wrong := problem(listening, processes):
+        raise ConfigurationError(wrong)
+
+
+def _listening(report: PluginReport, core_ports: Callable[[Any], Any], config: Any) -> list[Listening]:
+    try:
+        return [Listening(report.name, host, port) for host, port in core_ports(config)]
+    except Exception as error:
+        raise PluginError(
+            f"plugin {report.name} ({report.label}): core_ports raised {type(error).__name__}: {text_of(error)}; its "
+            f"author has to mend it, or start with --disable-plugin {report.name}"
         ) from error
 
 

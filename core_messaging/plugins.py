@@ -19,7 +19,13 @@ from core_messaging.apart import Apart, leave_behind, within
 from core_messaging.entry_points import points_of
 from core_messaging.errors import CoreMessagingError, PluginError
 from core_messaging.observers import Observers
-from core_messaging.plugin_config import configure, refuse_unavailable, sections_of, warn_of_unknown
+from core_messaging.plugin_config import (
+    configure,
+    refuse_shared_ports,
+    refuse_unavailable,
+    sections_of,
+    warn_of_unknown,
+)
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings, environment, words
 from core_messaging.snapshot import HookCalls, Snapshot
@@ -206,6 +212,7 @@ def load(
     sections = sections_of(root or Path.cwd())
     if only is None:
         warn_of_unknown(sections, [report.name for report in reports])
+    refuse_shared_ports(reports, sections, settings, processes=1)
     for report in reports:
         section = sections.get(report.name, {})
         if report.usable:
@@ -213,6 +220,12 @@ def load(
         elif report.state == "unavailable":
             refuse_unavailable(report, section, settings, [other.name for other in reports])
     return Plugins(reports, settings)
+
+
+def check_ports(settings: Settings, processes: int, *, disable: Iterable[str] = ()) -> None:
+    """Raises ConfigurationError where plugins need one port twice in *processes* processes. Configures none."""
+    reports = find(settings, disable=disable)
+    refuse_shared_ports(reports, sections_of(Path.cwd()), settings, processes)
 
 
 def find(

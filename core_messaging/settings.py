@@ -76,9 +76,11 @@ class Settings(BaseSettings):
         default=4, ge=3
     )  # processes that a message takes with it, in the last two of them running alone, before it is dead-lettered
     metrics_interval: float = Field(default=10.0, gt=0)
-    stuck_after: float = Field(
-        default=300.0, gt=0
-    )  # an attempt that runs longer (beyond its ``timeout``) hangs
+    # How long an attempt runs before its worker is stuck, beyond its ``timeout`` where it has one. None: 300 s beyond
+    # a ``timeout``, and never without one.
+    stuck_after: float | None = Field(default=None, gt=0)
+    # How long all messages of a worker wait for a retry, and none is done, before the worker is blocked.
+    blocked_after: float = Field(default=60.0, gt=0)
     handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, per worker process
 
     # Plugins.

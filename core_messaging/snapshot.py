@@ -17,8 +17,8 @@ class Condition(Enum):
     REBALANCING = "rebalancing"  # healthy for a bounded time
     DRAINING = "draining"  # finishes what it holds, takes nothing new
     DEGRADED = "degraded"  # the broker does not answer; what is at hand goes on
-    BLOCKED = "blocked"  # everything that is left waits for a retry, or for a topic that cannot be written
-    STUCK = "stuck"  # a handler runs longer than it should, or nothing is fetched though there is something
+    BLOCKED = "blocked"  # all messages at hand have waited for retries, or for a topic, for ``blocked_after`` seconds
+    STUCK = "stuck"  # an attempt runs longer than its limit, or nothing is fetched though there is something
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class WorkerSnapshot:
     name: str
     group_id: str
     condition: Condition
-    reason: str  # what a person should know about the condition; empty when it is running
+    reason: str  # what a person should know about the condition; empty when all is well
     counters: Mapping[str, int]
     running: int
     waiting_retries: int

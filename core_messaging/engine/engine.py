@@ -21,7 +21,7 @@ from core_messaging.engine.handler import Handler
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.running import Runners
-from core_messaging.engine.session import Session
+from core_messaging.engine.session import Session, tell_revoked
 from core_messaging.engine.settling import Settler
 from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
@@ -191,7 +191,10 @@ class Engine:
             await self._leave()
         finally:
             # Whatever ended it, nothing is committed any more; whoever has the partitions next begins there.
-            self.roster.fence(self.roster.sources)
+            leaving = self.roster.sources
+            self.roster.fence(leaving)
+            self.phase = "the plugins' on_revoked"
+            await tell_revoked(self._observers, self.config, leaving)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -309,11 +312,13 @@ class Engine:
             extra=self._tag("consumer lost"),
         )
         self._watch.lost(error)
-        self.roster.fence(self.roster.sources)
+        leaving = self.roster.sources
+        self.roster.fence(leaving)
         self.slots.noticed()
         session, self._session = self._session, None
         if session is not None:
             await session.consumer.close()
+        await tell_revoked(self._observers, self.config, leaving)
 
     async def _commit_forever(self) -> None:
         while True:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from core_messaging.broker import Consumer
 from core_messaging.config import WorkerConfig
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
-from core_messaging.observers import Tell, tell
+from core_messaging.observers import Observers, Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.intake import IntakeLimits, IntakePlan, plan
@@ -211,8 +211,7 @@ class Session:
             self._say_unfinished(leaving)
         await self._committer.give_back(self.consumer, leaving)
         self._roster.leave_in_limbo(leaving, self._survivors(leaving))
-        if (told := self._observers.on_revoked) is not None:
-            await tell(told, worker=self._config, partitions=tuple(sorted(sources)))
+        await tell_revoked(self._observers, self._config, sources)
 
     def _survivors(self, leaving: set[Assignment]) -> list[Job]:
         """What may go on if its partition comes straight back. Not batches: half of one cannot move."""
@@ -231,6 +230,13 @@ class Session:
             ", ".join(map(str, blockers[:5])),
             extra={"worker": self._config.name, "action": "revoke timeout"},
         )
+
+
+async def tell_revoked(observers: Observers, worker: WorkerConfig, sources: Iterable[TopicPartition]) -> None:
+    """Tell the plugins that *worker* has *sources* no more, whoever took them."""
+    partitions = tuple(sorted(sources))
+    if partitions and observers.on_revoked is not None:
+        await tell(observers.on_revoked, worker=worker, partitions=partitions)
 
 
 def _limits(settings: Settings, config: WorkerConfig) -> IntakeLimits:

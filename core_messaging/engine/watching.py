@@ -9,7 +9,8 @@ from core_messaging.engine.parts import Parts
 from core_messaging.engine.portrait import Seen, portrait
 from core_messaging.engine.session import Session
 from core_messaging.errors import BrokerError
-from core_messaging.rules.condition import Facts
+from core_messaging.rules.condition import AtHand, Facts, Standstill
+from core_messaging.rules.job import Sending
 from core_messaging.snapshot import Condition, WorkerSnapshot
 
 logger = logging.getLogger("core_messaging.worker")
@@ -17,6 +18,9 @@ logger = logging.getLogger("core_messaging.worker")
 ASK = 5.0  # seconds the broker has to tell the end offsets
 SILENT = "the broker has not answered"
 WORRYING = (Condition.STUCK, Condition.BLOCKED)
+LONG = (
+    300.0  # seconds; how long an attempt runs before it is mentioned, or counts as hanging beyond its timeout
+)
 
 
 class Watch:
@@ -28,6 +32,7 @@ class Watch:
         self._worried: Condition | None = None
         self._silent_since: float | None = None
         self._outage = SILENT
+        self._standstill = Standstill()
 
     async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
@@ -98,13 +103,42 @@ class Watch:
             rebalancing_for=_rebalancing_for(session, now),
             longest_running=now - since,
             longest_job=str(longest.jobs[0]) if longest else "",
-            attempt_limit=(parts.config.timeout or 0.0) + parts.settings.stuck_after,
+            attempt_limit=self._attempt_limit(),
+            long_attempt=LONG,
             unfinished=sum(assignment.unfinished for assignment in assignments),
-            blocked=sum(assignment.held for assignment in assignments),
+            waiting_for=self._standstill.seconds(now, self._at_hand(), self._finished()),
+            waiting_limit=parts.settings.blocked_after,
             running=len(parts.slots.busy(lambda _job: True)),
             behind=sum(map(self._seen.behind, assignments)),
             idle_for=0.0 if session is None else now - session.last_record,
             full=session is not None and session.full,
+        )
+
+    def _attempt_limit(self) -> float | None:
+        """How long a healthy attempt can take: only its ``timeout`` or the operator says so."""
+        timeout, beyond = self._parts.config.timeout, self._parts.settings.stuck_after
+        if timeout is None:
+            return beyond
+        return timeout + (LONG if beyond is None else beyond)
+
+    def _at_hand(self) -> AtHand:
+        slots, assignments = self._parts.slots, list(self._parts.roster.assignments)
+        busy = slots.busy(lambda _job: True)
+        handled = [job for job in busy if job.sending is None]
+        if any(job.attempt == 1 for job in handled):
+            return AtHand.WORK
+        # What waits behind a record that is sent again is not held back by a retry of its own.
+        sent_again = any(isinstance(job.sending, Sending) and job.sending.tries for job in busy)
+        unfinished = sum(assignment.unfinished for assignment in assignments)
+        held = sum(assignment.held for assignment in assignments)
+        if not unfinished:
+            return AtHand.WORK
+        return AtHand.WAIT if not handled and (sent_again or held == unfinished) else AtHand.RETRY
+
+    def _finished(self) -> int:
+        counts = self._parts.counts
+        return (
+            counts.succeeded + counts.exhausted + counts.undecodable + counts.dead_lettered + counts.dropped
         )
 
     def _say(self, snapshot: WorkerSnapshot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from core_messaging.snapshot import Condition
 
@@ -21,9 +22,15 @@ class Facts:
     rebalancing_for: float | None
     longest_running: float  # how long the longest running attempt takes by now
     longest_job: str  # its coordinates
-    attempt_limit: float  # beyond it an attempt counts as hanging
+    attempt_limit: (
+        float | None
+    )  # beyond it an attempt counts as hanging; None: nobody knows how long one may take
+    long_attempt: float  # beyond it an attempt is mentioned, where there is no limit
     unfinished: int
-    blocked: int  # of these: waiting for a retry or a topic, or behind one that does
+    waiting_for: (
+        float  # how long all messages at hand have waited for a retry, or behind one, and nothing was done
+    )
+    waiting_limit: float  # beyond it the worker is blocked
     running: int
     behind: int  # records the broker has and we have not fetched
     idle_for: float  # since the last record came
@@ -35,7 +42,7 @@ Verdict = tuple[Condition, str]
 
 def judge(facts: Facts) -> Verdict:
     """The condition and, unless all is well, what a person should know about it."""
-    if facts.longest_running > facts.attempt_limit:
+    if facts.attempt_limit is not None and facts.longest_running > facts.attempt_limit:
         return Condition.STUCK, f"an attempt at {facts.longest_job} runs for {facts.longest_running:.0f} s"
     if facts.draining:
         return Condition.DRAINING, f"{facts.running} messages are running"
@@ -55,8 +62,43 @@ def _rebalancing(facts: Facts, seconds: float) -> Verdict:
 
 
 def _assigned(facts: Facts) -> Verdict:
-    if facts.unfinished and facts.blocked == facts.unfinished and not facts.running:
-        return Condition.BLOCKED, f"all {facts.unfinished} messages at hand wait for a retry, or behind one"
+    if facts.waiting_for > facts.waiting_limit:
+        return Condition.BLOCKED, (
+            f"all {facts.unfinished} messages at hand have waited for a retry, or behind one, for "
+            f"{facts.waiting_for:.0f} s"
+        )
     if facts.behind and facts.idle_for > FETCH_LIMIT and not facts.full:
         return Condition.STUCK, f"{facts.behind} records to fetch and none came for {facts.idle_for:.0f} s"
+    if facts.attempt_limit is None and facts.longest_running > facts.long_attempt:
+        return Condition.RUNNING, (
+            f"an attempt at {facts.longest_job} runs for {facts.longest_running:.0f} s; the worker has no timeout that "
+            "says how long one may take"
+        )
     return Condition.RUNNING, ""
+
+
+class AtHand(Enum):
+    """What a worker can do with the messages it holds."""
+
+    WORK = "work"  # one is processed for the first time, or there is none
+    RETRY = "retry"  # a retry is running, or one of them is about to start
+    WAIT = "wait"  # each waits for a retry, for a topic that cannot be written, or behind one that does
+
+
+class Standstill:
+    """Adds up the time in which a worker could only wait, since it finished a message or had other work."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._waiting_since: float | None = None
+        self._finished = 0
+
+    def seconds(self, now: float, at_hand: AtHand, finished: int) -> float:
+        """How long it has stood still at *now*. *finished* counts messages and only grows."""
+        if at_hand is AtHand.WORK or finished != self._finished:
+            self._seconds, self._waiting_since = 0.0, None
+        elif self._waiting_since is not None:
+            self._seconds += now - self._waiting_since
+        self._waiting_since = now if at_hand is AtHand.WAIT else None
+        self._finished = finished
+        return self._seconds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -18,7 +19,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     """``port`` None: no endpoint. 0: any free port, told in the log. Of several processes (``--processes``), the
     first has this port, the second the one after it, and so on."""
 
-    port: int | None = None
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
     host: str = "127.0.0.1"
 
 
@@ -37,6 +38,10 @@ class Endpoint:
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
         """Asked for only where a port is set, so what they need is imported in here."""
         raise NotImplementedError
+
+    def core_ports(self, config: Config) -> Sequence[tuple[str, int]]:
+        """Where it listens: looked at before anything starts."""
+        return [] if config.port is None else [(config.host, config.port)]
 
     @hookimpl
     def configure(self, config: Config, settings: Settings) -> None:

@@ -178,6 +178,24 @@ def test_a_port_in_use_is_one_line_and_stops_the_start(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("apart", "processes"), [(1, 2), (0, 1), (2, 3)])
+def test_plugins_that_would_share_a_port_are_refused_in_one_line_before_anything_starts(
+    apart: int, processes: int, tmp_path: Path
+) -> None:
+    # The second process died of it five times, and took the first one with it.
+    folder = project(tmp_path, "tasks", "tasks-dlq")
+    env = {
+        "CORE_PLUGIN_HEALTH_PORT": "28080",
+        "CORE_PLUGIN_PROMETHEUS_PORT": str(28080 + apart),
+        "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:9",
+    }
+    done = core("kafka", "worker", "Greet", "--processes", str(processes), folder=folder, env=env)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("core: plugins health and prometheus would ")
+    assert str(28080 + apart) in line
+
+
 def test_what_is_no_probe_is_refused_and_hurts_nobody(broker: RunningBroker, tmp_path: Path) -> None:
     folder = project(tmp_path, broker.make_topic(), broker.make_topic())
     (port,) = free_ports(1)

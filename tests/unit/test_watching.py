@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
-from core_messaging import PartialBatchError, hookimpl
+from core_messaging import PartialBatchError, RetryAfter, hookimpl
 from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.errors import RetriesExhausted
 from core_messaging.plugins import PluginReport, Plugins
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Condition, Snapshot, WorkerSnapshot
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
+
+WELL = {Condition.STARTING, Condition.RUNNING, Condition.DRAINING}
 
 
 class Looks:
@@ -36,10 +39,11 @@ class Looks:
 
 
 @asynccontextmanager
-async def at_work(broker: MemoryBroker, looks: Looks, **attributes: Any) -> AsyncIterator[None]:
+async def at_work(broker: MemoryBroker, looks: Any, **attributes: Any) -> AsyncIterator[None]:
+    stuck_after = attributes.pop("stuck_after", 5.0)
     made = type("Watched", (Worker,), {"input_topic": "in", "group_id": "g", **attributes})
     plugins = Plugins([PluginReport("looks", "test", hooks=("metrics",), plugin=looks)], Settings())
-    settings = Settings(metrics_interval=1.0, stuck_after=5.0)
+    settings = Settings(metrics_interval=1.0, stuck_after=stuck_after)
     options = RunOptions(settings=settings, broker=broker, handle_signals=False, plugins=plugins)
     working = asyncio.create_task(run_workers([made], options))
     yield
@@ -75,7 +79,7 @@ def test_a_batch_whose_messages_are_done_one_after_the_other_is_not_stuck() -> N
             await until(lambda: len(done) == 40)
 
     run_virtually(test())
-    assert looks.conditions <= {Condition.STARTING, Condition.RUNNING, Condition.DRAINING}
+    assert looks.conditions <= WELL
 
 
 @pytest.mark.parametrize("options", [{}, {"timeout": 3.0}, {"batch_size": 4}])
@@ -94,6 +98,134 @@ def test_an_attempt_that_never_ends_is(options: dict[str, Any]) -> None:
             over.set()
 
     run_virtually(test())
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 900.0}, {"timeout": 900.0, "stuck_after": 5.0}])
+def test_a_healthy_attempt_of_ten_minutes_is_no_reason_for_a_restart(options: dict[str, Any]) -> None:
+    # Kubernetes restarted the worker after five minutes, which began the same ten minutes anew, for ever.
+    looks, done = Looks(), list[int]()
+
+    async def process(self: Worker, message: int) -> None:
+        await asyncio.sleep(600.0)
+        done.append(message)
+
+    async def test() -> None:
+        async with at_work(filled(1), looks, **{"stuck_after": None, "process": process, **options}):
+            await until(lambda: done)
+
+    run_virtually(test())
+    assert looks.conditions <= WELL
+    assert any("has no timeout" in each.reason for each in looks.seen) == (not options)
+
+
+def test_an_ordinary_retry_does_not_make_a_worker_blocked() -> None:
+    # /healthz said 503 and the log warned, for a second of waiting.
+    looks, done = Looks(), list[int]()
+
+    async def process(self: Worker, message: int, context: Any) -> None:
+        if context.attempt < 4:
+            raise ValueError("not yet")
+        done.append(message)
+
+    async def test() -> None:
+        async with at_work(filled(3), looks, process=process, initial_delay=5.0, retry_backoff="fixed"):
+            await until(lambda: len(done) == 3)
+
+    run_virtually(test())
+    assert looks.conditions <= WELL
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 2}])
+def test_a_worker_that_can_only_wait_for_a_minute_is_blocked_until_something_is_done(
+    options: dict[str, Any],
+) -> None:
+    looks, over, broker = Looks(), asyncio.Event(), filled(1)
+
+    async def process(self: Worker, message: int) -> None:
+        if not message and not over.is_set():
+            raise RetryAfter(20.0)
+
+    async def test() -> None:
+        async with at_work(broker, looks, process=process, max_retries=1000, **options):
+            await until(lambda: Condition.BLOCKED in looks.conditions)
+            waited = len([each for each in looks.seen if each.condition is Condition.RUNNING])
+            assert 55 <= waited <= 65  # looks, one a second
+            if not options:  # in batches it would wait behind the first one
+                broker.put("in", b"1", b"1")
+                await until(lambda: looks.seen[-1].condition is Condition.RUNNING)
+                await until(lambda: looks.seen[-1].condition is Condition.BLOCKED)
+            over.set()
+            await until(lambda: looks.seen[-1].condition is Condition.RUNNING)
+
+    run_virtually(test())
+
+
+def test_a_worker_whose_dead_letters_cannot_be_written_is_blocked() -> None:
+    looks, broker = Looks(), filled(1, dlq=1)
+
+    async def process(self: Worker, message: int) -> None:
+        raise ValueError("always")
+
+    async def test() -> None:
+        async with at_work(broker, looks, process=process, max_retries=0, dlq_topic="dlq"):
+            broker.fail_publishes("dlq", 1000)
+            await until(lambda: Condition.BLOCKED in looks.conditions)
+
+    run_virtually(test())
+
+
+class Partitions:
+    """The plugin's own account of what this process has."""
+
+    def __init__(self) -> None:
+        self.told = list[str]()
+
+    @hookimpl
+    def on_assigned(self, partitions: tuple[Any, ...]) -> None:
+        self.told.append(f"has {', '.join(map(str, partitions))}")
+
+    @hookimpl
+    async def on_revoked(self, partitions: tuple[Any, ...]) -> None:
+        await asyncio.sleep(0.01)
+        self.told.append(f"lost {', '.join(map(str, partitions))}")
+
+    @hookimpl
+    def on_stop(self) -> None:
+        self.told.append("stopped")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_partitions_that_go_with_the_worker_or_its_membership_are_revoked_too(*, fails: bool) -> None:
+    # A plugin that keeps something of each partition never let go of it.
+    partitions, broker = Partitions(), filled(1)
+
+    async def process(self: Worker, message: int) -> None:
+        if fails:
+            raise ValueError("always")
+
+    async def test() -> None:
+        options = {"process": process, "max_retries": 0, "on_exhausted": "stop"}
+        if fails:
+            with pytest.raises(RetriesExhausted):
+                await run_alone(broker, partitions, **options)
+            return
+        async with at_work(broker, partitions, **options):
+            await until(lambda: broker.committed("g", "in"))
+            broker.fail_fetches(1)
+            await until(lambda: len(partitions.told) == 3)
+
+    run_virtually(test())
+    again = [] if fails else ["has in[0]", "lost in[0]"]
+    assert partitions.told == [*again, "has in[0]", "lost in[0]", "stopped"]
+
+
+async def run_alone(broker: MemoryBroker, plugin: Any, **attributes: Any) -> None:
+    """Until it ends by itself."""
+    made = type("Watched", (Worker,), {"input_topic": "in", "group_id": "g", **attributes})
+    plugins = Plugins([PluginReport("p", "test", plugin=plugin)], Settings())
+    await run_workers(
+        [made], RunOptions(settings=Settings(), broker=broker, handle_signals=False, plugins=plugins)
+    )
 
 
 def test_a_worker_that_cannot_join_its_group_again_says_so_each_time_and_is_not_well(

@@ -17,7 +17,7 @@ from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.event_loop import new_event_loop
 from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
-from core_messaging.plugins import WRONG, Plugins, load
+from core_messaging.plugins import WRONG, Plugins, check_ports, load
 from core_messaging.project import Project
 from core_messaging.runtime import RunOptions, leave_at_once, limit_the_exit, run_workers
 from core_messaging.settings import Settings
@@ -93,6 +93,7 @@ def worker(
     set_up_logging(log_level, log_format, settings.core_process, client_log_level)
     chosen, degraded = _choose(discover(), names, everything=everything, skip_broken=skip_broken)
     if processes > 1:
+        check_ports(settings, processes, disable=disable_plugin)
         sys.exit(_supervise(processes, settings))
     if concurrency is not None:
         chosen = [with_config(w, replace(config_of(w), concurrency=concurrency)) for w in chosen]

@@ -242,8 +242,8 @@ def test_the_example_of_each_hook_does_what_it_says_beside_a_worker(hook: str) -
     run_virtually(test())
     assert len(results) == 4
     called = [(each.hook, each.failures) for each in loaded.calls() if each.calls]
-    # Nothing is revoked in a group of one, and the last two are not observers.
-    assert called == ([] if hook in ("on_revoked", "serve", "wrap_process") else [(hook, 0)])
+    # The last two are not observers.
+    assert called == ([] if hook in ("serve", "wrap_process") else [(hook, 0)])
 
 
 def example_of(hook: str) -> Any:
