@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import NoneType
-from typing import Any, Union, cast, get_args
+from importlib import import_module
+from typing import Any, cast
 
 import msgspec
-import msgspec.inspect
 
+from core_messaging.annotations import bare, takes_none, without_none
+from core_messaging.decodable import Way, is_model, way_of
 from core_messaging.errors import Undecodable, Unencodable
 
 Decoder = Callable[[bytes | None], Any]
@@ -33,11 +33,11 @@ class Codec:
 
     def decoder_for(self, annotation: Any) -> Decoder:
         """``decode`` for *annotation*: raises Undecodable only. ``X | None`` also takes a tombstone."""
-        takes_none, kind = NoneType in get_args(annotation), _without_none(annotation)
+        may_be_none, kind = takes_none(annotation), bare(without_none(annotation))
 
         def decoder(data: bytes | None) -> Any:
             if data is None:
-                return _tombstone(takes_none)
+                return _tombstone(may_be_none)
             try:
                 return self.decode(data, kind)
             except Undecodable:
@@ -62,32 +62,29 @@ class Codec:
         return data
 
 
-def _without_none(annotation: Any) -> Any:
-    """``X`` of ``X | None``; any other annotation as it is."""
-    kinds = tuple(kind for kind in get_args(annotation) if kind is not NoneType)
-    if NoneType not in get_args(annotation) or not kinds:
-        return annotation
-    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007 - a union of what is known only now
-
-
-_PLAIN_JSON = (dict, Any, object)
-
-
 def decoder_for(annotation: Any) -> Decoder:
     """The function that turns a record's value into what *annotation* asks for.
 
-    ``bytes`` and ``str`` are taken as they are; everything else is JSON: ``dict`` (default), a msgspec Struct,
-    a dataclass, a TypedDict, a pydantic model, or any type msgspec knows (``list[int]``, ``X | Y``).
-    ``X | None`` also takes a tombstone (a record without a value). The decoder raises Undecodable.
-    Raises TypeError where nothing can decode to *annotation*.
+    ``bytes``, ``bytearray``, ``memoryview`` and ``str`` are taken as they are; everything else is JSON: ``dict``
+    (default), a msgspec Struct, a dataclass, a TypedDict, an attrs class, a pydantic model, and what msgspec or pydantic
+    build of them (``list[int]``, ``X | Y``, ``Annotated``, ``NewType``). ``X | None`` also takes a tombstone (a record
+    without a value). The decoder raises Undecodable. Raises NotDecodable, a TypeError, where nothing can decode to
+    *annotation*.
     """
-    if annotation is bytes:
-        return _bytes
-    if annotation is str:
-        return _str
-    if _is_pydantic(annotation):
-        return _pydantic(annotation)
-    return _Json(dict if annotation in _PLAIN_JSON else annotation)
+    match way_of(annotation):
+        case Way.RAW:
+            return _raw(annotation)
+        case Way.MODEL:
+            return _pydantic(
+                bare(annotation).model_validate_json, bare(annotation).__name__, may_be_none=False
+            )
+        case Way.ADAPTER:
+            adapter = import_module("pydantic").TypeAdapter(annotation)
+            return _pydantic(adapter.validate_json, str(annotation), may_be_none=takes_none(annotation))
+        case Way.MIXED:
+            return _Json(annotation, dec_hook=_model_inside)
+        case Way.MSGSPEC:
+            return _Json(annotation)
 
 
 def encode(value: Any) -> bytes:
@@ -100,11 +97,23 @@ def encode(value: Any) -> bytes:
     try:
         if isinstance(value, str):
             return value.encode()
-        if not isinstance(value, dict) and _is_pydantic(type(value)):
+        if not isinstance(value, dict) and is_model(type(value)):
             return value.model_dump_json().encode()  # type: ignore[no-any-return] # pydantic may be absent
         return msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Unencodable(type(value).__name__, str(error)) from error
+
+
+def _raw(annotation: Any) -> Decoder:
+    kind, may_be_none = bare(without_none(annotation)), takes_none(annotation)
+    make: Decoder = {bytes: _bytes, str: _text}.get(kind, kind)
+    if make in (_bytes, _text) and not may_be_none:
+        return make  # as it is, one call less: a message pays for each
+
+    def decoder(data: bytes | None) -> Any:
+        return _tombstone(may_be_none) if data is None else make(data)
+
+    return decoder
 
 
 def _bytes(data: bytes | None) -> bytes:
@@ -113,16 +122,16 @@ def _bytes(data: bytes | None) -> bytes:
     return data
 
 
-def _str(data: bytes | None) -> str:
+def _text(data: bytes | None) -> str:
     try:
         return _bytes(data).decode()
     except UnicodeDecodeError as error:
         raise Undecodable(f"the value is not UTF-8: {error}") from error
 
 
-def _tombstone(takes_none: bool) -> None:  # noqa: FBT001 - of the annotation, decided when the decoder is made
+def _tombstone(may_be_none: bool) -> None:  # noqa: FBT001 - of the annotation, decided when the decoder is made
     """What a record without a value decodes to, where that is anything."""
-    if not takes_none:
+    if not may_be_none:
         raise Undecodable("the record has no value (a tombstone)")
 
 
@@ -131,9 +140,10 @@ class _Json:
 
     __slots__ = ("straight", "takes_none")
 
-    def __init__(self, annotation: Any) -> None:
-        self.straight = cast("Decoder", msgspec.json.Decoder(annotation).decode)
-        self.takes_none = _takes_none(annotation)
+    def __init__(self, annotation: Any, dec_hook: Callable[[type, Any], Any] | None = None) -> None:
+        kind = Any if annotation is object else annotation
+        self.straight = cast("Decoder", msgspec.json.Decoder(kind, dec_hook=dec_hook).decode)
+        self.takes_none = takes_none(annotation)
 
     def __call__(self, data: bytes | None) -> Any:
         if data is None:
@@ -158,48 +168,31 @@ def _explain(error: Exception) -> str:
     return f"the value is not JSON: {error}"
 
 
-def _takes_none(annotation: Any) -> bool:
-    try:
-        msgspec.convert(None, annotation)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
-def _is_pydantic(annotation: Any) -> bool:
-    # A class can only be a pydantic model if somebody has imported pydantic; we do not, for start-up's sake.
-    pydantic = sys.modules.get("pydantic")
-    return (
-        pydantic is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
-    )
-
-
-def _pydantic(model: Any) -> Decoder:
+def _pydantic(validate: Callable[[bytes], Any], name: str, *, may_be_none: bool) -> Decoder:
     def decoder(data: bytes | None) -> Any:
         if data is None:
-            return _tombstone(takes_none=False)
+            return _tombstone(may_be_none)
         try:
-            return model.model_validate_json(data)
+            return validate(data)
         except ValueError as error:
-            # errors() names fields and reasons; str(error) would print the message's content into logs.
-            details = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}"
-                for e in error.errors(include_input=False)  # type: ignore[attr-defined] # pydantic's own subclass
-            )
-            raise Undecodable(f"the value is no {model.__name__}: {details}") from error
+            raise Undecodable(f"the value is no {name}: {_reasons(error)}") from error
 
     return decoder
 
 
-def describes_a_message(annotation: Any) -> bool:
-    """Whether *annotation* can be decoded to at all; used when a worker is defined.
+def _reasons(error: ValueError) -> str:
+    """What pydantic found wrong: fields and reasons. ``str(error)`` would print the message's content into logs."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}"
+        for e in error.errors(include_input=False)  # type: ignore[attr-defined] # pydantic's own subclass
+    )
 
-    msgspec takes any class and then fails on every message: for a class it does not know, that is now.
-    """
-    if _is_pydantic(annotation) or annotation in _PLAIN_JSON:
-        return True
+
+def _model_inside(kind: Any, found: Any) -> Any:
+    """A pydantic model inside of what msgspec decodes."""
+    if kind is object:
+        return found
     try:
-        decoder_for(annotation)
-        return not isinstance(msgspec.inspect.type_info(annotation), msgspec.inspect.CustomType)
-    except TypeError:
-        return False
+        return kind.model_validate_json(msgspec.json.encode(found))
+    except ValueError as error:
+        raise ValueError(f"no {kind.__name__}: {_reasons(error)}") from None

@@ -32,6 +32,7 @@
     │   ├── Unencodable
     │   ├── AttemptTimeout
     │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
+    │   ├── NothingRan             a decorator hides that the handler is a generator
     │   ├── BatchLengthMismatch
     │   ├── TriedBefore            stands for what an earlier process has seen
     │   └── KilledTheProcess
@@ -338,6 +339,16 @@ class HandlerExit(MessageError):
     def __init__(self, error: BaseException) -> None:
         super().__init__(
             f"the handler raised {type(error).__name__}({text_of(error)}); treated as a failed attempt"
+        )
+
+
+class NothingRan(MessageError):
+    """A method returned a generator: a decorator hides a ``yield``, and nothing of the method has run."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"{method} returned a generator, so nothing of it ran; "
+            "return the result instead of yielding it, or let the decorator run the generator"
         )
 
 

@@ -28,6 +28,7 @@ from core_messaging.plugin_config import (
 )
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings, environment, words
+from core_messaging.signatures import declared, is_generator
 from core_messaging.snapshot import HookCalls, Snapshot
 from core_messaging.telling import Implementation, Plain, tell_all, wrap_all
 from core_messaging.tracing import log_call, traced
@@ -363,6 +364,8 @@ def check(plugin: Any) -> tuple[str, ...]:
         raise PluginError(
             f"the entry point is the class {plugin.__name__}; point it at an instance or a module"
         )
+    if is_generator(getattr(plugin, "close", None)):
+        raise PluginError("close has a yield in it, so a call would run nothing of it; take the yield out")
     hooks = []
     for name, function in inspect.getmembers(plugin, callable):
         options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
@@ -389,7 +392,26 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
         raise PluginError(
             f"{name} has no argument {', '.join(map(repr, wrong))}; it has {', '.join(offered)}"
         )
+    _check_that_it_runs(name, function)
     if name in PLAIN and inspect.iscoroutinefunction(function):
         raise PluginError(f"{name} must be a plain def: it is called where no event loop runs")
     if name == "wrap_process" and not inspect.iscoroutinefunction(function):
         raise PluginError("wrap_process must be async def: it awaits call_next(message, context)")
+
+
+def _check_that_it_runs(name: str, function: Callable[..., Any]) -> None:
+    """Raises PluginError for a hook whose body no call runs."""
+    if is_generator(function):
+        raise PluginError(
+            f"{name} has a yield in it, so a call would run nothing of it; take the yield out, and return instead"
+        )
+    signature = declared(function)
+    by_name = (
+        []
+        if signature is None
+        else [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    )
+    if by_name:
+        raise PluginError(
+            f"{name} is called with positional arguments; write {', '.join(by_name)} before the *"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -11,6 +10,7 @@ from core_messaging.broker import Broker
 from core_messaging.codecs import Codec
 from core_messaging.errors import NotRegistered, PluginError, RegisteredTwice
 from core_messaging.settings import Settings
+from core_messaging.signatures import is_async, is_generator, why_uncallable
 from core_messaging.tracing import clocked
 
 BrokerFactory = Callable[[Settings], Broker]
@@ -87,17 +87,23 @@ def _check(hook: str, given: Mapping[str, Any]) -> None:
             _check_codec(name, thing)
         elif name == KAFKA:
             raise PluginError(f"{hook}: the broker {name!r} is built in; register yours under another name")
-        elif not callable(thing):
-            raise PluginError(f"{hook}: {name!r} is {thing!r}; give a function of the settings")
+        elif not callable(thing) or is_async(thing) or is_generator(thing) or why_uncallable(thing, 1):
+            raise PluginError(f"{hook}: {name!r} is {thing!r}; give a function of the settings (a plain def)")
 
 
 def _check_codec(name: str, thing: Any) -> None:
     if not isinstance(thing, Codec):
         raise PluginError(f"register_codecs: {name!r} is {thing!r}; give a core_messaging.Codec")
-    for part in (thing.decode, thing.encode):
-        if inspect.iscoroutinefunction(part):
+    for part, gets in (("decode", 2), ("encode", 1)):
+        function = getattr(thing, part)
+        if is_async(function) or is_generator(function):
+            kind = "an async def" if is_async(function) else "a function with a yield"
+            raise PluginError(f"register_codecs: {name!r} has {kind}; decoding and encoding are plain def")
+        problem = why_uncallable(function, gets) if callable(function) else "it is no function"
+        if problem:
             raise PluginError(
-                f"register_codecs: {name!r} has an async def; decoding and encoding are plain def"
+                f"register_codecs: {part} of {name!r} cannot be called with what it gets: {problem}; "
+                "write decode(data, annotation) and encode(value)"
             )
 
 

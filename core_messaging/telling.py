@@ -13,6 +13,7 @@ from typing import Any, cast
 import pluggy
 
 from core_messaging.apart import Apart, within
+from core_messaging.errors import NothingRan
 from core_messaging.observers import Tell, Wrap
 from core_messaging.rules.breaker import Breaker
 from core_messaging.rules.throttle import Throttle, also
@@ -70,8 +71,12 @@ class Implementation:
         except BaseException as error:
             self._failed(error)
             return None
-        if outcome is not None and inspect.isawaitable(outcome):
-            return Pending(self, Apart(outcome), started)
+        if outcome is not None:
+            if inspect.isawaitable(outcome):
+                return Pending(self, Apart(outcome), started)
+            if inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):  # a decorator hides the yield
+                self._failed(NothingRan(self.hook))
+                return None
         seconds = monotonic() - started
         self.seconds += seconds
         # Spelled out rather than called: this is done for every message.

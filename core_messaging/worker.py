@@ -5,11 +5,22 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar, get_type_hints, overload
+from typing import Any, ClassVar, TypeVar, overload
 
-from core_messaging.codecs import describes_a_message
+from core_messaging.annotations import (
+    batch_item,
+    bound_in,
+    message_annotation,
+    names_where_defined,
+    type_variables,
+    wants_tuple,
+    with_bounds,
+)
 from core_messaging.config import OPTIONS, WorkerConfig, make_config, nearest_option
+from core_messaging.decodable import NotDecodable, way_of
+from core_messaging.definition import HANDLERS, check_methods, refuse_misspelled_methods
 from core_messaging.errors import OptionError
+from core_messaging.signatures import as_called, layers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +39,8 @@ class Worker:
     """
 
     __core_config__: ClassVar[WorkerConfig | None] = None
+    __core_message__: ClassVar[Any] = dict
+    __core_tuples__: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -36,7 +49,9 @@ class Worker:
         if getattr(cls, "input_topic", None) is None:
             return
         cls.__core_config__ = make_config(_name_of(cls), _options_of(cls), _source_of(cls))
-        _check_handler(cls)
+        refuse_misspelled_methods(cls, Worker)
+        check_methods(cls)
+        _check_message_type(cls)
         defined[f"{cls.__module__}:{cls.__qualname__}"] = cls
 
     async def setup(self) -> None:
@@ -91,19 +106,36 @@ def worker(function: Function | None = None, /, **options: Any) -> Any:
     The arguments are the options of :class:`Worker`, with ``topic`` for ``input_topic``. The function stays an
     ordinary callable. Raises OptionError.
     """
+    if isinstance(function, str | list | tuple):
+        raise OptionError(
+            "(not named yet)",
+            f"@worker({function!r}) gives its topic without a name",
+            f"write @worker(topic={function!r})",
+        )
     if function is not None:
-        raise OptionError(function.__name__, "@worker without arguments", 'write @worker(topic="tasks")')
+        raise OptionError(
+            _function_name(function), "@worker without arguments", 'write @worker(topic="tasks")'
+        )
 
     def mark(decorated: Function) -> Function:
-        setattr(decorated, MARK, _class_for(decorated, options))
+        made = _class_for(decorated, options)
+        try:
+            setattr(decorated, MARK, made)
+        except (AttributeError, TypeError) as error:
+            raise OptionError(
+                made.__name__,
+                f"{decorated!r} takes no attribute, so it cannot be found as a worker",
+                "put a function of your own around it, or write a Worker class",
+            ) from error
         return decorated
 
     return mark
 
 
 def _class_for(function: Callable[..., Any], options: Mapping[str, Any]) -> type[Worker]:
-    name = str(options.get("name") or function.__name__)
-    attributes: dict[str, Any] = {"__module__": function.__module__, "__doc__": function.__doc__}
+    _refuse_no_function(function)
+    name = str(options.get("name") or _function_name(function))
+    attributes: dict[str, Any] = {"__module__": _module_of(function), "__doc__": function.__doc__}
     for given, value in options.items():
         option = _SPELLED_DIFFERENTLY.get(given, given)
         if option not in OPTIONS:
@@ -118,39 +150,47 @@ def _class_for(function: Callable[..., Any], options: Mapping[str, Any]) -> type
         attributes[option] = value
     if "input_topic" not in attributes:
         raise OptionError(name, "@worker without a topic", 'write @worker(topic="tasks")')
-    handler = "process_batch" if _takes_batches(function, options) else "process"
+    handler = "process_batch" if _takes_batches(function, name, options) else "process"
     attributes[handler] = staticmethod(function)
-    attributes["__qualname__"] = function.__qualname__
+    attributes["__qualname__"] = getattr(function, "__qualname__", name)
     return types.new_class(name, (Worker,), exec_body=lambda body: body.update(attributes))
 
 
-def _takes_batches(function: Callable[..., Any], options: Mapping[str, Any]) -> bool:
-    """A decorated function under batch_size gets lists if its message parameter is annotated as a list."""
-    return options.get("batch_size") is not None and typing_origin(message_annotation(function)) is list
-
-
-def typing_origin(annotation: Any) -> Any:
-    return getattr(annotation, "__origin__", annotation)
-
-
-def message_annotation(function: Callable[..., Any], *, skip: int = 0) -> Any:
-    """The annotation of the first parameter after *skip* ones; ``dict`` where there is none.
-
-    Only this one annotation is evaluated: a ``context: Context`` imported for type checkers alone is fine.
-    Raises OptionError if the name cannot be found when the worker is defined.
-    """
-    parameters = list(inspect.signature(function).parameters.values())[skip:]
-    if not parameters or parameters[0].annotation is inspect.Parameter.empty:
-        return dict
-    first = types.SimpleNamespace(__annotations__={"message": parameters[0].annotation})
-    try:
-        return get_type_hints(first, globalns=getattr(function, "__globals__", None))["message"]
-    except NameError as error:
+def _refuse_no_function(thing: Any) -> None:
+    if isinstance(thing, type):
         raise OptionError(
-            function.__qualname__,
-            f"its message is annotated {parameters[0].annotation!r}, and {error}",
-            "define or import the type at module level, outside of `if TYPE_CHECKING:`",
-        ) from error
+            thing.__name__,
+            "@worker decorates a class",
+            'write class ...(Worker) with input_topic = "tasks" in it',
+        )
+    if not callable(thing):
+        raise OptionError(
+            _function_name(thing),
+            f"@worker decorates {thing!r}, which cannot be called",
+            "decorate a function",
+        )
+
+
+def _function_name(function: Any) -> str:
+    """The name of a function; of a partial or another object, that of what it calls, or of its type."""
+    named = (getattr(layer, "__name__", None) for layer in layers(function))
+    return next(
+        (name for name in named if isinstance(name, str) and name != "__call__"), type(function).__name__
+    )
+
+
+def _module_of(function: Any) -> str:
+    modules = (getattr(layer, "__module__", None) for layer in layers(function))
+    return next(
+        (module for module in modules if isinstance(module, str) and module != "functools"), "__main__"
+    )
+
+
+def _takes_batches(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> bool:
+    """A decorated function under batch_size gets lists if its message parameter is annotated as a list."""
+    if options.get("batch_size") is None:
+        return False
+    return batch_item(message_annotation(name, function, names_where_defined())) is not None
 
 
 def _name_of(cls: type[Worker]) -> str:
@@ -182,44 +222,69 @@ def _refuse_misspelled(cls: type[Worker]) -> None:
             )
 
 
-def _handler(cls: type[Worker], method: str) -> tuple[Callable[..., Any], int] | None:
-    """The function behind *method*, and how many parameters stand before the message (``self``, if any)."""
-    found = inspect.getattr_static(cls, method, None)
-    if found is None:
-        return None
-    return (found.__func__, 0) if isinstance(found, staticmethod) else (getattr(found, "__func__", found), 1)
-
-
-def _check_handler(cls: type[Worker]) -> None:
-    for method, wants in (("process", "a message"), ("process_batch", "a list of messages")):
-        handler = _handler(cls, method)
-        if handler is None:
-            continue
-        function, skip = handler
-        if len(inspect.signature(function).parameters) <= skip:
-            raise OptionError(
-                cls.__name__, f"{method} takes no message", f"write {method}(self, message): it gets {wants}"
-            )
-    _check_annotation(cls)
-
-
-def _check_annotation(cls: type[Worker]) -> None:
-    annotation = message_type(cls)
+def _check_message_type(cls: type[Worker]) -> None:
+    annotation = cls.__core_message__ = _message_type(cls, names_where_defined())
     if config_of(cls).codec is not None:
         return  # what it decodes to is known when the plugins are loaded
-    if not describes_a_message(annotation):
+    try:
+        way_of(annotation)
+    except NotDecodable as error:
         raise OptionError(
             cls.__name__,
-            f"messages cannot be decoded to {annotation!r}",
+            f"messages cannot be decoded to {annotation!r}: {error}",
             "annotate the message as dict, bytes, str, a msgspec Struct, a dataclass, a TypedDict or a pydantic model",
-        )
+        ) from error
 
 
 def message_type(cls: type[Worker]) -> Any:
     """What one message of this worker is decoded to."""
-    process, batch = _handler(cls, "process"), _handler(cls, "process_batch")
-    if batch is not None and (process is None or config_of(cls).batch_size is not None):
-        annotation = message_annotation(batch[0], skip=batch[1])
-        arguments = getattr(annotation, "__args__", ())
-        return arguments[0] if typing_origin(annotation) is list and arguments else dict
-    return dict if process is None else message_annotation(process[0], skip=process[1])
+    return cls.__core_message__
+
+
+def gets_tuples(cls: type[Worker]) -> bool:
+    """Whether the ``process_batch`` of this worker is annotated to get a tuple of messages instead of a list."""
+    return cls.__core_tuples__
+
+
+def _message_type(cls: type[Worker], names: Mapping[str, Any]) -> Any:
+    handlers = _handlers_of(cls)
+    if not handlers:
+        return dict
+    batches = "process_batch" in handlers and (
+        "process" not in handlers or config_of(cls).batch_size is not None
+    )
+    annotation = _annotation(cls, "process_batch" if batches else "process", names)
+    if batches:
+        item = batch_item(annotation)
+        if item is None and annotation not in (dict, Any, object):
+            raise OptionError(
+                cls.__name__,
+                f"process_batch gets a list of messages, and is annotated {annotation!r}",
+                "write messages: list[dict], list[Order] or the like",
+            )
+        cls.__core_tuples__ = wants_tuple(annotation)
+        annotation = dict if item is None else item
+    return _without_variables(cls.__name__, annotation)
+
+
+def _handlers_of(cls: type[Worker]) -> list[str]:
+    return [name for name in HANDLERS if inspect.getattr_static(cls, name, None) is not None]
+
+
+def _annotation(cls: type[Worker], method: str, names: Mapping[str, Any]) -> Any:
+    function = as_called(cls, method)
+    if function is None:
+        return dict
+    owner = next(kind for kind in cls.__mro__ if method in vars(kind))
+    return bound_in(cls, owner, message_annotation(cls.__name__, function, names))
+
+
+def _without_variables(worker: str, annotation: Any) -> Any:
+    found = with_bounds(annotation)
+    if type_variables(found):
+        raise OptionError(
+            worker,
+            f"its message is annotated {annotation!r}, a type variable that stands for nothing",
+            "say what it is in the base: class Orders(Base[Order])",
+        )
+    return found

@@ -17,7 +17,7 @@ from core_messaging.config import WorkerConfig
 from core_messaging.engine.batching import BatchRunners
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
-from core_messaging.engine.handler import Handler
+from core_messaging.engine.handler import Handler, refuse_generator
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.running import Runners
@@ -148,7 +148,7 @@ class Engine:
     async def _set_up(self) -> None:
         self.phase = "setup()"
         try:
-            await _maybe_await(self._worker.setup())
+            await _done("setup", self._worker.setup())
         except Exception as error:
             raise BrokenWorker.by(self.config.name, self.config.source, "setup()", error) from error
 
@@ -156,7 +156,7 @@ class Engine:
         """Only after a setup that went well. What it raised; never instead of the error that ended the worker."""
         self.phase = "teardown()"
         try:
-            await _maybe_await(self._worker.teardown())
+            await _done("teardown", self._worker.teardown())
         except Exception as error:
             logger.exception("%s: teardown() failed", self.config.name, extra=self._tag("teardown failed"))
             return BrokenWorker.by(self.config.name, self.config.source, "teardown()", error)
@@ -390,9 +390,11 @@ def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedul
     return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout, told, delay)
 
 
-async def _maybe_await(outcome: object) -> None:
+async def _done(method: str, outcome: object) -> None:
+    """Wait for what *method* returned, if there is anything to wait for. Raises NothingRan for a generator."""
     if inspect.isawaitable(outcome):
-        await outcome
+        outcome = await outcome
+    refuse_generator(method, outcome)
 
 
 def _only_one(error: BaseException) -> BaseException:

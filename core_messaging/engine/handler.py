@@ -14,9 +14,11 @@ from typing import Any
 
 from core_messaging.codecs import Codec, Decoder, Encoder, decoder_for, encode
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import AttemptTimeout, BrokenWorker
+from core_messaging.definition import check_method
+from core_messaging.errors import AttemptTimeout, BrokenWorker, NothingRan
 from core_messaging.fork_safety import leave_forked_child
-from core_messaging.worker import Worker, message_type
+from core_messaging.signatures import is_async, takes_context
+from core_messaging.worker import Worker, gets_tuples, message_type
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ class Handler:
         self.on_error = self._find("on_error", _of_two_facts)
         self.on_undecodable = self._find("on_undecodable", _of_two_facts)
         self.process = self._find_limited("process", _of_one_fact)
-        self.process_batch = self._find_limited("process_batch", _of_one_fact)
+        shape = _of_a_tuple if gets_tuples(type(worker)) else _of_one_fact
+        self.process_batch = self._find_limited("process_batch", shape)
         if self.process is None and self.process_batch is None:
             raise BrokenWorker(config.name, config.source, "it defines neither process nor process_batch")
         if self.process is None and config.batch_size is None:
@@ -62,10 +65,12 @@ class Handler:
         function = getattr(self.worker, method, None)
         if function is None:
             return None
-        call = function if inspect.iscoroutinefunction(function) else self._in_thread(function)
+        # Again, because a constructor may have set it after the class was checked.
+        check_method(self.config.name, method, function)
+        call = function if is_async(function) else self._in_thread(method, function)
         return shape(call, context=takes_context(function))
 
-    def _in_thread(self, function: Callable[..., Any]) -> Call:
+    def _in_thread(self, method: str, function: Callable[..., Any]) -> Call:
         async def call(*facts: Any, **named: Any) -> Any:
             loop = asyncio.get_running_loop()
             copied = contextvars.copy_context()
@@ -74,7 +79,7 @@ class Handler:
             if raised:
                 raise value
             # A plain def that returns a coroutine: a decorator that hides an async function.
-            return await value if inspect.isawaitable(value) else value
+            return await value if inspect.isawaitable(value) else refuse_generator(method, value)
 
         return call
 
@@ -83,7 +88,7 @@ class Handler:
         call, seconds = self._find(method, shape), self.config.timeout
         if call is None or seconds is None:
             return call
-        if inspect.iscoroutinefunction(getattr(self.worker, method)):
+        if is_async(getattr(self.worker, method)):
             return _cancelled_after(seconds, call)
         return _warned_after(seconds, call, self.config.name)
 
@@ -138,9 +143,11 @@ def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[s
     return outcome
 
 
-def takes_context(function: Callable[..., Any]) -> bool:
-    """Whether *function* names a parameter ``context``."""
-    return "context" in inspect.signature(function).parameters
+def refuse_generator(method: str, value: Any) -> Any:
+    """*value*, unless it is a generator that a decorator has hidden: then nothing of the method ran. Raises NothingRan."""
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise NothingRan(method)
+    return value
 
 
 # Not async: the caller awaits the handler's own coroutine, one frame fewer on the hot path. Two of each, because
@@ -149,6 +156,12 @@ def _of_one_fact(call: Call, *, context: bool) -> Call:
     if context:
         return lambda fact, context: call(fact, context=context)
     return lambda fact, _context: call(fact)
+
+
+def _of_a_tuple(call: Call, *, context: bool) -> Call:
+    if context:
+        return lambda messages, context: call(tuple(messages), context=context)
+    return lambda messages, _context: call(tuple(messages))
 
 
 def _as_it_is(call: Call, *, context: bool) -> Call:  # noqa: ARG001 - shapes are called alike
