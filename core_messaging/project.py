@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from core_messaging.settings import Settings
 
 WORKERS = Path("src/workers")
-SETTINGS = Path("src/settings.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Project:
         """The table ``[tool.core]`` of the project's pyproject.toml. Raises ConfigurationError."""
         file = self.root / "pyproject.toml"
         try:
-            table = tomllib.loads(file.read_text("utf-8"))
+            table = tomllib.loads(file.read_text("utf-8-sig"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -75,48 +73,14 @@ class Project:
             sys.path.insert(0, root)
 
     def settings(self) -> Settings:
-        """An instance of the settings class in ``src/settings.py``, or of the plain one. Raises ConfigurationError."""
-        from core_messaging.settings import Settings  # noqa: PLC0415 - pydantic only where settings are read
+        """An instance of the project's settings class (``src/settings.py``, or the package ``src/settings``), or of the
+        plain one. Raises ConfigurationError, also for a setting that is misspelt."""
+        # pydantic is imported only where settings are read.
+        from core_messaging.project_settings import settings_in  # noqa: PLC0415
 
-        if not (self.root / SETTINGS).is_file():
-            return _instance(Settings, "the environment")
-        self.importable()
-        try:
-            module = importlib.import_module("src.settings")
-        except Exception as error:
-            raise ConfigurationError(
-                f"{SETTINGS} cannot be imported: {type(error).__name__}: {error}; mend it"
-            ) from error
-        classes = [
-            thing for thing in vars(module).values() if _is_own_settings(thing, Settings, module.__name__)
-        ]
-        if not classes:
-            return _instance(Settings, "the environment")
-        # AppSettings by convention; else the one the others are built on top of.
-        chosen = getattr(module, "AppSettings", None) or max(classes, key=lambda c: len(c.__mro__))
-        return _instance(chosen, str(SETTINGS))
+        return settings_in(self)
 
 
 def project_settings() -> Settings:
     """The settings of the project in the current folder. Raises ConfigurationError."""
     return Project(Path.cwd()).settings()
-
-
-def _is_own_settings(thing: object, base: type, module: str) -> bool:
-    return isinstance(thing, type) and issubclass(thing, base) and thing.__module__ == module
-
-
-def _instance(settings: type[Settings], where: str) -> Settings:
-    try:
-        return settings()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the settings in {where} cannot be read: {error}; let this user read the file, or remove it"
-        ) from error
-    except ValueError as error:
-        # errors() names fields and reasons; str(error) would print the value, which may be a secret.
-        details: list[dict[str, Any]] = getattr(error, "errors", list)()
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in details)
-        raise ConfigurationError(
-            f"the settings in {where} are wrong: {reasons or type(error).__name__}; mend them"
-        ) from None

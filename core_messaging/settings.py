@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from core_messaging.errors import ConfigurationError
+from core_messaging.setting_names import misspelt
 
 
 class Settings(BaseSettings):
@@ -86,6 +89,20 @@ class Settings(BaseSettings):
     # Plugins.
     plugin_timeout: float = Field(default=5.0, gt=0)  # for one async hook call
     core_plugins_disable: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The usual sources. Raises ConfigurationError for an argument that is a misspelt setting."""
+        for word in misspelt(getattr(init_settings, "init_kwargs", ()), settings_cls.model_fields):
+            raise ConfigurationError(f"{word.name} is no setting; did you mean {word.meant}?")
+        return (init_settings, env_settings, dotenv_settings, file_secret_settings)
 
     @field_validator("core_plugins_disable", mode="before")
     @classmethod

@@ -1,0 +1,61 @@
+"""What the docs list is what there is: settings, fields of Context, worker options, commands and their options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+from core_messaging_cli.main import core
+
+from core_messaging.context import Context
+from core_messaging.settings import Settings
+from tests.environments import ROOT
+
+OPERATING = (ROOT / "docs/operating.md").read_text()
+WORKERS = (ROOT / "docs/workers.md").read_text()
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def words_in_first_column(text: str) -> set[str]:
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+
+
+def test_every_setting_is_in_the_table_of_settings_and_nothing_else_is() -> None:
+    assert words_in_first_column(section(OPERATING, "Settings")) == set(Settings.model_fields)
+
+
+def test_every_field_of_context_is_in_the_docs() -> None:
+    fields = {name for name in dir(Context) if not name.startswith("_")}
+    assert fields == set(re.findall(r"`(\w+)`", words_of_context())) & fields
+
+
+def words_of_context() -> str:
+    return WORKERS.partition("| `context.` | |\n")[2].partition("\n\n")[0]
+
+
+def commands_below(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands_below(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+COMMANDS = dict(commands_below(core, "core"))
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_and_option_is_in_the_table_of_commands(path: str) -> None:
+    rows = [line for line in section(OPERATING, "Commands").splitlines() if line.startswith("| ")]
+    (row,) = [line for line in rows if re.search(f"`{path}[ `]", line.partition(" | ")[0] + " ")]
+    options = [option.opts[0] for option in COMMANDS[path].params if isinstance(option, click.Option)]
+    assert not [option for option in options if option not in row]
