@@ -38,7 +38,10 @@ class Consumer(Protocol):
         ...
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
-        """At most *limit* records of partitions that are not paused; waits *wait* seconds at most.
+        """At most *limit* records of partitions that are not paused; waits *wait* seconds at most for the first of them.
+
+        Each partition that has records gets its part of *limit*, so that a backlog in one does not keep out another; what
+        one does not need is for the others. Over many fetches each has the same chance to come first.
 
         Raises BrokerError when the member is beyond repair: close it and open another one.
         """

@@ -18,11 +18,13 @@ from aiokafka.structs import TopicPartition as ClientPartition
 from core_messaging.broker import Assigned, Revoked, Subscription
 from core_messaging.brokers.connecting import connect, stop
 from core_messaging.brokers.embedded_group import OnlyMember, cluster_of, shorten_session
+from core_messaging.brokers.kafka_buffer import ClientBuffer
 from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error, describe, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_unreadable import Unreadable, found_in, remedy
 from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
 from core_messaging.records import Committed, Record, TopicPartition
+from core_messaging.rules.intake import share_out
 from core_messaging.settings import Settings
 from core_messaging.stopping import stopping_us
 
@@ -52,6 +54,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._paused: set[TopicPartition] = set()
         self._stuck: dict[Any, float] = {}  # where bytes were found that cannot be parsed, and when
         self._left_at = -_LATELY  # when we last took less than the client had
+        self._served: dict[Any, int] = {}  # who was last given a part of a fetch, by a serial number
+        self._serial = 0
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
         """Connect and ask to join; ``assigned`` follows when the group has decided.
@@ -61,6 +65,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._assigned, self._revoked = assigned, revoked
         self._client = await connect(self._settings, self._make_client)
         await self._mind_the_embedded_broker()
+        self._buffer = ClientBuffer(self._client)
         # Subscribed only now: start() of the client would wait for the assignment, however long the group takes.
         self._client.subscribe(topics=list(self._subscription.topics), listener=self)
 
@@ -109,7 +114,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             return {}
         try:
             async with asyncio.timeout(wait + _FETCH_SLACK):
-                fetched = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=limit)
+                # One record, and no more: the client empties its buffer of one partition before it looks at the next.
+                first = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=1)
         except asyncio.CancelledError as error:
             raise _whose(error) from error
         except TimeoutError:
@@ -118,9 +124,39 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             if (found := found_in(error)) is None:
                 raise self._as_fetch_error(error) from error
             self._stand_still(found, error)
-            return {source: records for source, records in found.before.items() if records}
-        self._choose_patience(left=sum(map(len, fetched.values())) >= limit)
-        return fetched  # type: ignore[no-any-return] # aiokafka is untyped
+            first = {source: records for source, records in found.before.items() if records}
+        # Nothing awaits from here on: what was taken before a rebalance must not be handed out after it.
+        fetched = self._share_out(first, limit)
+        self._choose_patience(left=bool(self._buffer.sources()))
+        return fetched
+
+    def _share_out(
+        self, first: Mapping[Any, Sequence[Record]], limit: int
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """*first* and what else the client has at hand, an equal part of each partition."""
+        if not first:
+            return {}
+        sources = [source for source in self._buffer.sources() if source not in self._paused]
+        sources.sort(key=lambda source: self._served.get(source, 0))
+        more = share_out(sources, limit - sum(map(len, first.values())), self._read)
+        for source in more:
+            self._serial += 1
+            self._served[source] = self._serial
+        return {
+            source: [*first.get(source, ()), *more.get(source, ())]
+            for source in dict.fromkeys([*first, *more])
+        }
+
+    def _read(self, source: Any, limit: int) -> Sequence[Record]:
+        try:
+            return self._buffer.read(source, limit)
+        except Exception as error:
+            if (found := found_in(error)) is None:
+                # What was taken already is handed out; the next fetch tells this.
+                self._break(self._as_fetch_error(error))
+                return ()
+            self._stand_still(found, error)
+            return found.before.get(source, ())
 
     def _as_fetch_error(self, error: Exception) -> BrokerError:
         if isinstance(error, kafka_errors.KafkaError) and not isinstance(error, UNREADABLE):
@@ -263,6 +299,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         client.pause(*assigned)
         self._paused.clear()
         self._stuck.clear()
+        self._served.clear()
         try:
             commits = await self._commits_of(assigned)
             if self._assigned is not None:

@@ -27,15 +27,16 @@ class Unreadable:
 
 
 def found_in(error: Exception) -> Unreadable | None:
-    """What *error* of the client's ``getmany`` is about. None: it is no such error, or the client is not the one we
+    """What *error* of the client's ``getmany``, or of its buffer, is about. None: it is no such error, or the client is not the one we
     know, and what it had parsed has to be fetched anew by another."""
     frames = {frame.f_code.co_name: frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)}
     try:
         parser = frames["_unpack_records"]["self"]
         source, offset = parser._tp, parser.next_fetch_offset  # noqa: SLF001 - nobody else knows
-        return Unreadable(
-            source, offset, frames["fetched_records"]["drained"] | {source: frames["getall"]["ret_list"]}
-        )
+        drained = frames.get("fetched_records", {}).get(
+            "drained", {}
+        )  # none where we read the client's buffer
+        return Unreadable(source, offset, drained | {source: frames["getall"]["ret_list"]})
     except (KeyError, AttributeError):
         return None
 

@@ -12,6 +12,7 @@ from core_messaging.brokers.memory_faults import Faults
 from core_messaging.brokers.memory_log import Log
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.records import Committed, Record, TopicPartition
+from core_messaging.rules.intake import share_out
 
 Result = TypeVar("Result")
 
@@ -127,17 +128,19 @@ class MemoryConsumer:
             raise BrokerError("this member is not in its group (any more); open another one")
 
     def _take(self, limit: int) -> dict[TopicPartition, Sequence[Record]]:
-        taken: dict[TopicPartition, Sequence[Record]] = {}
-        for source, position in tuple(self._positions.items()):
-            if limit <= 0:
-                break
-            if source not in self._paused and (records := self._log.read(source, position, limit)):
-                taken[source] = records
-                limit -= len(records)
-                # Put back at the end: the next fetch begins with another partition, so none starves.
-                del self._positions[source]
-                self._positions[source] = position + len(records)
-        return taken
+        taken = share_out(
+            [source for source in self._positions if source not in self._paused], limit, self._read
+        )
+        return dict(taken)
+
+    def _read(self, source: TopicPartition, limit: int) -> Sequence[Record]:
+        position = self._positions[source]
+        records = self._log.read(source, position, limit)
+        if records:
+            # Put back at the end: the next fetch begins with another partition, so none starves.
+            del self._positions[source]
+            self._positions[source] = position + len(records)
+        return records
 
     async def _woken(self, deadline: float) -> bool:
         """False where the deadline came first."""

@@ -77,10 +77,7 @@ class BatchRunners:
                 called = False
                 slots.wake(TEAM)
             slots.current[slot], slots.since[slot] = work, clock()
-            if isinstance(work, Batch):
-                await self._attempt(work)
-            elif work.sending is not None:
-                await self._settler.go_on(work, work.sending)
+            await self._attempt(work)
             slots.current[slot] = None
             slots.noticed()
             if clock() >= self._turn_ends:

@@ -98,4 +98,3 @@ class Careful:
             extra={"worker": self._parts.config.name, "action": "convicted"},
         )
         self._parts.schedule.condemn(assignment, record, error)
-        self._parts.slots.wake(1)

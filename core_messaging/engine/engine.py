@@ -22,6 +22,7 @@ from core_messaging.engine.parts import Parts
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.running import Runners
 from core_messaging.engine.session import Session, tell_revoked
+from core_messaging.engine.settlement_loop import SettlementRunners
 from core_messaging.engine.settling import Settler
 from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
@@ -83,6 +84,7 @@ class Engine:
         runners = Runners if config.batch_size is None else BatchRunners
         settler = Settler(parts)
         self._runners = runners(parts, settler)
+        self._settlement_runners = SettlementRunners(parts, settler)
         self._careful = Careful(parts, self._committer)
         self._watch = Watch(parts)
         self._session: Session | None = None
@@ -215,6 +217,13 @@ class Engine:
         committer = group.create_task(self._lasting(self._commit_forever), name=f"{name} committer")
         runners = [
             group.create_task(self._lasting(partial(self._runners.run, slot)), name=f"{name} runner {slot}")
+            for slot in range(self.config.concurrency)
+        ]
+        runners += [
+            group.create_task(
+                self._lasting(partial(self._settlement_runners.run, self.config.concurrency + slot)),
+                name=f"{name} settlement {slot}",
+            )
             for slot in range(self.config.concurrency)
         ]
         for slot, runner in enumerate(runners):
@@ -386,8 +395,10 @@ def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedul
 
     told = slots.handed_out
     if config.batch_size is None:
-        return Schedule(config.ordering, told, delay)
-    return BatchSchedule(config.ordering, config.batch_size, config.batch_timeout, told, delay)
+        return Schedule(config.ordering, told, delay, slots.settlers.wake_one)
+    return BatchSchedule(
+        config.ordering, config.batch_size, config.batch_timeout, told, delay, slots.settlers.wake_one
+    )
 
 
 async def _done(method: str, outcome: object) -> None:

@@ -59,7 +59,7 @@ class Runners:
                 if slots.current[slot] is not None or await slots.ended_by(error):
                     raise
 
-    async def _work_off(self, slot: int) -> None:  # noqa: C901 - in parts it would cost a call a message for each
+    async def _work_off(self, slot: int) -> None:
         """Take, decode, process, settle, until nothing may start."""
         slots, counts, settler, clock = self._slots, self._counts, self._settler, self._clock
         take, decode, process = self._schedule.take, self._straight, self._process
@@ -68,10 +68,7 @@ class Runners:
         now, number = clock(), 0
         while (job := take()) is not None:
             current[slot], since[slot] = job, now
-            if job.sending is not None:
-                await settler.go_on(job, job.sending)
-                now = clock()
-            elif following is None or await following.may_start(job):
+            if following is None or await following.may_start(job):
                 number = counts.started = counts.started + 1
                 message, context = UNDECODED, None
                 try:

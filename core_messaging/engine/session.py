@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from core_messaging.broker import Consumer
 from core_messaging.config import WorkerConfig
@@ -14,7 +14,7 @@ from core_messaging.engine.parts import Parts
 from core_messaging.observers import Observers, Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.intake import IntakeLimits, IntakePlan, plan
+from core_messaging.rules.intake import FIRST_PIECE, IntakeLimits, IntakePlan, plan, quiet
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle
 from core_messaging.settings import Settings
@@ -92,8 +92,24 @@ class Session:
                 last = self._clock()
                 await self.consumer.keep_alive()
             else:
+                began = self._counts.started
                 await self._slots.until_handed_out(pause)
-                pause = min(2 * pause, FULL)
+                working = self._schedule.working()
+                # More than a round of the partitions meanwhile: a message of another one would have had its turn.
+                pause = SOON if self._counts.started - began > len(working) else min(2 * pause, FULL)
+                await self._fetch_quiet(working)
+
+    async def _fetch_quiet(self, working: Collection[Assignment]) -> None:
+        """There is enough at hand, but not of every partition: look, without waiting, whether the others have some."""
+        sources = quiet(self._roster.assignments, working, self._paused)
+        if not sources:
+            return
+        others = set(self._roster.sources).difference(sources, self._paused)
+        self.consumer.pause(tuple(others))
+        try:
+            await self._fetch(FIRST_PIECE * len(sources), 0.0)
+        finally:
+            self.consumer.resume(tuple(others.difference(self._paused)))
 
     async def _fetch(self, room: int, wait: float) -> bool:
         """Take in up to *room* records; whether any came within *wait* seconds."""
@@ -151,7 +167,7 @@ class Session:
         evicting = self._config.on_full_retries == "dead-letter"
         for assignment, count in todo.over_budget:
             if evicting:
-                self._slots.wake(self._schedule.evict(assignment, count))
+                self._schedule.evict(assignment, count)
                 self._say_full(assignment.source, FULL_AND_EVICTING)
             else:
                 self._say_full(assignment.source, FULL_AND_WAITING)

@@ -282,7 +282,6 @@ class Settler:
             self._slots.noticed()
             return
         self._schedule.resume(job)
-        self._slots.wake(1)
         if job.assignment.hold is FENCED:
             self._slots.unacked.discard(job)
             self._slots.noticed()

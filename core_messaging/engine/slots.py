@@ -15,32 +15,17 @@ from core_messaging.rules.job import Job
 from core_messaging.stopping import being_closed, forget_cancellations
 
 
-class Slots:
-    """The runners' places. ``current[i]`` is what runner *i* holds (a Job or a batch), None while it waits."""
+class Idle:
+    """Runners that wait for something to do."""
 
-    def __init__(self, count: int) -> None:
-        self.current: list[Any] = [None] * count
-        self.since: list[float] = [0.0] * count
-        self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no slot
-        self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
-        self._forked = False  # this is the copy of a handler's forked child
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._more = asyncio.Event()  # a fetch was handed out since somebody looked
+    def __init__(self) -> None:
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._coming = 0  # woken, and not on the loop yet
-        self.watch: asyncio.Event | None = None  # set when a runner gives way or has nothing to do
-        self.turn_ends = (
-            0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
-        )
-
-    @property
-    def waiting(self) -> int:
-        """Of the runners, those that hold something. Asked by another coroutine: they wait, for I/O or an answer."""
-        return len(self.current) - self.current.count(None)
 
     async def wait(self) -> None:
         """Until ``wake``. No job can slip between an empty ``take`` and this: nothing awaits in between."""
         waiter = asyncio.get_running_loop().create_future()
-        self._idle.append(waiter)
+        self._waiters.append(waiter)
         try:
             await waiter
         finally:
@@ -48,8 +33,8 @@ class Slots:
 
     def wake(self, count: int) -> None:
         """Let up to *count* idle runners look for work."""
-        while count > 0 and self._idle:
-            waiter = self._idle.popleft()
+        while count > 0 and self._waiters:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 self._coming += 1
@@ -60,6 +45,34 @@ class Slots:
         can do. The answers of a hundred records come in one turn of the loop, and a runner may be enough for all."""
         if not self._coming:
             self.wake(1)
+
+
+class Slots:
+    """The runners' places. ``current[i]`` is what runner *i* holds (a Job or a batch), None while it waits.
+
+    The first *count* places are of runners with a handler; as many more are of those that settle what needs none.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.current: list[Any] = [None] * (2 * count)
+        self.since: list[float] = [0.0] * (2 * count)
+        self.settlers = Idle()
+        runners = Idle()
+        self.wait, self.wake, self.wake_one = runners.wait, runners.wake, runners.wake_one
+        self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no place
+        self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
+        self._forked = False  # this is the copy of a handler's forked child
+        self._more = asyncio.Event()  # a fetch was handed out since somebody looked
+        self.watch: asyncio.Event | None = None  # set when a runner gives way or has nothing to do
+        self.turn_ends = (
+            0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Of the runners, those that hold something. Asked by another coroutine: they wait, for I/O or an answer."""
+        return len(self.current) - self.current.count(None)
 
     def progressed(self, held: object, now: float) -> None:
         """What *held* consists of is done one after the other, and one of it was done *now*: it does not hang."""

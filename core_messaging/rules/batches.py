@@ -11,6 +11,7 @@ from core_messaging.config import Ordering
 from core_messaging.records import Record
 from core_messaging.rules.assignment import Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
+from core_messaging.rules.partition_queue import SettlementQueue
 from core_messaging.rules.schedule import remember_due
 
 
@@ -52,13 +53,19 @@ Work = Job | Batch
 
 
 class _Gathering:
-    """What came of one partition and is in no batch yet."""
+    """What came of one partition and is in no batch yet, and batches of it that have waited already.
 
-    __slots__ = ("assignment", "chunks", "groups", "late")
+    ``ready`` holds batches that are due for a retry, and halves of a batch that failed as a whole. While there are both,
+    they and new batches start in turn: ``ready_next`` says whose turn it is.
+    """
+
+    __slots__ = ("assignment", "chunks", "groups", "late", "ready", "ready_next")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.chunks: deque[tuple[float, Chunk]] = deque()  # (arrived at, chunk)
+        self.ready: deque[Batch] = deque()
+        self.ready_next = True
         self.groups = 0  # under way
         self.late: list[
             tuple[float, Job]
@@ -95,7 +102,7 @@ class BatchSchedule:
     """Batches of one worker. ``size`` messages of one partition, or what came within ``wait`` seconds.
 
     Under ``ordering`` "key" and "partition" one group of a partition is under way at a time; under "none" any
-    number.
+    number. Partitions that have a batch to start take turns, one batch each.
     """
 
     def __init__(
@@ -105,15 +112,18 @@ class BatchSchedule:
         wait: float,
         handed_out: Callable[[], None] = lambda: None,
         delay: Callable[[int], float] = lambda _attempt: 0.0,
+        to_settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """*handed_out* is called when a batch is taken; *delay*: seconds before an attempt, by its number."""
+        """*handed_out* is called when a batch is taken; *delay*: seconds before an attempt, by its number; *to_settle* is
+        called when something comes into ``settlements``."""
         self._one_at_a_time = ordering != "none"
         self._size = size
         self._wait = wait
         self._handed_out = handed_out
         self._delay = delay
+        self.settlements = SettlementQueue(to_settle)
         self._gatherings: dict[Assignment, _Gathering] = {}
-        self._ready: deque[Work] = deque()
+        self._turns: deque[_Gathering] = deque()  # all of them, the next one first
         self._retries: list[tuple[float, int, Work]] = []
         self._sequence = 0
         self._closed = False
@@ -122,23 +132,46 @@ class BatchSchedule:
         """Take in *records* of an open assignment, in delivered order."""
         if not records or assignment.hold is not Hold.OPEN or self._closed:
             return
-        gathering = self._gatherings.setdefault(assignment, _Gathering(assignment))
-        gathering.chunks.append((now, assignment.deliver(records)))
+        self._gathering_of(assignment).chunks.append((now, assignment.deliver(records)))
 
-    def take(self, now: float = 0.0) -> Work | None:
-        """The next batch that may run now, or a message whose record is to be published again."""
-        if self._ready:
-            return self._ready.popleft()
-        for gathering in self._gatherings.values():
-            while self._may_start(gathering, now):
-                jobs = gathering.gather(self._size, now, self._delay)
-                if jobs:
-                    self._handed_out()
-                if gathering.late:
-                    jobs = self._let_wait(gathering, jobs)
-                if jobs:
-                    gathering.groups += 1
-                    return Batch(jobs, Group(len(jobs)))
+    def _gathering_of(self, assignment: Assignment) -> _Gathering:
+        gathering = self._gatherings.get(assignment)
+        if gathering is None:
+            gathering = self._gatherings[assignment] = _Gathering(assignment)
+            self._turns.append(gathering)
+        return gathering
+
+    def take(self, now: float = 0.0) -> Batch | None:
+        """The next batch that may run now."""
+        for _ in range(len(self._turns)):
+            gathering = self._turns[0]
+            self._turns.rotate(-1)
+            if (batch := self._next_of(gathering, now)) is not None:
+                return batch
+        return None
+
+    def _next_of(self, gathering: _Gathering, now: float) -> Batch | None:
+        """The partition has its turn."""
+        if not (gathering.ready and gathering.ready_next):
+            new = self._new_batch(gathering, now)
+            if new is not None:
+                gathering.ready_next = True
+                return new
+        if not gathering.ready:
+            return None
+        gathering.ready_next = False
+        return gathering.ready.popleft()
+
+    def _new_batch(self, gathering: _Gathering, now: float) -> Batch | None:
+        while self._may_start(gathering, now):
+            jobs = gathering.gather(self._size, now, self._delay)
+            if jobs:
+                self._handed_out()
+            if gathering.late:
+                jobs = self._let_wait(gathering, jobs)
+            if jobs:
+                gathering.groups += 1
+                return Batch(jobs, Group(len(jobs)))
         return None
 
     def _let_wait(self, gathering: _Gathering, jobs: list[Job]) -> list[Job]:
@@ -163,11 +196,10 @@ class BatchSchedule:
         """Take in *record*, which must not meet the handler again: it is given up, with *error*."""
         chunk = assignment.deliver([record])
         chunk.cursor = 1
-        gathering = self._gatherings.setdefault(assignment, _Gathering(assignment))
-        gathering.groups += 1
+        self._gathering_of(assignment).groups += 1
         job = Batch([Job(chunk, 0, record, None)], Group(1)).jobs[0]
         job.sending = Condemned(error)
-        self._ready.append(job)
+        self.settlements.put(job)
 
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
@@ -194,7 +226,14 @@ class BatchSchedule:
         group.active -= 1
         if group.active == 0 and group.queue and self._open(assignment):
             group.active += 1
-            self._ready.append(group.queue.popleft())
+            self._make_ready(group.queue.popleft())
+
+    def _make_ready(self, work: Work) -> None:
+        """*work* may go on: a batch in its partition's turn, a message without a handler as soon as somebody settles it."""
+        if isinstance(work, Batch):
+            self._gathering_of(work.assignment).ready.append(work)
+        else:
+            self.settlements.put(work)
 
     def retry(self, work: Work, due: float) -> None:
         """*work* waits until *due*; it holds no slot, only its partition's order."""
@@ -226,7 +265,7 @@ class BatchSchedule:
         batch.group.queue.appendleft(second)
         # The first half takes the place of the batch, which has nothing left of its own.
         if self._open(batch.assignment):
-            self._ready.append(first)
+            self._make_ready(first)
 
     def _isolating(self, batch: Batch, jobs: Sequence[Job]) -> Batch:
         half = Batch(jobs, batch.group, batch.attempt)
@@ -234,9 +273,9 @@ class BatchSchedule:
         return half
 
     def resume(self, job: Job) -> None:
-        """The job goes on as soon as a slot is free."""
+        """The job can be settled: what it waited for (not time) has come."""
         if job.assignment.hold is not Hold.FENCED:
-            self._ready.append(job)
+            self.settlements.put(job)
 
     def release(self, now: float) -> int:
         """Make the retries due at *now* ready; how many runners may find something to do."""
@@ -244,7 +283,7 @@ class BatchSchedule:
         while self._retries and self._retries[0][0] <= now:
             work = heapq.heappop(self._retries)[2]
             self._unhold(work)
-            self._ready.append(work)
+            self._make_ready(work)
             released += 1
         full = sum(1 for gathering in self._gatherings.values() if self._may_start(gathering, now))
         return released + full
@@ -264,24 +303,24 @@ class BatchSchedule:
         """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
         assignment.hold = Hold.DRAINING
         self._drop(lambda work: work.assignment is assignment)
-        self._gatherings.pop(assignment, None)
+        gathering = self._gatherings.pop(assignment, None)
+        self._turns = deque(other for other in self._turns if other is not gathering)
 
     def fence(self, assignment: Assignment) -> None:
         """Revoke, second half: results of *assignment* count for nothing from here on."""
         if assignment.hold is Hold.OPEN:
             self.drain(assignment)
         assignment.hold = Hold.FENCED
-        self._ready = deque(work for work in self._ready if work.assignment is not assignment)
+        self.settlements.forget(assignment)
 
     def close(self) -> None:
         """Shutdown: nothing new starts in any assignment."""
         self._closed = True
         self._gatherings.clear()
+        self._turns.clear()
         self._drop(lambda _work: True)
 
     def _drop(self, doomed: Callable[[Work], bool]) -> None:
-        # A job whose record is being sent is work that is done: it stays, so that it can be settled.
-        self._ready = deque(work for work in self._ready if _is_sending(work) or not doomed(work))
         kept = []
         for entry in self._retries:
             if doomed(entry[2]):
@@ -303,6 +342,10 @@ class BatchSchedule:
         """Messages that came and are in no batch yet."""
         return sum(gathering.fresh for gathering in self._gatherings.values())
 
+    def working(self) -> set[Assignment]:
+        """Which partitions have messages for a batch at hand."""
+        return {gathering.assignment for gathering in self._turns if gathering.fresh or gathering.ready}
+
     def wanted(self, _waiting: int) -> int:
         """Whatever there is room for: each partition needs a batch of its own, and they do not come in turn."""
         return sys.maxsize
@@ -310,7 +353,3 @@ class BatchSchedule:
     @property
     def waiting_retries(self) -> int:
         return sum(len(work.jobs) for _, _, work in self._retries)
-
-
-def _is_sending(work: Work) -> bool:
-    return isinstance(work, Job) and work.sending is not None

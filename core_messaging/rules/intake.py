@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from core_messaging.config import OnFullRetries
-from core_messaging.records import TopicPartition
+from core_messaging.records import Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.note import LIMIT
+
+Source = TypeVar("Source", bound=TopicPartition | tuple[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ NOTE_FULL = LIMIT * 3 // 4  # bytes; what one more fetch adds has to fit too
 LITTLE = 8  # one part in so many of the room is none
 LEAST = 100  # messages of one partition, so that fetches stay large where there are very many of them
 ROOMY = 0.5  # of full; below it a partition that was paused goes on
+FIRST_PIECE = 16  # messages to ask for of a partition that has none at hand while others have enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +112,40 @@ def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions
     # What "dead-letter" cannot make room of (dead letters that are not acknowledged, say) stops the intake as well.
     waiting = assignment.held / (budget if limits.on_full == "wait" else 2 * budget)
     return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)
+
+
+def quiet(
+    assignments: Iterable[Assignment], working: Collection[Assignment], paused: Collection[TopicPartition]
+) -> list[TopicPartition]:
+    """Partitions that have nothing to start while others (*working*) have enough: a message of theirs must not wait at the
+    broker until the backlog of the others is through. Not those that have much in flight: more of the same starts nothing.
+    """
+    return [
+        assignment.source
+        for assignment in assignments
+        if assignment not in working
+        and assignment.source not in paused
+        and assignment.unfinished - assignment.held < LEAST
+    ]
+
+
+def share_out(
+    sources: Iterable[Source], limit: int, read: Callable[[Source, int], Sequence[Record]]
+) -> dict[Source, list[Record]]:
+    """Up to *limit* records of *sources*, an equal part of each; what one does not need of its part goes to the others.
+
+    ``read(source, count)`` brings the next records of *source*, at most *count*; fewer mean that it has no more.
+    """
+    taken: dict[Source, list[Record]] = {}
+    left = deque(sources)
+    while left and limit > 0:
+        part = max(1, limit // len(left))
+        for _ in range(len(left)):
+            source, asked = left.popleft(), min(part, limit)
+            records = read(source, asked) if asked else ()
+            if records:
+                taken.setdefault(source, []).extend(records)
+                limit -= len(records)
+            if len(records) >= asked:
+                left.append(source)
+    return taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 from typing import cast
 
@@ -13,6 +13,7 @@ from core_messaging.errors import TriedBefore
 from core_messaging.records import Record
 from core_messaging.rules.assignment import FENCED, Assignment, Chunk, Hold
 from core_messaging.rules.job import Condemned, Job
+from core_messaging.rules.partition_queue import PartitionQueue, SettlementQueue
 
 _WHOLE_PARTITION = object()
 AHEAD, PIECE = 500, 200  # messages to ask for, where handlers compute and where they wait
@@ -81,6 +82,11 @@ class Schedule:
 
     A lane (a key of a partition, or the whole partition) is busy from the moment its job is taken until that
     job is finished: while it runs, while it waits for a retry, while its result is being published.
+
+    Partitions that have something to start take turns, one message each. In a partition, fresh messages and those that
+    have waited already (retries that are due, messages whose lane has become free) take turns as well. So a message waits
+    for two rounds of the partitions and for what is before it in its own partition, whatever the backlog of the others.
+    What needs no handler takes no turn: it goes to ``settlements``.
     """
 
     def __init__(
@@ -88,14 +94,19 @@ class Schedule:
         ordering: Ordering,
         handed_out: Callable[[], None] = lambda: None,
         delay: Callable[[int], float] = lambda _attempt: 0.0,
+        to_settle: Callable[[], None] = lambda: None,
     ) -> None:
         """*handed_out* is called when the last message of a fetch is taken; *delay*: seconds before an attempt, by its
-        number."""
+        number; *to_settle* is called when something comes into ``settlements``."""
         self._lane_of = LANES[ordering]
         self._handed_out = handed_out
         self._delay = delay
-        self._fresh: deque[Chunk] = deque()
-        self._ready: deque[Job] = deque()
+        self.settlements = SettlementQueue(to_settle)
+        self._queues: dict[Assignment, PartitionQueue] = {}
+        self._turns: deque[PartitionQueue] = (
+            deque()
+        )  # of those that may have something to start, the next one first
+        self._ready = 0  # jobs in ``ready`` of all queues
         self._retries: list[tuple[float, int, Job]] = []  # a heap by due time
         self._sequence = 0  # breaks ties in the heap in the order of arrival
         self._closed = False
@@ -108,13 +119,36 @@ class Schedule:
                 adopt(chunk, self._occupy)
             if assignment.waits:
                 self._let_wait(chunk, now)
-            self._fresh.append(chunk)
+            queue = self._queue_of(assignment)
+            queue.chunks.append(chunk)
+            self._line_up(queue)
+
+    def _queue_of(self, assignment: Assignment) -> PartitionQueue:
+        queue = self._queues.get(assignment)
+        if queue is None:
+            queue = self._queues[assignment] = PartitionQueue(assignment)
+        return queue
+
+    def _line_up(self, queue: PartitionQueue) -> None:
+        if not queue.in_turn:
+            queue.in_turn = True
+            self._turns.append(queue)
+
+    def _make_ready(self, job: Job) -> None:
+        """*job* may go on: with its handler in its partition's turn, or without one as soon as somebody settles it."""
+        if job.sending is not None:
+            self.settlements.put(job)
+            return
+        queue = self._queue_of(job.assignment)
+        queue.ready.append(job)
+        self._ready += 1
+        self._line_up(queue)
 
     def _let_wait(self, chunk: Chunk, now: float) -> None:
         """What was tried before this assignment waits for the rest of its delay, unless something in its lane comes first:
         a rebalance is no reason to try all that waits at once, and to use up its attempts."""
         assignment = chunk.assignment
-        lanes = {self._lane_of(record) for record in self._untaken(assignment)}
+        lanes = {self._lane_of(record) for record in self._queue_of(assignment).untaken()}
         for index, record in enumerate(chunk.records):
             if record is None:
                 continue
@@ -130,43 +164,47 @@ class Schedule:
                 lanes.add(lane)
         assignment.forget_waits(chunk.offsets[-1])
 
-    def _untaken(self, assignment: Assignment) -> Iterator[Record]:
-        for chunk in self._fresh:
-            if chunk.assignment is assignment:
-                yield from (record for record in chunk.records[chunk.cursor :] if record is not None)
-
     def _occupy(self, job: Job) -> None:
         if job.lane is not None:
             job.assignment.busy[job.lane] = None
 
-    def take(self) -> Job | None:
-        """The next job that may run now; its lane is busy until ``finish``. None: nothing may."""
-        if self._ready:
-            return self._ready.popleft()
-        fresh = self._fresh
-        while fresh:
-            chunk = fresh[0]
-            index = chunk.cursor
-            if index == len(chunk.done):
-                fresh.popleft()
-                self._handed_out()
-                continue
-            chunk.cursor = index + 1
-            record = chunk.records[index]
-            if record is None:  # finished before this assignment, known from the commit's offset map
-                continue
-            job = Job(chunk, index, record, self._lane_of(record))
-            attempts = chunk.assignment.attempts
-            if attempts:  # rarely: an earlier owner of the partition has tried some of its messages
-                job.attempt = attempts.get(record.offset, 1)
-            lane = job.lane
-            if lane is None:
+    def take(self) -> Job | None:  # noqa: C901 - in parts it would cost a call a message for each
+        """The next job whose handler may run now; its lane is busy until ``finish``. None: nothing may."""
+        turns = self._turns
+        while turns:
+            queue = turns[0]
+            turns.rotate(-1)
+            ready, chunks = queue.ready, queue.chunks
+            while chunks and not (ready and queue.ready_next):
+                chunk = chunks[0]
+                index = chunk.cursor
+                if index == len(chunk.done):
+                    chunks.popleft()
+                    self._handed_out()
+                    continue
+                chunk.cursor = index + 1
+                record = chunk.records[index]
+                if record is None:  # finished before this assignment, known from the commit's offset map
+                    continue
+                job = Job(chunk, index, record, self._lane_of(record))
+                attempts = chunk.assignment.attempts
+                if attempts:  # rarely: an earlier owner of the partition has tried some of its messages
+                    job.attempt = attempts.get(record.offset, 1)
+                lane = job.lane
+                busy = chunk.assignment.busy
+                if lane in busy:  # None never is
+                    self._queue_up(job, busy)
+                    continue
+                if lane is not None:
+                    busy[lane] = None
+                queue.ready_next = True
                 return job
-            busy = chunk.assignment.busy
-            if lane not in busy:
-                busy[lane] = None
-                return job
-            self._queue_up(job, busy)
+            if ready:
+                queue.ready_next = False
+                self._ready -= 1
+                return ready.popleft()
+            turns.pop()  # nothing is left to start: it has just become the last one
+            queue.in_turn = False
         return None
 
     def _queue_up(self, job: Job, busy: dict[Hashable, deque[object] | None]) -> None:
@@ -192,7 +230,7 @@ class Schedule:
             self._queue_up(job, busy)
             return
         self._occupy(job)
-        self._ready.append(job)
+        self.settlements.put(job)
 
     def finish(self, job: Job) -> bool:
         """The job is settled for good. False: its assignment is gone and the result counts for nothing."""
@@ -217,7 +255,7 @@ class Schedule:
     def _next_in_lane(self, assignment: Assignment, queue: deque[object]) -> None:
         follower = cast("Job", queue.popleft())
         if assignment.hold is Hold.OPEN and not self._closed:
-            self._ready.append(follower)
+            self._make_ready(follower)
 
     def retry(self, job: Job, due: float) -> None:
         """The job waits until *due*; it holds no slot, only its lane."""
@@ -240,16 +278,16 @@ class Schedule:
             _let_go(job)
             job.sending = Condemned(job.error or TriedBefore(job.attempt))
             job.attempt -= 1  # there will be no next one
-            self._ready.append(job)
+            self.settlements.put(job)
         return len(doomed)
 
     def resume(self, job: Job) -> None:
-        """The job goes on as soon as a slot is free: what it waited for (not time) has come.
+        """The job can be settled: what it waited for (not time) has come.
 
         Also in a draining assignment: a result that is acknowledged now may still be committed.
         """
         if job.assignment.hold is not Hold.FENCED:
-            self._ready.append(job)
+            self.settlements.put(job)
 
     def release(self, now: float) -> int:
         """Make the retries due at *now* ready; how many."""
@@ -257,7 +295,7 @@ class Schedule:
         while self._retries and self._retries[0][0] <= now:
             job = heapq.heappop(self._retries)[2]
             _let_go(job)
-            self._ready.append(job)
+            self._make_ready(job)
             released += 1
         return released
 
@@ -270,24 +308,27 @@ class Schedule:
         """Revoke, first half: nothing of *assignment* starts any more; what runs may still finish."""
         assignment.hold = Hold.DRAINING
         self._drop(lambda job: job.assignment is assignment)
-        self._fresh = deque(chunk for chunk in self._fresh if chunk.assignment is not assignment)
+        queue = self._queues.pop(assignment, None)
+        if queue is not None:
+            self._ready -= len(queue.ready)
+            self._turns = deque(other for other in self._turns if other is not queue)
 
     def fence(self, assignment: Assignment) -> None:
         """Revoke, second half: results of *assignment* count for nothing from here on."""
         if assignment.hold is Hold.OPEN:
             self.drain(assignment)
         assignment.hold = Hold.FENCED
-        self._ready = deque(job for job in self._ready if job.assignment is not assignment)
+        self.settlements.forget(assignment)
 
     def close(self) -> None:
         """Shutdown: nothing new starts in any assignment. What the broker gave and did not start is dropped."""
         self._closed = True
-        self._fresh.clear()
+        self._queues.clear()
+        self._turns.clear()
+        self._ready = 0
         self._drop(lambda _job: True)
 
     def _drop(self, doomed: Callable[[Job], bool]) -> None:
-        # A job whose record is being sent is work that is done: it stays, so that it can be settled.
-        self._ready = deque(job for job in self._ready if job.sending is not None or not doomed(job))
         kept = []
         for entry in self._retries:
             if doomed(entry[2]):
@@ -301,7 +342,11 @@ class Schedule:
     @property
     def fresh(self) -> int:
         """Messages that came and were not looked at yet."""
-        return sum(chunk.untaken for chunk in self._fresh)
+        return sum(queue.fresh for queue in self._turns)
+
+    def working(self) -> set[Assignment]:
+        """Whose messages may start now: the partitions of one round."""
+        return {queue.assignment for queue in self._turns if queue.has_work}
 
     def wanted(self, waiting: int) -> int:
         """How many more messages to ask for while *waiting* handlers wait for something: enough to have something at hand
@@ -316,7 +361,7 @@ class Schedule:
     @property
     def ready(self) -> int:
         """Messages that may run now and are no news: what they waited for is over."""
-        return len(self._ready)
+        return self._ready
 
     @property
     def waiting_retries(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 
 from core_messaging.event_loop import punctual_loop
 from core_messaging.observers import ObserverSource
@@ -135,12 +135,13 @@ async def committed(address: str, group: str, topic: str | None = None) -> dict[
 
 
 async def _offsets(admin: AIOKafkaAdminClient, group: str, partitions: list[TopicPartition]) -> Any:
-    """A broker that has just started makes its topic of offsets with the first group, and has no coordinator yet."""
+    """A broker that has just started makes its topic of offsets with the first group, and has no coordinator yet; one
+    that has started again reads that topic first."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await admin.list_consumer_group_offsets(group, partitions=partitions)
-            except GroupCoordinatorNotAvailableError:
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
                 await asyncio.sleep(0.1)
 
 

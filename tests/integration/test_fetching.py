@@ -105,3 +105,30 @@ def test_what_is_no_record_for_the_worker_is_not_waited_for(
         assert told == {(Condition.RUNNING, 0)}
 
     run(test())
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 10, "batch_timeout": 0.1}])
+def test_a_quiet_topic_is_fetched_beside_the_backlog_of_another(
+    apache_broker: RunningBroker, options: dict[str, Any]
+) -> None:
+    # The client empties its buffer of one partition, thousands of records, before it looks at the next.
+    busy, quiet = apache_broker.make_topic(4), apache_broker.make_topic(1)
+
+    async def process(self: Any, message: dict[str, Any]) -> None:
+        self.seen.append(message["topic"])
+        await asyncio.sleep(0.02)
+
+    both = journal(input_topic=[busy, quiet], group_id=busy, process=process, **options)
+
+    async def test() -> None:
+        async with get_producer("kafka", settings=settings_for(apache_broker.address)) as producer:
+            bodies = (json.dumps({"topic": "busy", "fill": "x" * 160}) for _ in range(2 * COUNT))
+            await producer.send_many(topic=busy, messages=bodies)
+            async with running(apache_broker.address, both) as task:
+                await until(lambda: len(both.seen) > 20, task)
+                await producer.send(topic=quiet, message={"topic": "quiet"})
+                await until(lambda: "quiet" in both.seen, task)
+        # A second or so of work; all of the backlog is minutes of it.
+        assert len(both.seen) < 1_000
+
+    run(test())

@@ -122,7 +122,7 @@ def test_what_is_evicted_while_it_waits_so_is_a_dead_letter() -> None:
     assert oldest is not None
     assert oldest.offset == 0
     assert schedule.evict(assignment, 1) == 1
-    evicted = schedule.take()
+    evicted = schedule.settlements.take()
     assert evicted is not None
     assert isinstance(evicted.sending, Condemned)
     assert "it waited for attempt 2" in str(evicted.sending.error)

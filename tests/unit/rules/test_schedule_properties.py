@@ -93,22 +93,28 @@ class ScheduleMachine(RuleBasedStateMachine):
         if job is None:
             return
         assignment = job.assignment
-        assert assignment.hold is Hold.OPEN or job.sending is not None
+        assert assignment.hold is Hold.OPEN
+        assert job.sending is None
         assert job.record.offset not in self.finished[assignment]
-        if job in self.publishing:
-            self.publishing.remove(job)
-            job.sending = None
-            self.settle(job)
-            return
-        if job.sending is not None:
-            assert isinstance(job.sending, Condemned)
-            assert isinstance(job.sending.error, Exception)
-            self.settle(job)
-            return
         self.waiting.pop(id(job), None)
         self.assert_alone_in_lane(job)
         self.started[assignment].append((job.record.key, job.record.offset))
         self.running.append(job)
+
+    @rule()
+    def settle_next(self) -> None:
+        """What needs no handler is settled without a slot."""
+        job = self.schedule.settlements.take()
+        if job is None:
+            return
+        assert job.record.offset not in self.finished[job.assignment]
+        if job in self.publishing:
+            self.publishing.remove(job)
+            job.sending = None
+        else:
+            assert isinstance(job.sending, Condemned)
+            assert isinstance(job.sending.error, Exception)
+        self.settle(job)
 
     def assert_alone_in_lane(self, job: Job) -> None:
         for other in (*self.running, *self.publishing):
@@ -240,7 +246,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             self.settle(job)
         self.running = []
         self.schedule.release(float("inf"))
-        while (left := self.schedule.take()) is not None:
+        while (left := self.schedule.settlements.take() or self.schedule.take()) is not None:
             self.settle(left)
             self.schedule.release(float("inf"))
         for assignment in self.held.values():
