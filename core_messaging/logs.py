@@ -131,7 +131,7 @@ class TextLines(logging.Formatter):
 
 
 def _indented(text: str) -> list[str]:
-    return [f"    {printable(line)}" for line in text.split("\n")] if text else []
+    return [f"    {printable(line)}".rstrip() for line in text.split("\n")] if text else []
 
 
 class JsonLines(logging.Formatter):

@@ -17,7 +17,7 @@ import pluggy
 from core_messaging import hookspecs
 from core_messaging.apart import Apart, leave_behind, within
 from core_messaging.entry_points import points_of
-from core_messaging.errors import CoreMessagingError, PluginError
+from core_messaging.errors import CoreMessagingError, PluginError, text_of
 from core_messaging.observers import Observers
 from core_messaging.plugin_config import (
     configure,
@@ -31,6 +31,7 @@ from core_messaging.settings import Settings, environment, words
 from core_messaging.signatures import declared, is_generator
 from core_messaging.snapshot import HookCalls, Snapshot
 from core_messaging.telling import Implementation, Plain, tell_all, wrap_all
+from core_messaging.tracebacks import exc_info_of
 from core_messaging.tracing import log_call, traced
 
 logger = logging.getLogger("core_messaging.plugins")
@@ -122,6 +123,13 @@ class Plugins:
                 raise error
             if error is not None:
                 report = self._report_of(implementation.plugin_name)
+                logger.error(
+                    "plugin %s: serve %s",
+                    report.name,
+                    _what(error),
+                    exc_info=exc_info_of(error),
+                    extra={"plugin": report.name, "action": "plugin failed"},
+                )
                 raise PluginError(
                     f"plugin {report.name} ({report.label}): serve {_what(error)}; "
                     f"mend what it needs, or start with --disable-plugin {report.name}"
@@ -187,14 +195,14 @@ class Plugins:
                     "plugin %s: close() %s",
                     report.name,
                     _what(error),
-                    exc_info=error,
+                    exc_info=exc_info_of(error),
                     extra={"plugin": report.name, "action": "plugin close failed"},
                 )
         leave_behind()
 
 
 def _what(error: BaseException) -> str:
-    return f"raised {type(error).__name__}: {error}"
+    return f"raised {type(error).__name__}: {text_of(error)}"
 
 
 def load(

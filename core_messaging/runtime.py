@@ -20,6 +20,7 @@ from core_messaging.broker import Broker, Publisher
 from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.codecs import Codec
 from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.engine.remarks import say_raised
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
 from core_messaging.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.loop_guard import LoopGuard
@@ -328,6 +329,7 @@ def _made(worker: type[Worker]) -> Worker:
         return worker()
     except Exception as error:
         config = config_of(worker)
+        say_raised(config.name, "its constructor", error, "constructor failed")
         raise BrokenWorker.by(config.name, config.source, "its constructor", error) from error
 
 

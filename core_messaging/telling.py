@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -13,10 +14,11 @@ from typing import Any, cast
 import pluggy
 
 from core_messaging.apart import Apart, within
-from core_messaging.errors import NothingRan
+from core_messaging.errors import NothingRan, text_of
 from core_messaging.observers import Tell, Wrap
 from core_messaging.rules.breaker import Breaker
 from core_messaging.rules.throttle import Throttle, also
+from core_messaging.tracebacks import exc_info_of, kind_of
 from core_messaging.tracing import traced
 
 logger = logging.getLogger("core_messaging.plugins")
@@ -29,6 +31,7 @@ class Implementation:
 
     __slots__ = (
         "_pick",
+        "_shown",
         "_throttle",
         "_unremarkable",
         "arguments",
@@ -54,6 +57,7 @@ class Implementation:
         self.failures = 0
         self.seconds = 0.0
         self._throttle = Throttle(10.0)
+        self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
         self._unremarkable = min(SLOW, limit)
 
     def trace(self) -> None:
@@ -113,7 +117,9 @@ class Implementation:
 
     def _failed(self, error: BaseException) -> None:
         self.failures += 1
-        now = monotonic()
+        now, kind = monotonic(), kind_of(error)
+        is_new = self._shown.pass_through(kind, now) is not None
+        trace = exc_info_of(error) if is_new or logger.isEnabledFor(logging.DEBUG) else None
         if self.breaker.failed(now):
             logger.error(
                 "plugin %s: %s failed %d times in a row and is switched off for %g s; messages are not affected. "
@@ -123,18 +129,19 @@ class Implementation:
                 self.breaker.failures,
                 self.breaker.cooldown,
                 type(error).__name__,
-                error,
+                text_of(error),
+                exc_info=trace,
                 extra=self._tag("plugin switched off"),
             )
-        elif (swallowed := self._throttle.pass_through(type(error).__name__, now)) is not None:
+        elif (swallowed := self._throttle.pass_through(kind, now)) is not None:
             logger.error(
                 "plugin %s: %s raised %s: %s; the message is not affected%s",
                 self.plugin,
                 self.hook,
                 type(error).__name__,
-                error,
+                text_of(error),
                 also(swallowed),
-                exc_info=error,
+                exc_info=trace,
                 extra=self._tag("plugin failed"),
             )
 

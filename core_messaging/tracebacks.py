@@ -18,6 +18,8 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 _RUNNERS = frozenset({"core_messaging", "asyncio", "aiokafka", "concurrent", "threading", "pluggy"})
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
+NOWHERE = ("", 0)
+
 MOST_FRAMES = 50  # of one exception; those in the middle of a longer stack are left out
 MOST_CAUSES = 10  # exceptions in one traceback
 MOST_TEXT = 1_000  # characters of what one of several exceptions says
@@ -47,12 +49,26 @@ def kind_of(error: BaseException, depth: int = 3) -> tuple[object, ...]:
     those of its members, *depth* groups deep."""
     inner = error.exceptions[:MOST_CAUSES] if depth and isinstance(error, BaseExceptionGroup) else ()
     members = (kind_of(member, depth - 1) for member in inner)
-    return (type(error).__qualname__, *_place(error.__traceback__), *members)
+    return (type(error).__qualname__, *_place(error), *members)
 
 
-def _place(trace: TracebackType | None) -> tuple[str, int]:
+def comes_from_the_user(error: BaseException) -> bool:
+    """Whether code that is not ours raised *error*, or what it was made of."""
+    return _place(error) != NOWHERE
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    """Where *error* was raised; where one of ours stands for another one, that one."""
+    place, causes = _innermost(error.__traceback__), 0
+    while place == NOWHERE and error.__cause__ is not None and causes < MOST_CAUSES:
+        error, causes = error.__cause__, causes + 1
+        place = _innermost(error.__traceback__)
+    return place
+
+
+def _innermost(trace: TracebackType | None) -> tuple[str, int]:
     """File and line of the innermost frame that is the user's own; of an installed package's where there is none."""
-    found = ("", 0)
+    found = NOWHERE
     own = False
     for each in _kept(trace):
         file = each.tb_frame.f_code.co_filename

@@ -169,6 +169,7 @@ class BatchRunners:
                 await self._settler.will_retry(job, message, error, None, decision.delay)
             self._again(batch, jobs, decision.delay)
         else:
+            self._settler.remarks.halved(jobs, error)
             self._schedule.split(batch, jobs)
             self._parts.slots.wake(1)
 

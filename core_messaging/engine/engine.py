@@ -19,6 +19,7 @@ from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.handler import Handler, refuse_generator
 from core_messaging.engine.parts import Parts
+from core_messaging.engine.remarks import say_raised
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.running import Runners
 from core_messaging.engine.session import Session, tell_revoked
@@ -152,6 +153,7 @@ class Engine:
         try:
             await _done("setup", self._worker.setup())
         except Exception as error:
+            say_raised(self.config.name, "setup()", error, "setup failed")
             raise BrokenWorker.by(self.config.name, self.config.source, "setup()", error) from error
 
     async def _tear_down(self) -> BrokenWorker | None:
@@ -160,7 +162,7 @@ class Engine:
         try:
             await _done("teardown", self._worker.teardown())
         except Exception as error:
-            logger.exception("%s: teardown() failed", self.config.name, extra=self._tag("teardown failed"))
+            say_raised(self.config.name, "teardown()", error, "teardown failed")
             return BrokenWorker.by(self.config.name, self.config.source, "teardown()", error)
         return None
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import FollowsADeadLetter, RecordRefused, Undecodable, text_of
+from core_messaging.errors import (
+    FollowsADeadLetter,
+    KilledTheProcess,
+    RecordRefused,
+    Reject,
+    RetryAfter,
+    TriedBefore,
+    Undecodable,
+    text_of,
+)
 from core_messaging.records import Outgoing
 from core_messaging.rules.dead_letter import has_facts
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle, also
+from core_messaging.tracebacks import ExcInfo, comes_from_the_user, exc_info_of, kind_of
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -24,10 +36,35 @@ def where(worker: str, job: Job, action: str) -> dict[str, Any]:
     return {"worker": worker, "action": action, **source._asdict(), "offset": job.record.offset}
 
 
+def say_raised(worker: str, what: str, error: BaseException, action: str) -> None:
+    """*what* of the worker's own code, outside of messages, raised *error*."""
+    logger.error(
+        "%s: %s raised %s: %s",
+        worker,
+        what,
+        type(error).__name__,
+        text_of(error),
+        exc_info=exc_info_of(error),
+        extra={"worker": worker, "action": action},
+    )
+
+
 def attempts_made(job: Job, error: BaseException) -> int:
     """How often the handler was given the message of *job*, which is given up because of *error*."""
     never = isinstance(error, Undecodable | FollowsADeadLetter)
     return job.attempt - 1 if never else job.attempt
+
+
+# Ours, and said by a handler that knows what it does: a traceback tells nothing, unless other code is behind it.
+_EXPECTED = (Undecodable, FollowsADeadLetter, TriedBefore, KilledTheProcess)
+_ASKED_FOR = (Reject, RetryAfter)
+
+
+def _has_a_place(error: BaseException) -> bool:
+    """Whether a traceback of *error* tells something."""
+    if isinstance(error, _ASKED_FOR):
+        return error.__cause__ is not None
+    return not isinstance(error, _EXPECTED) or comes_from_the_user(error)
 
 
 def _after(job: Job, error: BaseException) -> str:
@@ -35,20 +72,35 @@ def _after(job: Job, error: BaseException) -> str:
     return f"after {made} {'attempt' if made == 1 else 'attempts'}" if made else "without an attempt"
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How a failure is logged: how loud, with which traceback, and for how many others that were not."""
+
+    level: int
+    exc_info: ExcInfo | None
+    swallowed: int
+
+
 class Remarks:
-    """One worker's; *clock* is the loop's."""
+    """One worker's; *clock* is the loop's.
+
+    A kind of failure (its type, and the place that raised it) is an error with a traceback when it is first seen; later
+    ones are counted. At debug, each failed attempt has its traceback.
+    """
 
     def __init__(self, config: WorkerConfig, clock: Callable[[], float]) -> None:
         self._config = config
         self._clock = clock
         self._throttle = Throttle(LOG_EVERY)
+        self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
 
     def will_retry(self, job: Job, error: BaseException, delay: float) -> None:
         """Its attempt raised *error*; the next one is in *delay* seconds."""
-        swallowed = self._throttle.pass_through(type(error).__name__, self._clock())
-        if swallowed is None:
+        told = self._telling("attempt", error, logging.WARNING)
+        if told is None:
             return
-        logger.warning(
+        logger.log(
+            told.level,
             "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s%s",
             self._config.name,
             job,
@@ -57,16 +109,54 @@ class Remarks:
             delay,
             type(error).__name__,
             text_of(error),
-            also(swallowed),
+            also(told.swallowed),
+            exc_info=told.exc_info,
             extra=self._where(job, "retry"),
         )
 
-    def dead_lettered(self, job: Job, error: BaseException) -> None:
-        """It is in the dead-letter queue, because of *error*."""
-        swallowed = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
-        if swallowed is None:
+    def halved(self, jobs: Sequence[Job], error: BaseException) -> None:
+        """The batch of *jobs* raised *error*, and halves of it are tried."""
+        told = self._telling("attempt", error, logging.WARNING)
+        if told is None:
             return
-        logger.warning(
+        logger.log(
+            told.level,
+            "%s failed on a batch of %d messages, from %s on; halves of it are tried, to find the message that fails: "
+            "%s: %s%s",
+            self._config.name,
+            len(jobs),
+            jobs[0],
+            type(error).__name__,
+            text_of(error),
+            also(told.swallowed),
+            exc_info=told.exc_info,
+            extra=self._where(jobs[0], "halved"),
+        )
+
+    def gives_up(self, job: Job, error: BaseException, reason: str) -> None:
+        """No further attempt follows the one that raised *error*."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s gives up on %s: %s",
+                self._config.name,
+                job,
+                reason,
+                exc_info=exc_info_of(error),
+                extra=self._where(job, "given up"),
+            )
+
+    def new_trace(self, error: BaseException) -> ExcInfo | None:
+        """The traceback of *error*, which a message is given up for; None if the log has one of its kind."""
+        is_new = self._shown.pass_through(("given up", *kind_of(error)), self._clock()) is not None
+        return exc_info_of(error) if is_new and _has_a_place(error) else None
+
+    def dead_lettered(self, job: Job, error: BaseException, trace: ExcInfo | None) -> None:
+        """It is in the dead-letter queue, because of *error*. *trace*: what ``new_trace`` said when it was given up."""
+        swallowed = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
+        if swallowed is None and trace is None:
+            return
+        logger.log(
+            logging.WARNING if trace is None else logging.ERROR,
             "%s dead-lettered %s to %s %s: %s: %s%s",
             self._config.name,
             job,
@@ -74,7 +164,8 @@ class Remarks:
             _after(job, error),
             type(error).__name__,
             text_of(error),
-            also(swallowed),
+            also(swallowed or 0),
+            exc_info=trace,
             extra=self._where(job, "dead-lettered"),
         )
 
@@ -102,7 +193,21 @@ class Remarks:
             _after(job, error),
             type(error).__name__,
             text_of(error),
+            exc_info=self.new_trace(error),
             extra=self._where(job, "skipped"),
+        )
+
+    def stops(self, job: Job, error: BaseException) -> None:
+        """It is given up, and the worker ends with it."""
+        logger.error(
+            "%s failed on %s for good, %s: %s: %s",
+            self._config.name,
+            job,
+            _after(job, error),
+            type(error).__name__,
+            text_of(error),
+            exc_info=self.new_trace(error),
+            extra=self._where(job, "failed for good"),
         )
 
     def not_published(self, job: Job, topic: str, error: BaseException) -> None:
@@ -138,18 +243,32 @@ class Remarks:
 
     def own_raised(self, name: str, job: Job, error: BaseException) -> None:
         """The worker's own callback *name* raised *error*."""
-        swallowed = self._throttle.pass_through((name, type(error).__name__), self._clock())
-        if swallowed is None:
+        told = self._telling(name, error, logging.ERROR)
+        if told is None:
             return
-        logger.error(
-            "%s.%s raised for %s; the message's fate is unchanged%s",
+        logger.log(
+            told.level,
+            "%s.%s raised for %s: %s: %s; the message's fate is unchanged%s",
             self._config.name,
             name,
             job,
-            also(swallowed),
-            exc_info=error,
+            type(error).__name__,
+            text_of(error),
+            also(told.swallowed),
+            exc_info=told.exc_info,
             extra=self._where(job, f"{name} failed"),
         )
+
+    def _telling(self, what: str, error: BaseException, level: int) -> Telling | None:
+        """*what* raised *error*; *level* is that of a kind that was seen before. None: nothing is said."""
+        kind, now = (what, *kind_of(error)), self._clock()
+        is_new = self._shown.pass_through(kind, now) is not None and _has_a_place(error)
+        swallowed = self._throttle.pass_through(kind, now)
+        in_detail = is_new or logger.isEnabledFor(logging.DEBUG)
+        if swallowed is None and not in_detail:
+            return None
+        loud = logging.ERROR if is_new else logging.DEBUG if swallowed is None else level
+        return Telling(loud, exc_info_of(error) if in_detail else None, swallowed or 0)
 
     def _where(self, job: Job, action: str) -> dict[str, Any]:
         return where(self._config.name, job, action)

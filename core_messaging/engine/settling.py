@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from asyncio import CancelledError
@@ -35,8 +34,6 @@ from core_messaging.rules.dead_letter import dead_letter, smaller, trace_headers
 from core_messaging.rules.job import Condemned, Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
 from core_messaging.stopping import stopping_us
-
-logger = logging.getLogger("core_messaging.worker")
 
 # A broker that does not take a record: ask again soon, then patiently. The message keeps its lane meanwhile.
 PUBLISH_AGAIN = RetryPolicy(backoff="exponential", initial_delay=0.1, max_delay=15.0, jitter=0.2)
@@ -158,7 +155,7 @@ class Settler:
         """No further attempt: ``on_error``, then the dead-letter queue."""
         if self.following is not None and self.following.waits_for_room(job, error):
             return
-        logger.debug("%s gives up on %s: %s", self._config.name, job, reason)
+        self.remarks.gives_up(job, error, reason)
         self._counts.exhausted += 1
         own = self._handler.on_error
         if own is not None:
@@ -186,13 +183,14 @@ class Settler:
             error=error,
             failed_at=time.time(),
         )
-        job.sending = sending = Sending(outgoing, message, error=error)
+        job.sending = sending = Sending(outgoing, message, error=error, trace=self.remarks.new_trace(error))
         await self.go_on(job, sending)
 
     def _without_dlq(self, job: Job, error: BaseException) -> None:
         config = self._config
         if config.on_exhausted == "stop":
             # Not finished: it stays uncommitted, and the next start begins with it.
+            self.remarks.stops(job, error)
             self._fail(RetriesExhausted(config.name, str(job), error))
             return
         self.remarks.skipped(job, error)
@@ -297,7 +295,7 @@ class Settler:
         if (told := self._observers.on_dead_letter) is not None:
             topic = sending.outgoing.topic
             await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
-        self.remarks.dead_lettered(job, sending.error)
+        self.remarks.dead_lettered(job, sending.error, sending.trace)
         if sending.is_shortened:
             self.remarks.shortened(job, sending.outgoing)
         if self.following is not None:

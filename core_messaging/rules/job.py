@@ -9,23 +9,31 @@ import msgspec
 
 from core_messaging.records import Outgoing, Receipt, Record
 from core_messaging.rules.assignment import FENCED, Assignment, Chunk
+from core_messaging.tracebacks import ExcInfo
 
 
 class Sending:
     """What is left to do for a message whose handler is done: its result or its dead letter must be acknowledged.
 
-    ``error`` is None for a result. ``ack`` is set while the broker has the record and has not answered.
+    ``error`` is None for a result. ``ack`` is set while the broker has the record and has not answered. ``trace`` is the
+    traceback of an error of a new kind, as logging takes it: few have one, because it keeps frames alive.
     """
 
-    __slots__ = ("ack", "error", "message", "outgoing", "result", "tries", "whole")
+    __slots__ = ("ack", "error", "message", "outgoing", "result", "trace", "tries", "whole")
 
     def __init__(
-        self, outgoing: Outgoing, message: Any, result: Any = None, error: BaseException | None = None
+        self,
+        outgoing: Outgoing,
+        message: Any,
+        result: Any = None,
+        error: BaseException | None = None,
+        trace: ExcInfo | None = None,
     ) -> None:
         self.outgoing = self.whole = outgoing
         self.message = message
         self.result = result
         self.error = error
+        self.trace = trace
         self.ack: Awaitable[Receipt] | None = None
         self.tries = 0
 
