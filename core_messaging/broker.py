@@ -28,8 +28,10 @@ class Subscription:
 class Consumer(Protocol):
     """One member of a consumer group.
 
-    ``assigned`` is called with the partitions this member has from now on (all of them) and each one's commit;
-    it runs before any record of them is returned. ``revoked`` is awaited before the partitions may go to
+    ``assigned`` is called with the partitions this member has from now on (all of them) and each one's commit, before any
+    record of them is returned. Without a commit a partition begins at its first record (None), or at its end where the
+    group begins with ``latest`` (a ``Beginning``). What is out of range goes on at the first record that is left, and says
+    how many are gone. ``revoked`` is awaited before the partitions may go to
     another member, and commits made inside it still count.
     """
 
@@ -64,7 +66,8 @@ class Consumer(Protocol):
 
     async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where ``fetch`` goes on in each partition: beyond what it has returned, and beyond what is no record (the end of
-        a transaction, what retention has deleted). Without partitions that stand still for a reason that was told."""
+        a transaction, what retention has deleted). Without partitions that stand still for a reason that was told, or where
+        it is not known yet."""
         ...
 
     async def close(self) -> None:

@@ -88,3 +88,9 @@ class Committed:
 
     offset: int
     metadata: str = ""
+
+
+class Beginning(Committed):
+    """Where a group begins in a partition, told in the place of a commit: it has not committed anything there yet."""
+
+    __slots__ = ()

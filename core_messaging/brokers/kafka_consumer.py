@@ -21,6 +21,7 @@ from core_messaging.brokers.embedded_group import OnlyMember, cluster_of, shorte
 from core_messaging.brokers.kafka_buffer import ClientBuffer
 from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error, describe, is_rebalance
 from core_messaging.brokers.kafka_options import client_options
+from core_messaging.brokers.kafka_positions import KafkaPositions
 from core_messaging.brokers.kafka_unreadable import Unreadable, found_in, remedy
 from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
 from core_messaging.records import Committed, Record, TopicPartition
@@ -47,6 +48,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._settings = settings
         self._subscription = subscription
         self._client: Any = None
+        self._positions: KafkaPositions
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
         self._broken: BrokerError | None = None
@@ -64,6 +66,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         """
         self._assigned, self._revoked = assigned, revoked
         self._client = await connect(self._settings, self._make_client)
+        reset = self._settings.kafka_auto_offset_reset
+        self._positions = KafkaPositions(self._client, self._subscription.topics, reset)
         await self._mind_the_embedded_broker()
         self._buffer = ClientBuffer(self._client)
         # Subscribed only now: start() of the client would wait for the assignment, however long the group takes.
@@ -86,7 +90,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             group_instance_id=self._instance_id(),
             enable_auto_commit=False,
             fetch_max_wait_ms=_PATIENTLY,
-            auto_offset_reset=settings.kafka_auto_offset_reset,
+            auto_offset_reset="none",  # see KafkaPositions
             isolation_level=settings.kafka_isolation_level,
             session_timeout_ms=_ms(settings.kafka_session_timeout),
             heartbeat_interval_ms=_ms(settings.kafka_heartbeat_interval),
@@ -119,6 +123,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         except asyncio.CancelledError as error:
             raise _whose(error) from error
         except TimeoutError:
+            return {}
+        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError) as error:
+            await self._recover(error)
             return {}
         except Exception as error:
             if (found := found_in(error)) is None:
@@ -157,6 +164,16 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 return ()
             self._stand_still(found, error)
             return found.before.get(source, ())
+
+    async def _recover(self, error: kafka_errors.KafkaError) -> None:
+        """Where a partition has no valid position, give it one; if the broker does not say which, it is asked again: the
+        client fails once more."""
+        try:
+            await self._positions.recover(error)
+        except asyncio.CancelledError as cancelled:
+            raise _whose(cancelled) from cancelled
+        except (kafka_errors.KafkaError, TimeoutError) as reason:
+            logger.debug("no position: %s", describe(reason))
 
     def _as_fetch_error(self, error: Exception) -> BrokerError:
         if isinstance(error, kafka_errors.KafkaError) and not isinstance(error, UNREADABLE):
@@ -254,10 +271,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         return {TopicPartition(*source): offset for source, offset in found.items()}
 
     async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Where the beginning of a partition is not known yet, the broker is waited for."""
-        moving = [source for source in sources if source not in self._stuck]
-        with self._in_our_words():
-            return {source: await self._client.position(ClientPartition(*source)) for source in moving}
+        return self._positions.known(source for source in sources if source not in self._stuck)
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
@@ -301,21 +315,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._stuck.clear()
         self._served.clear()
         try:
-            commits = await self._commits_of(assigned)
+            commits = await self._positions.start(assigned)
             if self._assigned is not None:
                 self._assigned(commits)
             client.resume(*assigned)
         except Exception as error:
             self._break(error)
-
-    async def _commits_of(self, assigned: set[Any]) -> dict[TopicPartition, Committed | None]:
-        # The public committed() hides the metadata.
-        found = await self._client._coordinator.fetch_committed_offsets(list(assigned))  # noqa: SLF001
-        commits: dict[TopicPartition, Committed | None] = dict.fromkeys(TopicPartition(*s) for s in assigned)
-        for source, commit in found.items():
-            if commit.offset >= 0:
-                commits[TopicPartition(*source)] = Committed(commit.offset, commit.metadata or "")
-        return commits
 
     def _break(self, error: Exception) -> None:
         self._broken = (

@@ -17,6 +17,7 @@ from core_messaging.brokers.memory_group import Group, MemoryConsumer
 from core_messaging.brokers.memory_log import Log, MemoryRecord
 from core_messaging.errors import PublishFailed, TopicMissing
 from core_messaging.records import Committed, Headers, Outgoing, Receipt, Record, TopicPartition
+from core_messaging.rules.start import OffsetReset
 
 __all__ = ["MemoryBroker", "MemoryConsumer", "MemoryPublisher", "MemoryRecord", "MemoryTopics"]
 
@@ -26,7 +27,8 @@ class MemoryBroker:
 
     *topics*: name -> number of partitions. *auto_create_partitions*: partitions of a topic that is made when it
     is first named; None: a topic that was not made is missing. *clock*: seconds since the epoch, for timestamps.
-    A group without a commit reads from the beginning.
+    *auto_offset_reset*: where a group begins, "earliest" or "latest"; partitions that are made later it reads from their
+    beginning either way.
 
     ``unreachable``: set it to True, and every start and every look at topics raises BrokerUnreachable.
     """
@@ -37,10 +39,12 @@ class MemoryBroker:
         auto_create_partitions: int | None = 4,
         *,
         clock: Callable[[], float] = time.time,
+        auto_offset_reset: OffsetReset = "earliest",
     ) -> None:
         self._faults = Faults()
         self._log = Log(auto_create_partitions, clock, self._topic_made, self._record_stored)
         self._groups: dict[str, Group] = {}
+        self._reset: OffsetReset = auto_offset_reset
         for topic, partitions in (topics or {}).items():
             self._log.create(topic, partitions)
 
@@ -86,6 +90,10 @@ class MemoryBroker:
         found = self._group(group).commits.items()
         return {source.partition: commit for source, commit in sorted(found) if source.topic == topic}
 
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Let the records of a partition before *offset* be gone, as retention does. Raises TopicMissing, BrokerError."""
+        self._log.delete_before(TopicPartition(topic, partition), offset)
+
     def fail_commits(self, n: int) -> None:
         """The next *n* commits, of whichever member, raise BrokerError and store nothing."""
         self._faults.commits = n
@@ -103,7 +111,7 @@ class MemoryBroker:
         self._faults.largest = size
 
     def _group(self, group_id: str) -> Group:
-        return self._groups.setdefault(group_id, Group(self._log))
+        return self._groups.setdefault(group_id, Group(self._log, self._reset))
 
     def _topic_made(self, topic: str) -> None:
         for group in self._groups.values():

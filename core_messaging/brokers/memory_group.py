@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import TypeVar
 
@@ -13,6 +14,10 @@ from core_messaging.brokers.memory_log import Log
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.intake import share_out
+from core_messaging.rules.note import Run, read
+from core_messaging.rules.start import OffsetReset, gone_text
+
+logger = logging.getLogger("core_messaging.memory")
 
 Result = TypeVar("Result")
 
@@ -24,8 +29,10 @@ class Group:
     anything handed out. So a member that takes long to let go holds up all the others.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, reset: OffsetReset = "earliest") -> None:
         self._log = log
+        self._reset = reset
+        self._begins: dict[TopicPartition, int] = {}  # where it began in each partition
         self.members: list[MemoryConsumer] = []  # in the order they joined
         self.commits: dict[TopicPartition, Committed] = {}
         self.generation = 0
@@ -65,9 +72,21 @@ class Group:
     def _hand_out(self) -> None:
         self.generation += 1
         shares = self._shares()
+        self._begin(source for share in shares.values() for source in share)
         for member in tuple(self.members):
             commits = {source: self.commits.get(source) for source in shares[member]}
             member.take_over(self.generation, commits)
+
+    def _begin(self, sources: Iterable[TopicPartition]) -> None:
+        """What is first seen after the group began was written for it too: it is read from its first record."""
+        at_end = self._reset == "latest" and not self._begins and not self.commits
+        for source in sources:
+            if source not in self._begins:
+                self._begins[source] = self._log.end(source) if at_end else self._log.begin(source)
+
+    def start_of(self, source: TopicPartition, commit: Committed | None) -> int:
+        """The offset that a new owner of *source* reads first."""
+        return self._begins[source] if commit is None else commit.offset
 
     def _shares(self) -> dict[MemoryConsumer, list[TopicPartition]]:
         """Each partition to the subscribed member with the fewest; the one who joined first where they tie."""
@@ -86,6 +105,7 @@ class MemoryConsumer:
         self._group, self._log, self._faults = group, log, faults
         self._generation: int | None = None  # None: not in the group, or giving up is done
         self._positions: dict[TopicPartition, int] = {}  # next offset to read; the longest unread comes first
+        self._finished: dict[TopicPartition, list[Run]] = {}  # by the commits
         self._paused: set[TopicPartition] = set()
         self._waiting: set[asyncio.Future[bool]] = set()
         self._letting_go: asyncio.Task[None] | None = None
@@ -134,13 +154,22 @@ class MemoryConsumer:
         return dict(taken)
 
     def _read(self, source: TopicPartition, limit: int) -> Sequence[Record]:
-        position = self._positions[source]
+        position = self._retained(source, self._positions[source])
         records = self._log.read(source, position, limit)
         if records:
             # Put back at the end: the next fetch begins with another partition, so none starves.
             del self._positions[source]
             self._positions[source] = position + len(records)
         return records
+
+    def _retained(self, source: TopicPartition, position: int) -> int:
+        """*position*, or the first record that is left where it is out of range, which is said."""
+        begin, end = self._log.begin(source), self._log.end(source)
+        if begin <= position <= end:
+            return position
+        logger.error("%s", gone_text(source, position, begin, end, self._finished.get(source, [])))
+        self._positions[source] = begin
+        return begin
 
     async def _woken(self, deadline: float) -> bool:
         """False where the deadline came first."""
@@ -250,7 +279,8 @@ class MemoryConsumer:
         if self._gone is not None:
             return
         self._generation = generation
-        self._positions = {source: commit.offset if commit else 0 for source, commit in commits.items()}
+        self._positions = {s: self._group.start_of(s, commit) for s, commit in commits.items()}
+        self._finished = {s: read(c).note.finished(c.offset) for s, c in commits.items() if c is not None}
         try:
             self._assigned(commits)
         except Exception as error:

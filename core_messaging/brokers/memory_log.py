@@ -29,6 +29,7 @@ class _Topic:
 
     def __init__(self, partitions: int) -> None:
         self.partitions: list[list[Record]] = [[] for _ in range(partitions)]
+        self.deleted = [0] * partitions  # of each partition, so many from the beginning
         self.arrived: list[Record] = []
         self._keyless = 0
 
@@ -90,7 +91,7 @@ class Log:
             raise TopicMissing([record.topic], ADDRESS)
         topic = self._topics[record.topic]
         source = TopicPartition(record.topic, topic.choose(record))
-        stored = self._stamped(record, source, len(topic.partitions[source.partition]))
+        stored = self._stamped(record, source, self.end(source))
         topic.partitions[source.partition].append(stored)
         topic.arrived.append(stored)
         self._stored(source)
@@ -104,9 +105,29 @@ class Log:
         return list(self._topics[topic].arrived) if topic in self._topics else []
 
     def read(self, source: TopicPartition, offset: int, limit: int) -> list[Record]:
-        return self._topics[source.topic].partitions[source.partition][offset : offset + limit]
+        first = offset - self.begin(source)
+        return self._topics[source.topic].partitions[source.partition][first : first + limit]
+
+    def begin(self, source: TopicPartition) -> int:
+        """The offset of the first record that is left."""
+        return self._topic_of(source).deleted[source.partition]
 
     def end(self, source: TopicPartition) -> int:
+        return self.begin(source) + len(self._topic_of(source).partitions[source.partition])
+
+    def delete_before(self, source: TopicPartition, offset: int) -> None:
+        """What retention does: the records before *offset* are gone."""
+        topic, count = self._topic_of(source), offset - self.begin(source)
+        if not 0 <= count <= len(topic.partitions[source.partition]):
+            raise BrokerError(
+                f"{source} has no records up to offset {offset}; name one between its begin and its end"
+            )
+        gone = topic.partitions[source.partition][:count]
+        del topic.partitions[source.partition][:count]
+        topic.arrived = [record for record in topic.arrived if record not in gone]
+        topic.deleted[source.partition] = offset
+
+    def _topic_of(self, source: TopicPartition) -> _Topic:
         if source not in self.sources([source.topic]):
             raise TopicMissing([str(source)], ADDRESS)
-        return len(self._topics[source.topic].partitions[source.partition])
+        return self._topics[source.topic]

@@ -10,6 +10,7 @@ from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.left import Left
 from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.vanished import new_member
 
 
 class Roster:
@@ -21,6 +22,7 @@ class Roster:
         self._limbo: dict[TopicPartition, tuple[Assignment, list[Job]]] = {}
         self._left: dict[TopicPartition, Left] = {}
         self._epoch = 0
+        self._member = new_member()
 
     def assign(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
         """This member has exactly these partitions from now on."""
@@ -29,7 +31,7 @@ class Roster:
         for source, committed in commits.items():
             # The client's own named tuple equals ours; ours prints as people read it.
             ours = TopicPartition(*source)
-            self._held[ours] = assignment = Assignment(ours, self._epoch, committed)
+            self._held[ours] = assignment = Assignment(ours, self._epoch, committed, self._member)
             left = self._left.pop(ours, None)
             # The very commit that was left behind: nobody has worked on it in between.
             if left is not None and committed is not None and left.acknowledged == committed:

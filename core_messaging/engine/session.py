@@ -11,6 +11,7 @@ from core_messaging.config import WorkerConfig
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.parts import Parts
+from core_messaging.engine.positioning import Positioning
 from core_messaging.observers import Observers, Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
@@ -61,6 +62,7 @@ class Session:
         self._revoke_timeout = parts.settings.revoke_timeout
         self._paused: frozenset[TopicPartition] = frozenset()
         self._throttle = Throttle(SAY_EVERY)
+        self._positioning = Positioning(parts.config.name, consumer)
         self._telling: asyncio.Future[None] | None = None
         self.joined = False
         self.rebalancing_since: float | None = self._clock()
@@ -80,6 +82,7 @@ class Session:
         """Fetch while there is room. Raises BrokerError when the member is beyond repair."""
         last, pause = self._clock(), SOON
         while True:
+            await self._start_new()
             if self._careful.waiting:
                 self.full = True  # nothing is fetched meanwhile, and that is no standstill
                 await self._careful.step(self.consumer)
@@ -111,16 +114,23 @@ class Session:
         finally:
             self.consumer.resume(tuple(others.difference(self._paused)))
 
+    async def _start_new(self) -> None:
+        """Commit where each new assignment begins, before its first record: nothing else keeps a group that has begun at
+        the end of a quiet partition from beginning there again, and passing what came meanwhile."""
+        new = [assignment for assignment in self._roster.assignments if not assignment.placed]
+        if new and self._positioning.due(self._clock()) and await self._positioning.place(new):
+            await self._committer.commit(self.consumer, new)
+
     async def _fetch(self, room: int, wait: float) -> bool:
         """Take in up to *room* records; whether any came within *wait* seconds."""
         fetched = await self.consumer.fetch(room, wait)
         if not fetched:
             if wait >= FULL:  # else it may only not have answered yet
-                for assignment in self._roster.assignments:
-                    assignment.caught_up()
+                await self._catch_up()
             return False
         # None: revoked while these were on their way. They are somebody else's now.
         arrived = [(found, r) for source, r in fetched.items() if r and (found := self._roster.get(source))]
+        await self._positioning.place_at({a: records[0].offset for a, records in arrived if not a.placed})
         await self._announce(arrived)
         self.last_record = now = self._clock()
         count = 0
@@ -136,6 +146,13 @@ class Session:
         self._slots.wake(count)
         self._rearm()
         return True
+
+    async def _catch_up(self) -> None:
+        """The broker has no more records for now, and all that were fetched are delivered."""
+        assignments = list(self._roster.assignments)
+        for assignment in assignments:
+            assignment.caught_up()
+        await self._positioning.reach(assignments)
 
     async def _announce(self, arrived: Sequence[tuple[Assignment, Sequence[Record]]]) -> None:
         """Before the first message of an assignment starts, its commit says that a member works on it.

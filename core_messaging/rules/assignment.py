@@ -8,20 +8,22 @@ that was reset meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from core_messaging.records import Committed, Record, TopicPartition
+from core_messaging.records import Beginning, Committed, Record, TopicPartition
 from core_messaging.rules.blocked import BlockedKeys
 from core_messaging.rules.left import Left
-from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged
+from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged, read
+from core_messaging.rules.runs import folded, offsets_of, runs_beyond
+from core_messaging.rules.vanished import Vanished, concluded, handed_on, new_member
 
 _UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
 FEW = 32  # chunks that are not worth folding
 
-# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched,
-# and about this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
+# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched, and about
+# this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
 PROVEN_AFTER = 1_000  # offsets
 
 PROOF = 2  # members that vanish while the same message is all that runs
@@ -50,7 +52,7 @@ class Chunk:
     def __init__(self, assignment: Assignment, records: Sequence[Record]) -> None:
         self.assignment = assignment
         self.records: list[Record | None] = list(records)
-        self.offsets = _offsets(records)
+        self.offsets = offsets_of(records)
         self.done = bytearray(len(records))
         self.cursor = 0  # the first record nobody has taken yet
         self.size = sum([len(record.value or b"") for record in records])
@@ -84,24 +86,6 @@ class Chunk:
         return self.size * self.unfinished // len(self.done)
 
 
-def _stretches(done: bytearray) -> Iterator[tuple[int, int, bool]]:
-    """(first index, index after the last, finished) of each stretch of equals, at the speed of memchr."""
-    first, size = 0, len(done)
-    while first < size:
-        after = done.find(_UNDONE if done[first] else _DONE, first)
-        after = size if after < 0 else after
-        yield first, after, bool(done[first])
-        first = after
-
-
-def _offsets(records: Sequence[Record]) -> Sequence[int]:
-    """A range where the offsets have no gaps (nearly always): it takes no memory a record."""
-    first, last = records[0].offset, records[-1].offset
-    if last - first + 1 == len(records):
-        return range(first, last + 1)
-    return [record.offset for record in records]
-
-
 class Assignment:
     """One partition during one assignment epoch. Knows nothing of Kafka.
 
@@ -110,13 +94,17 @@ class Assignment:
     """
 
     __slots__ = (
+        "_began",
         "_chunks",
         "_finished_before",
         "_fold_at",
+        "_inherited",
         "_largest",
+        "_member",
         "_noted",
         "_position",
         "_proven_at",
+        "_vanished",
         "accused",
         "acknowledged",
         "alone",
@@ -125,6 +113,7 @@ class Assignment:
         "blocked",
         "busy",
         "crashes",
+        "doubt",
         "dues",
         "epoch",
         "held",
@@ -132,18 +121,32 @@ class Assignment:
         "hold",
         "limbo",
         "parked",
+        "placed",
         "source",
         "suspect",
+        "touched",
         "unfinished",
         "waits",
     )
 
-    def __init__(self, source: TopicPartition, epoch: int, committed: Committed | None = None) -> None:
+    def __init__(
+        self,
+        source: TopicPartition,
+        epoch: int,
+        committed: Committed | None = None,
+        member: int | None = None,
+    ) -> None:
+        """*member*: this process, by ``new_member``; None: one of its own."""
         self.source = source
         self.epoch = epoch
+        self._member = member or new_member()
         self.hold = Hold.OPEN
-        self.acknowledged = committed  # the commit the broker is known to have
+        # The commit the broker is known to have.
+        self.acknowledged = None if isinstance(committed, Beginning) else committed
         self.announced = False  # the commit says that this member works on the partition
+        self.touched = False  # a record was delivered; until then this member can have broken nothing
+        self.placed = False  # where it begins is known, and the commit was compared with the log
+        self.doubt = ""  # why the commit's metadata is not believed
         # Jobs of this member's previous assignment of the partition that still run: offset -> job.
         self.limbo: dict[int, Any] = {}
         self._chunks: deque[Chunk] = deque()
@@ -152,9 +155,7 @@ class Assignment:
         self._largest = 0  # bytes of the largest chunk's average value so far
         self._noted = (0, 0)  # how many runs the note had when its size was last looked at, and that size
         self._position = committed.offset if committed else None  # after the last delivered record
-        self._finished_before: deque[Run] = (
-            deque()
-        )  # finished by an earlier owner, beyond the committed offset
+        self._finished_before = deque[Run]()  # by an earlier owner, beyond the committed offset
         self.blocked = BlockedKeys()
         self.attempts: dict[int, int] = {}  # offset -> its next attempt, where an earlier owner has tried
         # Of those, what has not come yet -> when its attempt is due; None: nobody knows, so its whole delay from now on.
@@ -168,37 +169,68 @@ class Assignment:
         self.accused: int | None = None
         self.alone = 0  # earlier owners in a row that vanished while the accused was all that ran
         self._proven_at = 0  # the offset from which on earlier crashes are forgiven
+        self._vanished: tuple[int, ...] = ()  # of those owners, the last ones by name
+        self._inherited = Ownership()  # what the commit goes on saying until a message is touched
+        self._began: Mapping[int, int] = {}  # what the group began with; every commit passes it on
         if committed is not None:
-            self._read(CommitNote.decode(committed.metadata), committed.offset)
+            self._read(committed)
         # Lane -> what waits behind the job that runs (or waits for a retry) there; owned by the schedule.
         self.busy: dict[Hashable, deque[object] | None] = {}
-        # Jobs that wait for a retry, or behind one in their lane; and those lanes. What waits behind a job that runs, or
-        # whose record is being sent, is not held up: it is next.
+        # Jobs that wait for a retry, or behind one in their lane; and those lanes. What waits behind a running job is next.
         self.held = 0
         self.held_lanes: set[Hashable] = set()
 
-    def _read(self, note: CommitNote, committed: int) -> None:
-        self._finished_before.extend(note.finished(committed))
-        self.attempts = note.attempt_of(committed)
+    def _read(self, committed: Committed) -> None:
+        note, self.doubt = read(committed)
+        start = committed.offset
+        self._finished_before.extend(note.finished(start))
+        self.attempts = note.attempt_of(start)
         self.waits = dict.fromkeys(offset for offset, attempt in self.attempts.items() if attempt > 1)
         self.blocked = BlockedKeys(note.blocked)
-        last = note.ownership.shifted(committed)
-        if last.held:
-            # Held and not given back: its owner vanished. After an orderly end the count starts anew.
-            self.crashes, self.suspect = last.crashes + 1, last.suspect
-            self.accused = last.suspect
-            self.alone = 0 if last.suspect is None else last.alone + 1
+        self._began = note.began
+        last = note.ownership.shifted(start)
+        # Held and not given back: its owner vanished. After an orderly end the count starts anew.
+        found = concluded(last, self._member)
+        self.crashes, self.suspect, self._vanished = found.crashes, found.suspect, found.owners
+        self.accused, self.alone = found.suspect, found.alone
+        self._inherited = handed_on(found, last.delivered)
         self._proven_at = last.delivered + PROVEN_AFTER
+
+    def place(self, position: int, end: int | None) -> None:
+        """The first record comes from *position*, and the log ends at *end* (None: not known, and nothing beyond
+        *position* is believed). What the commit's metadata says of offsets that there are not is not believed."""
+        self.placed = True
+        if self._position is None or not self.touched:
+            self._position = position
+        limit = position if end is None else max(end, position)
+        if self._finished_before and self._finished_before[-1][1] >= limit:
+            self._finished_before.clear()
+            self.doubt = f"it says that messages beyond the end ({limit}) are finished"
+        if self.accused is not None and self.accused >= limit:
+            self.accused, self.suspect, self.alone = None, None, 0
+            self.doubt = f"it accuses a message beyond the end ({limit})"
+        self._proven_at = min(self._proven_at, limit + PROVEN_AFTER)
+        self.attempts = {at: number for at, number in self.attempts.items() if at < limit}
+        self.waits = {at: due for at, due in self.waits.items() if at < limit}
+
+    def reach(self, position: int) -> None:
+        """The client goes on at *position*, and all that it has handed out was delivered: what lies before it is no
+        message (the end of a transaction, what retention has deleted)."""
+        if not self.unfinished and self._position is not None and position > self._position:
+            self._position = position
+            self._chunks.clear()
 
     def left(self) -> Left:
         """For ``take_over`` of the next assignment of this partition."""
-        return Left(self.acknowledged, self.crashes, self.accused, self.alone, dict(self.attempts), self.dues)
+        vanished = Vanished(self.crashes, self._vanished, self.accused, self.alone)
+        return Left(self.acknowledged, vanished, dict(self.attempts), self.dues)
 
     def take_over(self, left: Left) -> None:
         """This member had the partition until now, and nobody since: the commit is the one that it left behind. So the
         process that seems to have vanished is this one, and when retries are due is known."""
-        self.crashes, self.suspect = left.crashes, None
-        self.accused, self.alone = left.accused, left.alone
+        self.crashes, self._vanished, self.accused, self.alone = left.vanished
+        self.suspect = None
+        self._inherited = handed_on(left.vanished, self._proven_at - PROVEN_AFTER)
         self.attempts = dict(left.attempts)
         self.waits = {
             offset: left.dues.get(offset) for offset, attempt in left.attempts.items() if attempt > 1
@@ -244,6 +276,7 @@ class Assignment:
         if len(self._chunks) >= self._fold_at:
             self._fold()
         chunk = Chunk(self, records)
+        self.touched = True
         self._chunks.append(chunk)
         self.unfinished += len(records)
         self._largest = max(self._largest, chunk.size // len(records) + 1)
@@ -294,18 +327,25 @@ class Assignment:
         runs = [(max(first, offset), last) for first, last in known if last >= offset]
         attempts = {at: number for at, number in self.attempts.items() if at >= offset}
         delivered = offset if self._position is None else self._position
-        ownership = (
-            Ownership(
-                held=True,
-                crashes=self.crashes,
-                suspect=self.suspect,
-                delivered=delivered,
-                alone=self.alone if self.suspect == self.accused else 0,
-            )
-            if held
-            else Ownership()
+        ownership = self._ownership(delivered, held=held)
+        return CommitNote.of(offset, runs, attempts, ownership, self.blocked.packed(), self._began)
+
+    def _ownership(self, delivered: int, *, held: bool) -> Ownership:
+        if not (self.announced or self.touched):
+            return (
+                self._inherited
+            )  # whoever has touched nothing has neither killed a process nor cleared a message
+        if not held:
+            return Ownership()
+        return Ownership(
+            held=True,
+            crashes=self.crashes,
+            suspect=self.suspect,
+            delivered=delivered,
+            alone=self.alone if self.suspect == self.accused else 0,
+            owner=self._member,
+            vanished=self._vanished[-self.crashes :] if self.crashes else (),
         )
-        return CommitNote.of(offset, runs, attempts, ownership, self.blocked.packed())
 
     def _forget_finished(self) -> None:
         while self._chunks and self._chunks[0].done.find(_UNDONE) < 0:
@@ -317,21 +357,8 @@ class Assignment:
         return self._position
 
     def _fold(self) -> None:
-        """Finished chunks behind an unfinished one become one of two records, the first and the last.
-
-        A key that waits an hour for its retry would otherwise keep a chunk for every fetch of that hour, and
-        make each look at the assignment longer.
-        """
-        folded: deque[Chunk] = deque()
-        for chunk in self._chunks:
-            if chunk.unfinished:
-                folded.append(chunk)
-            elif folded and not folded[-1].unfinished:
-                folded[-1].absorb(chunk)
-            else:
-                folded.append(chunk)
-        self._chunks = folded
-        self._fold_at = max(FEW, 2 * len(folded))
+        self._chunks = folded(self._chunks)
+        self._fold_at = max(FEW, 2 * len(self._chunks))
 
     def note_size(self) -> int:
         """Bytes the commit's note needs by now, about; 0 where it surely fits, because that is cheap to know."""
@@ -364,25 +391,9 @@ class Assignment:
                 return chunk.records[first] or self.parked.get(chunk.offsets[first])
         return None
 
-    def finished_beyond(self) -> Iterator[tuple[int, int]]:
-        """Runs (first offset, last offset) of finished records after the first unfinished one.
-
-        A run spans offsets that were never delivered (gaps), but no record that was delivered and is not done.
-        """
-        start: int | None = None
-        last = 0
-        seen_unfinished = False
-        for chunk in self._chunks:
-            for first, after, finished in _stretches(chunk.done):
-                if not finished:
-                    if start is not None:
-                        yield start, last
-                    start, seen_unfinished = None, True
-                elif seen_unfinished:
-                    start = chunk.offsets[first] if start is None else start
-                    last = chunk.offsets[after - 1]
-        if start is not None:
-            yield start, last
+    def finished_beyond(self) -> Iterator[Run]:
+        """Runs of finished records after the first unfinished one."""
+        return runs_beyond(self._chunks)
 
     def __repr__(self) -> str:
         return f"<Assignment {self.source} epoch {self.epoch} {self.hold.value}>"

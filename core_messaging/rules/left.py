@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core_messaging.records import Committed
+from core_messaging.rules.vanished import Vanished
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,6 @@ class Left:
     """
 
     acknowledged: Committed | None
-    crashes: int
-    accused: int | None
-    alone: int
+    vanished: Vanished
     attempts: Mapping[int, int]
     dues: Mapping[int, float]

@@ -10,16 +10,29 @@ import base64
 import binascii
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Self
+from itertools import islice
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
+
+from core_messaging.records import Committed
+from core_messaging.rules.blocked import MOST, SIZE
 
 LIMIT = 4096  # bytes, the broker's default
 VERSION = "1"
 MAX_ATTEMPTS = 200  # messages whose attempts are remembered
 SURELY_FIT = 200  # runs; as many fit whatever they are, with all attempts (a property test holds it)
+MAX_RUNS = 20_000  # that are written or read: few bytes can stand for very many
+MAX_UNPACKED = 512 * 1024  # bytes
+MAX_VANISHED = 8  # members that are remembered by name
+BEYOND = 2**63  # no offset is as large
 
 Run = tuple[int, int]  # first and last offset, both finished
+
+# Who may commit for the group writes what is read here, so each field has its limits.
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Token = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+_Whole = Annotated[int, msgspec.Meta(ge=1 - BEYOND, le=BEYOND - 1)]
 
 
 class Ownership(msgspec.Struct, frozen=True, array_like=True):
@@ -30,13 +43,17 @@ class Ownership(msgspec.Struct, frozen=True, array_like=True):
     - ``suspect``: the offset of the only message that is running, when one at a time is let run
     - ``delivered``: the offset after the last record its member had fetched
     - ``alone``: how many members in a row have vanished while the suspect was the only message that ran
+    - ``owner``: the member that wrote this (a random number of its process); 0: written by an older version
+    - ``vanished``: the owners that are counted in ``crashes``, the last ones
     """
 
     held: bool = False
-    crashes: int = 0
-    suspect: int | None = None
-    delivered: int = 0
-    alone: int = 0
+    crashes: _Count = 0
+    suspect: _Whole | None = None
+    delivered: _Whole = 0
+    alone: _Count = 0
+    owner: _Token = 0
+    vanished: Annotated[tuple[_Token, ...], msgspec.Meta(max_length=MAX_VANISHED)] = ()
 
     def shifted(self, by: int) -> Ownership:
         """The same with offsets counted from elsewhere."""
@@ -50,12 +67,14 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
     - ``runs``: gap, length, gap, length, ...: runs of finished offsets after the committed one
     - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
     - ``blocked``: digests of the keys that follow a dead letter (see ``rules.blocked``)
+    - ``began``: topic (see ``rules.start.topic_id``) -> how many partitions it had when the group began at its end
     """
 
-    runs: tuple[int, ...] = ()
-    attempts: Mapping[int, int] = {}
+    runs: Annotated[tuple[_Whole, ...], msgspec.Meta(max_length=2 * MAX_RUNS)] = ()
+    attempts: Annotated[Mapping[_Whole, _Count], msgspec.Meta(max_length=MAX_ATTEMPTS)] = {}
     ownership: Ownership = Ownership()
-    blocked: bytes = b""
+    blocked: Annotated[bytes, msgspec.Meta(max_length=MOST * SIZE)] = b""
+    began: Annotated[Mapping[_Token, _Count], msgspec.Meta(max_length=64)] = {}
 
     @classmethod
     def of(
@@ -65,14 +84,16 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         attempts: Mapping[int, int],
         ownership: Ownership,
         blocked: bytes = b"",
+        began: Mapping[int, int] | None = None,
     ) -> Self:
         """A note beside the committed offset *committed*; all offsets given are absolute."""
         remembered = sorted(attempts.items())[:MAX_ATTEMPTS]
         return cls(
-            _relative(committed, finished),
+            _relative(committed, islice(finished, MAX_RUNS)),
             {offset - committed: number for offset, number in remembered},
             ownership.shifted(-committed),
             blocked,
+            began or {},
         )
 
     def finished(self, committed: int) -> list[Run]:
@@ -111,13 +132,7 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def decode(cls, metadata: str) -> CommitNote:
         """The note in *metadata*; an empty one for text of somebody else's or of a version we do not know."""
-        if not is_ours(metadata):
-            return CommitNote()
-        try:
-            note = _DECODER.decode(zlib.decompress(base64.b85decode(metadata[2:])))
-        except (ValueError, zlib.error, binascii.Error, msgspec.DecodeError):
-            return CommitNote()
-        return note if note.makes_sense() else CommitNote()
+        return _read(metadata) or CommitNote()
 
     def makes_sense(self) -> bool:
         """Whether the runs can have been written by ``of``. The first one may begin at the committed offset itself:
@@ -126,7 +141,53 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
             len(self.runs) % 2 == 0
             and min(self.runs[:1], default=0) >= 0
             and all(n > 0 for n in self.runs[1:])
+            and min(self.attempts.values(), default=1) >= 1
         )
+
+    def is_possible(self, committed: int) -> bool:
+        """Whether all offsets, counted from *committed*, are such as Kafka has."""
+        owned = self.ownership.shifted(committed)
+        named = [*self.attempt_of(committed), owned.delivered, committed + sum(self.runs)]
+        if owned.suspect is not None:
+            named.append(owned.suspect)
+        possible = all(0 <= offset < BEYOND for offset in named)
+        return possible and (owned.suspect is None or owned.suspect >= committed)
+
+
+class Reading(NamedTuple):
+    """What a commit says beyond its offset. ``refused``: why its metadata, which claims to be ours, is not believed."""
+
+    note: CommitNote
+    refused: str = ""
+
+
+def read(committed: Committed) -> Reading:
+    """The note of a commit, as far as it can be true."""
+    note = _read(committed.metadata)
+    if note is None:
+        return Reading(CommitNote(), "it cannot be read" if is_ours(committed.metadata) else "")
+    if not note.is_possible(committed.offset):
+        return Reading(CommitNote(), "it names offsets that there cannot be")
+    return Reading(note)
+
+
+def _read(metadata: str) -> CommitNote | None:
+    if not is_ours(metadata) or len(metadata) > LIMIT:
+        return None
+    try:
+        note = _DECODER.decode(_unpacked(metadata))
+    except (ValueError, zlib.error, binascii.Error, msgspec.DecodeError, RecursionError):
+        return None
+    return note if note.makes_sense() else None
+
+
+def _unpacked(metadata: str) -> bytes:
+    """Raises ValueError where it is more than is ever written: few bytes can stand for very many."""
+    unpacking = zlib.decompressobj()
+    unpacked = unpacking.decompress(base64.b85decode(metadata[len(VERSION) + 1 :]), MAX_UNPACKED)
+    if not unpacking.eof:
+        raise ValueError(metadata)
+    return unpacked
 
 
 def is_ours(metadata: str) -> bool:
