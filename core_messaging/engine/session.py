@@ -37,6 +37,11 @@ FULL_AND_EVICTING = (
     "as many messages wait for retries, or behind one, as max_waiting_retries lets them; the longest waiting are "
     "dead-lettered until half of them are left"
 )
+STRANDED = (
+    "no more keys can be blocked, and as many messages wait for one of them to be replayed or cleared as max_in_flight "
+    "(or max_in_flight_bytes) lets them; its intake stops. Start the worker with a larger one, so that it reads the records "
+    "that lift the blocks"
+)
 CROWDED = (
     "so many messages are finished between unfinished ones that the commit can hardly tell them all; its intake "
     "stops until it can"
@@ -190,6 +195,8 @@ class Session:
                 self._say_full(assignment.source, FULL_AND_WAITING)
         for source in todo.crowded:
             self._say_full(source, CROWDED)
+        for source in todo.stranded:
+            self._say_full(source, STRANDED)
 
     def _say_full(self, source: TopicPartition, what: str) -> None:
         if self._throttle.pass_through((source, what), self._clock()) is None:

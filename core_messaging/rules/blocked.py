@@ -31,6 +31,11 @@ class BlockedKeys:
     def __len__(self) -> int:
         return len(self._digests)
 
+    @property
+    def full(self) -> bool:
+        """No place is left: another key's dead letter has to wait until one of these is replayed or cleared."""
+        return len(self._digests) + len(self._reserved) >= MOST
+
     def reserve(self, key: bytes | None) -> bool:
         """Keep a place for *key*, which is about to be dead-lettered. False: there is none.
 

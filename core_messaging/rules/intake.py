@@ -40,6 +40,8 @@ class IntakePlan:
     # Whose waiting retries are too many, and how many fewer would be half of the budget.
     over_budget: tuple[tuple[Assignment, int], ...] = ()
     crowded: tuple[TopicPartition, ...] = ()  # whose note hardly fits beside the commit any more
+    # Where no more keys can be blocked and no more is read, so that the record that lifts a block may never be seen.
+    stranded: tuple[TopicPartition, ...] = ()
 
 
 NOTE_FULL = LIMIT * 3 // 4  # bytes; what one more fetch adds has to fit too
@@ -74,7 +76,8 @@ def plan(
     budget = max(1, limits.held // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
     room = limits.records - sum(level.unfinished - level.assignment.held for level in levels)
-    if room < limits.records // LITTLE or room < 1 or _too_large(mine, limits.size):
+    too_large = _too_large(mine, limits.size)
+    if room < limits.records // LITTLE or room < 1 or too_large:
         room = 0
     # No more at once than one partition may hold: the client hands out one partition after the other.
     room = min(room, _share(limits, len(mine))) if len(mine) > 1 else room
@@ -87,8 +90,13 @@ def plan(
         room,
         pause=pause,
         resume=resume,
-        over_budget=tuple((a, a.held - budget // 2) for a in mine if a.held >= budget),
+        over_budget=tuple((a, a.held - budget // 2) for a in mine if a.held >= budget and not a.blocked.full),
         crowded=tuple(level.assignment.source for level in levels if level.noted >= 1),
+        stranded=tuple(
+            level.assignment.source
+            for level in levels
+            if level.assignment.blocked.full and (level.waiting >= 1 or too_large)
+        ),
     )
 
 
@@ -106,11 +114,15 @@ def _share(limits: IntakeLimits, partitions: int) -> int:
 
 
 def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:
-    unfinished = assignment.unfinished
+    unfinished, held = assignment.unfinished, assignment.held
+    share = _share(limits, partitions) if partitions > 1 else limits.records
     # The messages of a partition that is alone do not pause it: no room does the same.
-    flowing = (unfinished - assignment.held) / _share(limits, partitions) if partitions > 1 else 0.0
+    flowing = (unfinished - held) / share if partitions > 1 else 0.0
+    if assignment.blocked.full:
+        # What waits there waits for a record that comes later, so it is read on, as far as there is memory.
+        return _Level(assignment, unfinished, held / max(2 * budget, share), 0.0, flowing)
     # What "dead-letter" cannot make room of (dead letters that are not acknowledged, say) stops the intake as well.
-    waiting = assignment.held / (budget if limits.on_full == "wait" else 2 * budget)
+    waiting = held / (budget if limits.on_full == "wait" else 2 * budget)
     return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)
 
 
