@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from core_messaging.errors import ConfigurationError, text_of
+from core_messaging.secrecy import HIDDEN, hidden, is_secret_name, keep_secrets_of
 from core_messaging.setting_names import Misspelt, misspelt, unread_constants
 from core_messaging.settings import Settings, environment
 
@@ -22,6 +23,7 @@ CONVENTION = "AppSettings"
 
 def settings_in(project: Project) -> Settings:
     """The settings of *project*. Raises ConfigurationError."""
+    keep_secrets_of(environment(Settings))  # before any of them can be in an error
     where = _place_of(project.root)
     if where is None:
         return _checked(_instance(Settings, "the environment"))
@@ -54,7 +56,7 @@ def _imported(where: Path) -> ModuleType:
         raise
     except BaseException as error:  # also a SystemExit, with which a command would end in silence
         raise ConfigurationError(
-            f"{where} cannot be imported: {type(error).__name__}: {text_of(error)}; mend it"
+            f"{where} cannot be imported: {type(error).__name__}: {hidden(text_of(error))}; mend it"
         ) from error
 
 
@@ -164,7 +166,17 @@ def _instance(settings: type[Settings], where: str) -> Settings:
     except ValueError as error:
         # errors() names fields and reasons; str(error) would print the value, which may be a secret.
         details: list[dict[str, Any]] = getattr(error, "errors", list)()
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in details)
+        reasons = "; ".join(map(_reason, details))
         raise ConfigurationError(
             f"the settings in {where} are wrong: {reasons or type(error).__name__}; mend them"
         ) from None
+
+
+def _reason(details: dict[str, Any]) -> str:
+    """What is wrong with one setting. A validator of the project's may say the value: of a secret, the kind is told alone."""
+    name = ".".join(map(str, details["loc"])).upper()
+    said = str(details["msg"])
+    own = details["type"] in ("value_error", "assertion_error")
+    if own and is_secret_name(name):
+        return f"{name}: {HIDDEN} is not taken ({details['type']})"
+    return f"{name}: {hidden(said)}"

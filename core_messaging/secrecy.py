@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 HIDDEN = "**********"
-SHORTEST = (
-    6  # characters; a shorter secret is also a part of ordinary words, and hiding it would garble the log
-)
+SHORTEST = 6  # characters; a shorter one is also a part of ordinary words, and hiding it would garble the log
 
 _known: set[str] = set()
+
+_NAMES = r"password|passwd|passphrase|secret|token|api_?key|private_?key|credential"
+# How pydantic shows the value of a field that is wrong, and the input of a whole model.
+_OF_A_FIELD = re.compile(
+    rf"^(?P<before>[^\n]*(?:{_NAMES})[^\n]*\n[^\n]*)input_value=[^\n]*(?=, input_type=)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_OF_A_MODEL = re.compile(rf"input_value=(?=[^\n]*(?:{_NAMES}))[^\n]*(?=, input_type=)", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a setting or variable called *name* holds a secret."""
+    return re.search(_NAMES, name, re.IGNORECASE) is not None
 
 
 def keep_secret(secret: str) -> None:
@@ -16,9 +30,19 @@ def keep_secret(secret: str) -> None:
         _known.add(secret)
 
 
+def keep_secrets_of(variables: Mapping[str, str]) -> None:
+    """Hide the values of those environment *variables* that hold secrets."""
+    for name, value in variables.items():
+        if is_secret_name(name):
+            keep_secret(value)
+
+
 def hidden(text: str) -> str:
     """*text* with stars for each secret in it."""
     for secret in _known:
         if secret in text:
             text = text.replace(secret, HIDDEN)
+    if "input_value=" in text:
+        text = _OF_A_FIELD.sub(rf"\g<before>input_value={HIDDEN}", text)
+        text = _OF_A_MODEL.sub(f"input_value={HIDDEN}", text)
     return text

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core_messaging.errors import ConfigurationError
+from core_messaging.secrecy import HIDDEN, is_secret_name, keep_secret
 from core_messaging.setting_names import misspelt
 
 
@@ -23,7 +24,13 @@ class Settings(BaseSettings):
     ...     kafka_bootstrap_servers: str = "broker-1:9092,broker-2:9092"
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", validate_default=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        validate_default=True,
+        frozen=True,
+        hide_input_in_errors=True,  # of a setting that is wrong: it may be a secret
+    )
 
     kafka_enabled: bool = True
     kafka_broker: str = "kafka"  # or the name of one that a plugin registers
@@ -104,6 +111,26 @@ class Settings(BaseSettings):
             raise ConfigurationError(f"{word.name} is no setting; did you mean {word.meant}?")
         return (init_settings, env_settings, dotenv_settings, file_secret_settings)
 
+    @model_validator(mode="after")
+    def _keep_secrets(self) -> Self:
+        for name, value in self.__dict__.items():
+            if isinstance(value, SecretStr):
+                keep_secret(value.get_secret_value())
+            elif isinstance(value, SecretBytes):
+                keep_secret(value.get_secret_value().decode(errors="replace"))
+            elif isinstance(value, str) and is_secret_name(name):
+                keep_secret(value)
+        return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, HIDDEN if isinstance(value, str) and is_secret_name(name or "") else value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle has no secrets. They are read from the environment again where it is opened."""
+        kept = {name: value for name, value in self.__dict__.items() if not _is_secret(name, value)}
+        return _read_again, (type(self), kept)
+
     @field_validator("core_plugins_disable", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
@@ -111,12 +138,20 @@ class Settings(BaseSettings):
         return words(value) if isinstance(value, str) else value
 
 
+def _is_secret(name: str, value: object) -> bool:
+    return is_secret_name(name) or isinstance(value, SecretStr | SecretBytes)
+
+
+def _read_again(kind: type[Settings], kept: dict[str, Any]) -> Settings:
+    return kind(**kept)
+
+
 def words(text: str) -> list[str]:
     """The names in ``a,b`` or ``a b``: how lists are written in the environment."""
     return text.replace(",", " ").split()
 
 
-def environment(settings: Settings) -> Mapping[str, str]:
+def environment(settings: Settings | type[Settings]) -> Mapping[str, str]:
     """The variables in the ``.env`` of *settings* (in upper case, as they are in the environment), the environment on top."""
     files = settings.model_config.get("env_file") or ()
     encoding = settings.model_config.get("env_file_encoding") or "utf-8"

@@ -3,8 +3,10 @@ written (keys, topics, errors) is made printable in here."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -17,6 +19,11 @@ LONGEST_CELL = 1_000  # characters
 def say(text: str, *, err: bool = False) -> None:
     """Print one line."""
     click.echo(printable(hidden(text)), err=err)
+
+
+def say_json(facts: Any) -> None:
+    """Print *facts* as one JSON value."""
+    click.echo(hidden(json.dumps(facts, indent=2)))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,11 +19,18 @@ from typing import Any
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.protocol import admin
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from core_messaging.brokers.kafka_errors import know_invalid_records
 from core_messaging.rules.throttle import Throttle, also
 
+# The requests and responses of logging in: passwords and what can be computed from them.
+_WITH_SECRETS = [
+    kind
+    for name, kind in vars(admin).items()
+    if name.startswith("SaslAuthenticateRe") and isinstance(kind, type)
+]
 _AGAIN = 1.0  # seconds after the metadata could not be taken in
 _NOT_TAKEN_IN = (
     "what the broker says of the cluster could not be taken in; it is asked again every %g s, and what goes to partitions "
@@ -35,13 +42,20 @@ logger = logging.getLogger("core_messaging.kafka")
 
 def mend_the_client() -> None:
     """A request on a connection that is gone is KafkaConnectionError, which the client tries again; the task that keeps its
-    metadata goes on whatever it meets; commits that cannot be told are an error; and it knows what INVALID_RECORD is. Safe
-    to repeat."""
+    metadata goes on whatever it meets; commits that cannot be told are an error; it knows what INVALID_RECORD is; and it
+    logs no password. Safe to repeat."""
     _wrap(AIOKafkaConnection, "send", _expecting)
     _wrap(AIOKafkaConnection, "_send_sasl_token", _expecting)
     _wrap(AIOKafkaClient, "_md_synchronizer", _going_on)
     _wrap(AIOKafkaClient, "send", _told_of_commits)
     know_invalid_records()
+    for request_or_response in _WITH_SECRETS:
+        setattr(request_or_response, "__repr__", _without_secrets)  # noqa: B010 - a class that mypy sees as final
+
+
+def _without_secrets(self: Any) -> str:
+    """The client logs each request and response at debug."""
+    return f"{type(self).__name__}(not shown)"
 
 
 def _wrap(owner: type, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

@@ -33,13 +33,18 @@ def _sasl(settings: Settings) -> dict[str, Any]:
     return {
         "sasl_mechanism": settings.kafka_sasl_mechanism,
         "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        "sasl_plain_password": _plain(settings.kafka_sasl_password),
     }
+
+
+def _plain(secret: Any) -> str:
+    """A project's settings class may have made a plain text of the field."""
+    return str(secret.get_secret_value() if hasattr(secret, "get_secret_value") else secret)
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext:
     """The trust and identity that *settings* describe. Raises ConfigurationError if a file cannot be read."""
-    password = settings.kafka_ssl_password.get_secret_value() if settings.kafka_ssl_password else None
+    password = _plain(settings.kafka_ssl_password) if settings.kafka_ssl_password else None
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
         context.check_hostname = settings.kafka_ssl_check_hostname

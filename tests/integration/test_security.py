@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import json
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from core_messaging.producer import get_producer
 from core_messaging.runtime import RunOptions, run_workers
 from core_messaging.settings import Settings
 from tests.conftest import RunningBroker, require_apache
-from tests.integration.commands import core
+from tests.integration.commands import core, running_core
 from tests.integration.harness import run, until
 from tests.integration.test_messages import journal
 
@@ -123,6 +125,97 @@ def test_the_security_settings_reach_worker_and_producer(mechanism: str, user: s
     run(test())
 
 
+WORKER = """
+from core_messaging import worker
+
+@worker(topic="{topic}", dlq_topic="{topic}-dlq", max_retries=1, retry_backoff="fixed", initial_delay=0.01)
+async def handle(message: dict) -> None:
+    from src.settings import AppSettings
+    if message["n"] == 0:
+        password = AppSettings().kafka_sasl_password
+        raise ConnectionError(f"cannot log in with {{password.get_secret_value()}}: {{password}}")
+    print("handled", flush=True)
+"""
+SETTINGS = """
+import logging
+from core_messaging.settings import Settings
+
+class AppSettings(Settings):
+    shop: str = "the shop"
+
+logging.getLogger().addHandler(logging.FileHandler("debug.log"))
+"""
+
+
+def variables(secured: Secured, **others: str) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": secured.address,
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_USERNAME": "ann",
+        "KAFKA_SASL_PASSWORD": PASSWORD,
+        "KAFKA_SSL_CAFILE": str(secured.authority),
+        **others,
+    }
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(("mechanism", "user"), [("PLAIN", "ann"), ("SCRAM-SHA-256", "sam")])
+def test_nothing_that_a_run_prints_has_the_password(
+    mechanism: str, user: str, log_format: str, secured: Secured, tmp_path: Path
+) -> None:
+    topic = secured.plain.make_topic(1)
+    (tmp_path / "src/workers").mkdir(parents=True)
+    (tmp_path / "src/workers/w.py").write_text(WORKER.format(topic=topic))
+    (tmp_path / "src/settings.py").write_text(SETTINGS)
+    env = variables(secured, KAFKA_SASL_MECHANISM=mechanism, KAFKA_SASL_USERNAME=user)
+    shown = []
+    for number in (0, 1):
+        message = json.dumps({"n": number})
+        found = core("kafka", "publish", topic, "--message", message, folder=tmp_path, env=env)
+        assert found.returncode == 0, found.stderr
+        shown += [found.stdout, found.stderr]
+    levels = ("--log-level", "debug", "--client-log-level", "debug", "--create-topics")
+    arguments = ("kafka", "worker", "handle", *levels, "--log-format", log_format)
+    with running_core(*arguments, folder=tmp_path, env=env) as worker:
+        worker.until_said("handled")
+        worker.until_said("dead-lettered")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+    offsets = core("kafka", "offsets", "handle", folder=tmp_path, env=env)
+    shown += [worker.output, offsets.stdout, offsets.stderr]
+    assert "SaslAuthenticateRequest" in worker.output  # it has been as talkative as it can be
+    assert "Traceback" in worker.output
+    assert all(PASSWORD not in text for text in shown)
+    # A handler of the project's own gets the client's lines too. What a handler of messages says is its own affair there.
+    own = [line for line in (tmp_path / "debug.log").read_text().splitlines() if "Sasl" in line]
+    assert own
+    assert not [line for line in own if PASSWORD in line]
+
+
+@pytest.mark.parametrize("command", ["worker handle", "offsets handle", "publish t --message 1"])
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_settings_that_are_wrong_are_told_without_a_secret_and_in_the_format_that_was_asked_for(
+    command: str, log_format: str, tmp_path: Path
+) -> None:
+    (tmp_path / "src").mkdir()
+    source = (
+        "from pydantic import field_validator\nfrom core_messaging.settings import Settings\n"
+        "class AppSettings(Settings):\n    @field_validator('kafka_ssl_password')\n    @classmethod\n"
+        "    def check(cls, value):\n        raise ValueError(f'{value.get_secret_value()} is too short')\n"
+    )
+    (tmp_path / "src/settings.py").write_text(source)
+    words = ("kafka", *command.split())
+    words += ("--log-format", log_format) if command.startswith("worker") else ()
+    found = core(*words, folder=tmp_path, env={"KAFKA_SSL_PASSWORD": PASSWORD, "KAFKA_LINGER": "x"})
+    assert found.returncode == 1
+    assert PASSWORD not in found.stdout + found.stderr
+    (line,) = found.stderr.splitlines()
+    if log_format == "json" and command.startswith("worker"):
+        line = json.loads(line)["message"]
+    assert "KAFKA_SSL_PASSWORD" in line
+    assert "KAFKA_LINGER" in line
+
+
 def refusal(chosen: Settings) -> str:
     """What a producer is told. Its connections are closed afterwards: TLS says goodbye in both directions, and
     the broker lets a client whose password was wrong wait for that."""
@@ -167,14 +260,8 @@ def test_the_command_line_tells_it_in_one_line(secured: Secured, tmp_path: Path)
     (tmp_path / "src/workers").mkdir(parents=True)
     source = "from core_messaging import worker\n@worker(topic='t')\nasync def handle(message: dict): ...\n"
     (tmp_path / "src/workers/w.py").write_text(source)
-    variables = {
-        "KAFKA_BOOTSTRAP_SERVERS": secured.address,
-        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "KAFKA_SASL_USERNAME": "ann",
-        "KAFKA_SASL_PASSWORD": "wrong-horse",
-        "KAFKA_SSL_CAFILE": str(secured.authority),
-    }
-    found = core("kafka", "worker", "handle", folder=tmp_path, env=variables)
+    env = variables(secured, KAFKA_SASL_PASSWORD="wrong-horse")  # noqa: S106 - of nobody
+    found = core("kafka", "worker", "handle", folder=tmp_path, env=env)
     assert found.returncode == 1
     (line,) = found.stderr.splitlines()
     assert line.startswith(f"core: the Kafka broker at {secured.address} refuses this client (")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from core_messaging.registrations import KAFKA
 from core_messaging.rules.progress import Progress, progress_of
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
-from core_messaging_cli.tables import show_table
+from core_messaging_cli.tables import say_json, show_table
 
 
 @click.command()
@@ -55,7 +54,7 @@ def offsets(names: tuple[str, ...], as_json: bool, limit: int) -> None:
     configs = [config_of(worker) for worker in dict.fromkeys(catalog.find(name) for name in names)]
     rows = asyncio.run(_look(settings, configs, limit))
     if as_json:
-        click.echo(json.dumps([_facts(row) for row in rows], indent=2))
+        say_json([_facts(row) for row in rows])
     else:
         _show(rows)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from core_messaging.plugins import WRONG, PluginReport, find
 from core_messaging.project import Project
 from core_messaging_cli.main import TOP
 from core_messaging_cli.plugin_commands import tell_problems
-from core_messaging_cli.tables import say, show_table
+from core_messaging_cli.tables import say, say_json, show_table
 
 
 @click.command()
@@ -33,7 +32,7 @@ def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...], trace: 
     tell_problems(reports, TOP)
     reports.sort(key=lambda report: report.name)
     if as_json:
-        click.echo(json.dumps([_facts(report) for report in reports], indent=2))
+        say_json([_facts(report) for report in reports])
     elif not reports:
         click.echo("no plugins: no installed package has an entry point in core.plugins")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from core_messaging.discovery import Listed, discover
 from core_messaging.worker import config_of
-from core_messaging_cli.tables import show_table
+from core_messaging_cli.tables import say_json, show_table
 
 
 @click.command()
@@ -23,7 +22,7 @@ def workers(as_json: bool, check: bool) -> None:
     """
     rows = discover().listing()
     if as_json:
-        click.echo(json.dumps([_facts(row) for row in rows], indent=2))
+        say_json([_facts(row) for row in rows])
     elif not rows:
         click.echo(
             "no workers: no installed package has an entry point in core.workers, "
