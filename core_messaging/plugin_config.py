@@ -29,7 +29,7 @@ def sections_of(root: Path) -> dict[str, dict[str, Any]]:
     for name, section in found.items() if isinstance(found, dict) else [("", found)]:
         if not isinstance(section, dict):
             raise ConfigurationError(
-                f"pyproject.toml: tool.core.plugins{name and '.' + name} has to be a table, and is of type {type(section).__name__}; write "
+                f"pyproject.toml: tool.core.plugins{name and '.' + name} is of type {type(section).__name__} and has to be a table; write "
                 f"[tool.core.plugins.{name or 'NAME'}] and its fields below"
             )
     return cast("dict[str, dict[str, Any]]", found)
