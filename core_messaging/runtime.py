@@ -22,6 +22,7 @@ from core_messaging.codecs import Codec
 from core_messaging.engine.engine import Engine, Surroundings
 from core_messaging.engine.remarks import say_raised
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
+from core_messaging.exit_containment import exits_contained
 from core_messaging.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.loop_guard import LoopGuard
 from core_messaging.observers import NOBODY, Observers, ObserverSource, tell
@@ -113,7 +114,7 @@ class _Run:
 
     async def run(self) -> None:
         _runs.add(self)
-        with self._signals():
+        with self._signals(), exits_contained(self._loop):
             try:
                 async with AsyncExitStack() as closing:
                     await self._run(closing)
@@ -327,7 +328,7 @@ class _Run:
 def _made(worker: type[Worker]) -> Worker:
     try:
         return worker()
-    except Exception as error:
+    except BaseException as error:  # also a SystemExit: nothing of ours runs in there
         config = config_of(worker)
         say_raised(config.name, "its constructor", error, "constructor failed")
         raise BrokenWorker.by(config.name, config.source, "its constructor", error) from error

@@ -114,7 +114,8 @@ class BatchRunners:
         for job in batch.jobs:
             try:
                 message = self._decode(job.record.value)
-            except Exception as error:
+            except BaseException as error:  # a model may raise anything
+                await self._parts.slots.pass_on(error)
                 await self._settler.undecodable(job, as_undecodable(error))
             else:
                 opened.jobs.append(job)

@@ -42,6 +42,7 @@ from core_messaging.rules.retry import RetryPolicy
 from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
 from core_messaging.snapshot import WorkerSnapshot
+from core_messaging.stopping import stopping_us
 from core_messaging.worker import Worker
 
 logger = logging.getLogger("core_messaging.worker")
@@ -92,6 +93,7 @@ class Engine:
         self._alarm: asyncio.Handle | None = None
         self._alarm_due: float | None = None
         self._stop = asyncio.Event()
+        self._setting_up: asyncio.Timeout | None = None  # while setup() runs; its end cancels it
         self._failure: Exception | None = None
         self._ends = surroundings.ends
         self.phase = ""  # what of the user's code or of the broker holds it up, outside of messages
@@ -124,14 +126,14 @@ class Engine:
         self._go(RunState.RUNNING)
         broken = None
         try:
-            await self._set_up()
-            try:
-                await self._consume()
-            except Exception as error:
-                self._ends(self.config.name, _only_one(error))
-                raise
-            finally:
-                broken = await self._tear_down()
+            if await self._set_up():
+                try:
+                    await self._consume()
+                except Exception as error:
+                    self._ends(self.config.name, _only_one(error))
+                    raise
+                finally:
+                    broken = await self._tear_down()
         except BaseExceptionGroup as group:
             cause = _only_one(group)
             self._failure = self._failure or (cause if isinstance(cause, Exception) else None)
@@ -148,27 +150,43 @@ class Engine:
         if self._failure is not None:
             raise self._failure
 
-    async def _set_up(self) -> None:
+    async def _set_up(self) -> bool:
+        """False: asked to stop meanwhile, which cancels it; whatever it then raises is no fault of the worker's."""
+        if self._stop.is_set():
+            return False
         self.phase = "setup()"
+        self._setting_up = scope = asyncio.timeout(None)
         try:
-            await _done("setup", self._worker.setup())
-        except Exception as error:
+            async with scope:
+                await _done("setup", self._worker.setup())
+        except BaseException as error:
+            if scope.expired():
+                return False
+            if stopping_us(error):
+                raise
             say_raised(self.config.name, "setup()", error, "setup failed")
             raise BrokenWorker.by(self.config.name, self.config.source, "setup()", error) from error
+        finally:
+            self._setting_up = None
+        return True
 
     async def _tear_down(self) -> BrokenWorker | None:
         """Only after a setup that went well. What it raised; never instead of the error that ended the worker."""
         self.phase = "teardown()"
         try:
             await _done("teardown", self._worker.teardown())
-        except Exception as error:
+        except BaseException as error:
+            if stopping_us(error):
+                raise
             say_raised(self.config.name, "teardown()", error, "teardown failed")
             return BrokenWorker.by(self.config.name, self.config.source, "teardown()", error)
         return None
 
     def request_stop(self) -> None:
-        """Finish what runs, commit, leave the group."""
+        """Finish what runs, commit, leave the group; a ``setup`` that is under way is cancelled."""
         self._stop.set()
+        if self._setting_up is not None and self._setting_up.when() is None:
+            self._setting_up.reschedule(self._loop.time())
 
     def forked(self) -> None:
         """This is the copy in a forked child: nothing that it holds is the child's to handle or to settle."""

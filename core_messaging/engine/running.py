@@ -129,7 +129,7 @@ class Runners:
         if not isinstance(error, Undecodable):
             try:
                 self._decode(job.record.value)
-            except Exception as explained:
+            except BaseException as explained:
                 return as_undecodable(explained)
         return as_undecodable(error)
 

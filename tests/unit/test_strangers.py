@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -270,6 +271,13 @@ def _raise(text: str) -> Callable[..., None]:
     return method
 
 
+def _raising(kind: type[BaseException]) -> Callable[..., None]:
+    def method(self: Worker) -> None:
+        raise kind
+
+    return method
+
+
 @pytest.mark.parametrize(
     ("methods", "told"),
     [
@@ -279,6 +287,15 @@ def _raise(text: str) -> Callable[..., None]:
             "setup.. raised ConnectionError: db is down",
         ),
         ({"teardown": _raise("no pool")}, "teardown.. raised ConnectionError: no pool"),
+        *(
+            ({method: _raising(kind)}, f"{told} raised {kind.__name__}")
+            for kind in (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+            for method, told in (
+                ("__init__", "constructor"),
+                ("setup", "setup.."),
+                ("teardown", "teardown.."),
+            )
+        ),
     ],
 )
 def test_a_worker_that_cannot_begin_or_end_is_broken_in_its_first_words(
@@ -288,3 +305,29 @@ def test_a_worker_that_cannot_begin_or_end_is_broken_in_its_first_words(
     broker = _broker(1)
     with pytest.raises(BrokenWorker, match=told):
         asyncio.run(_run(broker, made, lambda: broker.committed("g", "in")))
+
+
+def test_a_stop_cancels_a_setup_that_is_under_way_and_nothing_is_consumed() -> None:
+    begun, seen = asyncio.Event(), list[str]()
+
+    async def setup(self: Worker) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(600)
+        finally:
+            seen.append("cancelled")
+
+    async def teardown(self: Worker) -> None:
+        seen.append("torn down")
+
+    async def test() -> None:
+        options = RunOptions(settings=Settings(), broker=_broker(1), handle_signals=True)
+        made = _made(process=_nothing, setup=setup, teardown=teardown)
+        working = asyncio.create_task(run_workers([made], options))
+        await begun.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await working
+
+    asyncio.run(test())
+    assert seen == ["cancelled"]

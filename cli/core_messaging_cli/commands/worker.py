@@ -16,6 +16,7 @@ import click
 from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.event_loop import new_event_loop
+from core_messaging.exit_containment import run_to_its_end
 from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
 from core_messaging.plugins import WRONG, Plugins, check_ports, load
 from core_messaging.project import Project
@@ -210,5 +211,4 @@ def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     # published as much as publishing it does.
     gc.collect()
     gc.freeze()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main())
+    run_to_its_end(main(), new_event_loop)
