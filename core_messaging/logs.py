@@ -6,13 +6,16 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, TextIO, get_args
 
+from core_messaging.errors import text_of
 from core_messaging.printable import printable, printable_lines
 from core_messaging.secrecy import hidden
-from core_messaging.tracebacks import Say, lines_of, trimmed
+from core_messaging.tracebacks import ExcInfo, Say, lines_of, trimmed
 
 LogFormat = Literal["text", "json"]
 LOG_FORMATS: tuple[str, ...] = get_args(LogFormat)
@@ -32,6 +35,44 @@ def begin_to_log(log_format: LogFormat) -> None:
     handler.setLevel(logging.WARNING)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines(layout="bare"))
     logging.lastResort = handler
+    if log_format == "json":
+        _take_what_python_prints()
+
+
+def _take_what_python_prints() -> None:
+    """Warnings, and errors that nobody caught, are log lines too: a program reads stderr line by line."""
+    warnings.showwarning = _log_warning
+    sys.excepthook = lambda kind, error, trace: _log_uncaught("nobody caught it", (kind, error, trace))
+    threading.excepthook = lambda given: _log_uncaught(
+        f"thread {given.thread.name if given.thread else '?'} ended",
+        (given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback),
+    )
+    sys.unraisablehook = lambda given: _log_uncaught(
+        f"{given.err_msg or 'ignored in'} {given.object!r}",
+        (given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback),
+    )
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - as Python calls it
+    line: str | None = None,  # noqa: ARG001 - as above
+) -> None:
+    logging.getLogger("py.warnings").warning("%s:%s: %s: %s", filename, lineno, category.__name__, message)
+
+
+def _log_uncaught(what: str, raised: ExcInfo) -> None:
+    logging.getLogger("core_messaging").error(
+        "%s: %s: %s",
+        what,
+        raised[0].__name__,
+        text_of(raised[1]),
+        exc_info=raised,
+        extra={"action": "uncaught"},
+    )
 
 
 def set_up_logging(
