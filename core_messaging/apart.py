@@ -15,13 +15,14 @@ _left: set[asyncio.Task[None]] = set()
 
 class Apart:
     """One awaitable under way. ``error`` is what it raised, ``held`` the longest time (seconds) between two awaits,
-    in which nothing else on the loop could run."""
+    in which nothing else on the loop could run, and ``ended`` when it was over, None until then."""
 
-    __slots__ = ("error", "held", "task")
+    __slots__ = ("ended", "error", "held", "task")
 
     def __init__(self, outcome: Awaitable[Any]) -> None:
         self.error: BaseException | None = None
         self.held = 0.0
+        self.ended: float | None = None
         self.task = asyncio.get_running_loop().create_task(self._run(outcome), name="plugin call")
 
     async def _run(self, outcome: Awaitable[Any]) -> None:
@@ -30,6 +31,8 @@ class Apart:
             await self._steps(outcome)
         except BaseException as error:
             self.error = error
+        finally:
+            self.ended = monotonic()
 
     @types.coroutine
     def _steps(self, outcome: Awaitable[Any]) -> Generator[Any, Any, None]:

@@ -81,6 +81,12 @@ def text_of(error: BaseException) -> str:
         return f"(its text cannot be had: {type(reason).__name__})"
 
 
+def cause_of(error: BaseException) -> str:
+    """*error* in a few words: its type and what it says, if it says something."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class CoreMessagingError(Exception):
     """Base of all errors of this project; the command line prints it as one line."""
 

@@ -1,7 +1,8 @@
 """The hooks a plugin may implement. Each is a contract.
 
 A plugin is a module or an object with functions under ``@hookimpl``, offered in the entry-point group
-``core.plugins``. An implementation names only the arguments it wants, and may be ``def`` or ``async def``.
+``core.plugins``. An implementation names only the arguments it wants (each is passed, whether it has a default or not), and
+may be ``def`` or ``async def``.
 
 Observers (all but ``configure``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are
 isolated: one that raises (a SystemExit or KeyboardInterrupt too) or takes too long is logged, counted and after

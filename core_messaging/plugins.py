@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -17,7 +17,9 @@ import pluggy
 from core_messaging import hookspecs
 from core_messaging.apart import Apart, leave_behind, within
 from core_messaging.entry_points import points_of
-from core_messaging.errors import CoreMessagingError, PluginError, text_of
+from core_messaging.errors import CoreMessagingError, PluginError, cause_of, text_of
+from core_messaging.hook_check import Implementations, Incompatible, attribute_of, check, hooks_of
+from core_messaging.middleware import Plain, wrap_all
 from core_messaging.observers import Observers
 from core_messaging.plugin_config import (
     configure,
@@ -28,20 +30,14 @@ from core_messaging.plugin_config import (
 )
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
 from core_messaging.settings import Settings, environment, words
-from core_messaging.signatures import declared, is_generator
 from core_messaging.snapshot import HookCalls, Snapshot
-from core_messaging.telling import Implementation, Plain, tell_all, wrap_all
+from core_messaging.telling import Implementation, tell_all
 from core_messaging.tracebacks import exc_info_of
 from core_messaging.tracing import log_call, traced
 
 logger = logging.getLogger("core_messaging.plugins")
 
 GROUP = "core.plugins"
-API = "1"
-
-# Hooks that are called before there is an event loop.
-PLAIN = ("configure", "register_brokers", "register_codecs", "register_commands")
-
 # States that somebody has to look at. The others are "ok", "disabled" and "unavailable" (an extra is missing).
 WRONG = ("broken", "conflict", "incompatible", "switched off")
 
@@ -84,13 +80,14 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         for report in reports:
             if report.usable:
-                self._manager.register(report.plugin, name=report.name)
+                hooks = Implementations(hooks_of(report.plugin).items())
+                self._manager.register(hooks, name=report.name)
         self._implementations = {
             hook: [Implementation(hook, impl, settings.plugin_timeout) for impl in self._impls(hook)]
             for hook in hookspecs.OBSERVERS
         }
         self._plain = {
-            hook: [Plain(impl.plugin_name, impl.argnames, impl.function) for impl in self._impls(hook)]
+            hook: [Plain(impl.plugin_name, impl.function) for impl in self._impls(hook)]
             for hook in ("serve", "wrap_process")
         }
 
@@ -117,8 +114,9 @@ class Plugins:
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
         """Let plugins start what answers questions. Raises PluginError, and a CoreMessagingError of their own."""
         for implementation in self._plain["serve"]:
-            calling = partial(implementation.function, *[snapshot for _ in implementation.argnames])
-            error = await self._ended(calling)
+            calling = partial(implementation.function, *[snapshot for _ in implementation.arguments])
+            with implementation.counted() as call:
+                call.error = error = await self._ended(calling)
             if isinstance(error, CoreMessagingError):
                 raise error
             if error is not None:
@@ -151,12 +149,18 @@ class Plugins:
         return TimeoutError(f"it took longer than plugin_timeout = {self._limit:g} s")
 
     def calls(self) -> list[HookCalls]:
-        """How often each observer was called, how often it failed, and how long it took."""
-        return [
+        """How often each implementation was called, how often it failed, and how long it took."""
+        observers = [
             HookCalls(each.plugin, hook, each.calls, each.failures, each.seconds, each.breaker.is_open)
             for hook, found in self._implementations.items()
             for each in found
         ]
+        others = [
+            HookCalls(each.plugin_name, hook, each.calls, each.failures, each.seconds, switched_off=False)
+            for hook, called in self._plain.items()
+            for each in called
+        ]
+        return [*observers, *others]
 
     def trace(self) -> None:
         """Log every hook call with its time: those made so far, and from now on."""
@@ -165,7 +169,7 @@ class Plugins:
                 log_call(report.name, hook, (), seconds)
         for hook in self._plain:
             for each in self._plain[hook]:
-                each.function = traced(each.plugin_name, hook, each.argnames, each.function)
+                each.function = traced(each.plugin_name, hook, each.arguments, each.function)
         for found in self._implementations.values():
             for implementation in found:
                 implementation.trace()
@@ -188,7 +192,7 @@ class Plugins:
     async def close(self) -> None:
         """Tell plugins that have a ``close`` method or coroutine that all is over."""
         for report in self._reports:
-            closing = getattr(report.plugin, "close", None) if report.usable else None
+            closing = attribute_of(report.plugin, "close") if report.usable else None
             error = None if closing is None else await self._ended(closing)
             if error is not None:
                 logger.error(
@@ -202,7 +206,7 @@ class Plugins:
 
 
 def _what(error: BaseException) -> str:
-    return f"raised {type(error).__name__}: {text_of(error)}"
+    return f"raised {cause_of(error)}"
 
 
 def load(
@@ -340,11 +344,11 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         raise
     except PluginUnavailable as error:
-        report.state, report.cause = "unavailable", str(error)
+        report.state, report.cause = "unavailable", text_of(error)
     except Incompatible as error:
         report.state, report.cause = "incompatible", str(error)
     except BaseException as error:
-        report.state, report.cause = "broken", f"{type(error).__name__}: {error}"
+        report.state, report.cause = "broken", cause_of(error)
     report.seconds = perf_counter() - started - sum(report.took.values())
 
 
@@ -352,74 +356,8 @@ class PluginUnavailable(ImportError):
     """Raised by a plugin while it is imported: it works, but something optional is not installed."""
 
 
-class Incompatible(Exception):
-    """The plugin speaks another version of the hooks."""
-
-
 def _file_of(plugin: Any) -> str:
     try:
         return inspect.getsourcefile(plugin if inspect.ismodule(plugin) else type(plugin)) or ""
     except TypeError:
         return ""
-
-
-def check(plugin: Any) -> tuple[str, ...]:
-    """The hooks *plugin* implements. Raises Incompatible and PluginError."""
-    wanted = str(getattr(plugin, "core_api", API))
-    if wanted != API:
-        raise Incompatible(f"it wants core_api {wanted}, this is {API}; upgrade one of the two")
-    if inspect.isclass(plugin):
-        raise PluginError(
-            f"the entry point is the class {plugin.__name__}; point it at an instance or a module"
-        )
-    if is_generator(getattr(plugin, "close", None)):
-        raise PluginError("close has a yield in it, so a call would run nothing of it; take the yield out")
-    hooks = []
-    for name, function in inspect.getmembers(plugin, callable):
-        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
-        if isinstance(options, Mapping):
-            _check_implementation(name, function, options)
-            hooks.append(name)
-    return tuple(hooks)
-
-
-def _check_implementation(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    spec = getattr(hookspecs, name, None)
-    known = [n for n in dir(hookspecs) if hasattr(getattr(hookspecs, n), f"{hookspecs.PROJECT}_spec")]
-    if name not in known:
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"the hooks are {', '.join(known)}"
-        raise PluginError(f"there is no hook {name!r}; {hint}")
-    if options.get("wrapper") or options.get("hookwrapper"):
-        raise PluginError(
-            f"{name} is a pluggy wrapper; each implementation is called alone, use wrap_process"
-        )
-    offered = list(inspect.signature(spec).parameters)  # type: ignore[arg-type] # a function, it is in known
-    wrong = [p for p in inspect.signature(function).parameters if p not in offered and p != "self"]
-    if wrong:
-        raise PluginError(
-            f"{name} has no argument {', '.join(map(repr, wrong))}; it has {', '.join(offered)}"
-        )
-    _check_that_it_runs(name, function)
-    if name in PLAIN and inspect.iscoroutinefunction(function):
-        raise PluginError(f"{name} must be a plain def: it is called where no event loop runs")
-    if name == "wrap_process" and not inspect.iscoroutinefunction(function):
-        raise PluginError("wrap_process must be async def: it awaits call_next(message, context)")
-
-
-def _check_that_it_runs(name: str, function: Callable[..., Any]) -> None:
-    """Raises PluginError for a hook whose body no call runs."""
-    if is_generator(function):
-        raise PluginError(
-            f"{name} has a yield in it, so a call would run nothing of it; take the yield out, and return instead"
-        )
-    signature = declared(function)
-    by_name = (
-        []
-        if signature is None
-        else [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-    )
-    if by_name:
-        raise PluginError(
-            f"{name} is called with positional arguments; write {', '.join(by_name)} before the *"
-        )

@@ -111,7 +111,8 @@ class WorkerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class HookCalls:
-    """One plugin's implementation of one observer hook, since the start; ``seconds`` of all calls together."""
+    """One plugin's implementation of one hook, since the start. ``seconds``: its own time of all calls together, without
+    that of the handler where it wraps one."""
 
     plugin: str
     hook: str

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 import pluggy
 
 from core_messaging.apart import Apart, within
 from core_messaging.errors import NothingRan, text_of
-from core_messaging.observers import Tell, Wrap
+from core_messaging.hook_check import positional
+from core_messaging.observers import Tell
 from core_messaging.rules.breaker import Breaker
 from core_messaging.rules.throttle import Throttle, also
 from core_messaging.tracebacks import exc_info_of, kind_of
@@ -48,8 +49,7 @@ class Implementation:
     def __init__(self, hook: str, impl: pluggy.HookImpl, limit: float) -> None:
         self.hook = hook
         self.plugin = impl.plugin_name
-        self.function: Callable[..., Any] = impl.function
-        self.arguments: tuple[str, ...] = impl.argnames
+        self.arguments, self.function = positional(impl.function)
         self._pick = _picking(self.arguments)
         self.limit = limit  # seconds a call may take; more is a failure
         self.breaker = Breaker()
@@ -73,12 +73,14 @@ class Implementation:
         try:
             outcome = self.function(*self._pick(facts))
         except BaseException as error:
+            self.seconds += monotonic() - started
             self._failed(error)
             return None
         if outcome is not None:
             if inspect.isawaitable(outcome):
                 return Pending(self, Apart(outcome), started)
             if inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):  # a decorator hides the yield
+                self.seconds += monotonic() - started
                 self._failed(NothingRan(self.hook))
                 return None
         seconds = monotonic() - started
@@ -88,7 +90,7 @@ class Implementation:
             self._over(seconds)
         return None
 
-    def finished(self, call: Apart, seconds: float) -> None:
+    def finished(self, call: Apart) -> None:
         """An async call is over, or its time is."""
         if not call.task.done():
             call.give_up()
@@ -96,7 +98,6 @@ class Implementation:
         elif call.error is not None:
             self._failed(call.error)
         else:
-            self.seconds += seconds
             self._over(call.held)
 
     def _over(self, held: float) -> None:
@@ -181,6 +182,11 @@ class Pending:
     def __await__(self) -> Generator[Any, None, None]:
         return _all([self]).__await__()
 
+    def charge(self) -> None:
+        """Count its own time, however it ended and whatever it was waited for together with."""
+        ended = monotonic() if self.call.ended is None else self.call.ended
+        self.implementation.seconds += ended - self.started
+
 
 def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
     """One function that tells them all; None where there is nobody, so that nothing is called at all."""
@@ -204,43 +210,10 @@ def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
 
 async def _all(pending: Sequence[Pending]) -> None:
     """They run side by side: one that hangs costs the message its time limit, and the others nothing."""
-    await within(max(each.implementation.limit for each in pending), [each.call for each in pending])
-    now = monotonic()
+    try:
+        await within(max(each.implementation.limit for each in pending), [each.call for each in pending])
+    finally:
+        for each in pending:
+            each.charge()
     for each in pending:
-        each.implementation.finished(each.call, now - each.started)
-
-
-@dataclass(slots=True)
-class Plain:
-    """One plugin's function for a hook that is not isolated, so that it can be traced: pluggy's own is final."""
-
-    plugin_name: str
-    argnames: tuple[str, ...]
-    function: Callable[..., Any]
-
-
-def wrap_all(implementations: Sequence[pluggy.HookImpl | Plain]) -> Wrap | None:
-    """One middleware out of all: the one registered first is the outermost. None where there is none."""
-    if not implementations:
-        return None
-
-    async def wrap(process: Callable[..., Awaitable[Any]], worker: Any, message: Any, context: Any) -> Any:
-        call = process
-        for implementation in reversed(implementations):
-            call = _around(implementation, call, worker)
-        return await call(message, context)
-
-    return wrap
-
-
-def _around(
-    implementation: pluggy.HookImpl | Plain, call_next: Callable[..., Awaitable[Any]], worker: Any
-) -> Callable[..., Awaitable[Any]]:
-    function = cast("Wrap", implementation.function)
-    names = implementation.argnames
-
-    async def call(message: Any, context: Any) -> Any:
-        facts = {"call_next": call_next, "worker": worker, "message": message, "context": context}
-        return await function(*[facts[name] for name in names])
-
-    return call
+        each.implementation.finished(each.call)

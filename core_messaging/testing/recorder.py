@@ -10,8 +10,8 @@ from typing import Any
 from core_messaging.config import WorkerConfig
 from core_messaging.context import Context
 from core_messaging.errors import RetryAfter
+from core_messaging.hook_check import check
 from core_messaging.hookspecs import PROJECT, hookimpl
-from core_messaging.plugins import check
 from core_messaging.testing.outcome import Failure, HookCall, Retry, Success
 
 
@@ -67,25 +67,25 @@ def watched(plugin: Any, calls: list[HookCall]) -> Any:
 def _watched(hook: str, function: Callable[..., Any], calls: list[HookCall]) -> Callable[..., Any]:
     names = tuple(inspect.signature(function).parameters)
 
-    def begin(facts: tuple[Any, ...]) -> HookCall:
-        call = HookCall(hook, dict(zip(names, facts, strict=True)))
+    def begin(facts: tuple[Any, ...], named: dict[str, Any]) -> HookCall:
+        call = HookCall(hook, {**dict(zip(names, facts, strict=False)), **named})
         calls.append(call)
         return call
 
     @functools.wraps(function)
-    def plain(*facts: Any) -> Any:
-        call = begin(facts)
+    def plain(*facts: Any, **named: Any) -> Any:
+        call = begin(facts, named)
         try:
-            return function(*facts)
+            return function(*facts, **named)
         except BaseException as error:
             call.error = error
             raise
 
     @functools.wraps(function)
-    async def awaited(*facts: Any) -> Any:
-        call = begin(facts)
+    async def awaited(*facts: Any, **named: Any) -> Any:
+        call = begin(facts, named)
         try:
-            return await function(*facts)
+            return await function(*facts, **named)
         except BaseException as error:
             call.error = error
             raise

@@ -12,7 +12,8 @@ from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.codecs import encode
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import NotFinished, NoWorker
-from core_messaging.plugins import PluginReport, Plugins, check, find
+from core_messaging.hook_check import check
+from core_messaging.plugins import PluginReport, Plugins, find
 from core_messaging.records import Outgoing, Record, TopicPartition, coordinates_of
 from core_messaging.registrations import asked
 from core_messaging.runtime import RunOptions, run_workers

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from core_messaging import apart, hookspecs, telling
 from core_messaging.apart import leave_behind
 from core_messaging.hookspecs import hookimpl
+from core_messaging.middleware import wrap_all
 from core_messaging.observers import Tell, tell
 from core_messaging.rules.breaker import Breaker
-from core_messaging.telling import Implementation, tell_all, wrap_all
+from core_messaging.telling import Implementation, tell_all
 
 
 class Plugin:
