@@ -31,6 +31,7 @@ from core_messaging.settings import Settings
 from core_messaging.signals import on_signals
 from core_messaging.snapshot import Snapshot
 from core_messaging.worker import Worker, config_of
+from core_messaging.worker_names import told_apart
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -100,7 +101,7 @@ class _Run:
     """All engines of one process, from the first look for a broker until everything is closed."""
 
     def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
-        self._workers, self._options = workers, options
+        self._workers, self._options = told_apart(workers), options
         self._threads: ThreadPoolExecutor | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         self.engines: list[Engine] = []

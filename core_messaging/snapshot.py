@@ -69,7 +69,7 @@ class PartitionSnapshot:
 class WorkerSnapshot:
     """One worker of this process. Counters only grow; the names are those of the Prometheus metrics."""
 
-    name: str
+    name: str  # no other worker of the process has it: ``package:Name`` where two would
     group_id: str
     condition: Condition
     reason: str  # what a person should know about the condition; empty when all is well
