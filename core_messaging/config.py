@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from core_messaging.errors import OptionError
+from core_messaging.names import TOPIC_RULE, is_topic, plain, problem_of
 from core_messaging.rules.retry import BACKOFFS, Backoff, RetryPolicy
 
 Ordering = Literal["key", "partition", "none"]
@@ -54,7 +55,7 @@ class WorkerConfig:
     @property
     def topics(self) -> tuple[str, ...]:
         """Every topic the worker needs: input, output and dead-letter queue."""
-        others = (topic for topic in (self.output_topic, self.dlq_topic) if topic)
+        others = (topic for topic in (self.output_topic, self.dlq_topic) if topic is not None)
         return tuple(dict.fromkeys((*self.input_topics, *others)))
 
 
@@ -76,9 +77,6 @@ _ALIASES = {
 # Near an option by spelling, and a usual attribute of a worker of one's own.
 _OWN = frozenset({"code"})
 
-# A broker's limit: org.apache.kafka.common.internals.Topic, legal characters and MAX_NAME_LENGTH.
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-
 
 def nearest_option(name: str) -> str | None:
     """The option somebody who wrote *name* probably meant."""
@@ -98,10 +96,16 @@ def kebab(name: str) -> str:
 
 def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerConfig:
     """Check *options* (as the user wrote them) and return the configuration. Raises OptionError."""
-    given = dict(options)
-    _check_types(name, given)
+    name = _checked_name(name, "name", name)
+    _check_types(name, options)
+    given: dict[str, Any] = {
+        option: plain(value) if isinstance(value, str) else value for option, value in options.items()
+    }
     topics = _input_topics(name, given.pop("input_topic"))
     given.setdefault("group_id", kebab(name))
+    for option in ("group_id", "codec"):
+        if given.get(option) is not None:
+            _checked_name(name, option, given[option])
     config = WorkerConfig(name=name, input_topics=topics, source=source, **given)
     config = _with_policy_retries(config, given)
     _check_numbers(config)
@@ -116,13 +120,27 @@ def _input_topics(name: str, value: object) -> tuple[str, ...]:
     topics = (value,) if isinstance(value, str) else value
     if not isinstance(topics, list | tuple) or not topics or not all(isinstance(t, str) for t in topics):
         raise OptionError(name, f"input_topic = {value!r}", 'write a topic name or a list of them: "emails"')
-    return tuple(topics)
+    return tuple(dict.fromkeys(plain(topic) for topic in topics))
+
+
+def _checked_name(worker: str, option: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise OptionError(
+            worker if isinstance(worker, str) else "", f"{option} = {value!r}", f"write {_TYPES[option][1]}"
+        )
+    problem = problem_of(plain(value))
+    if option == "name" and ":" in value:
+        problem = "a name with a colon, which stands between a package and a name"
+    if problem:
+        raise OptionError(worker, f"{option} = {plain(value)!r} is {problem}", f"write {_TYPES[option][1]}")
+    return plain(value)
 
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "name": ((str,), 'a name: "EmailWorker"'),
     "group_id": ((str,), 'a name: "email-sender"'),
-    "output_topic": ((str, type(None)), 'a topic name: "results"'),
-    "dlq_topic": ((str, type(None)), 'a topic name: "tasks-dlq"'),
+    "output_topic": ((str, type(None)), 'a topic name: "results", or None for no results'),
+    "dlq_topic": ((str, type(None)), 'a topic name: "tasks-dlq", or None for no dead-letter queue'),
     "codec": ((str, type(None)), 'the name of a codec that a plugin registers: "protobuf"'),
     "concurrency": ((int,), "a whole number from 1 up"),
     "max_retries": ((int,), "a whole number from 0 up"),
@@ -233,11 +251,12 @@ def _check_following(config: WorkerConfig) -> None:
 
 def _check_topics(config: WorkerConfig) -> None:
     for topic in config.topics:
-        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+        if not is_topic(topic):
+            options = {"output_topic": config.output_topic, "dlq_topic": config.dlq_topic}
+            option = next((option for option, value in options.items() if value == topic), "input_topic")
+            none = "" if option == "input_topic" else ", or None for none"
             raise OptionError(
-                config.name,
-                f"{topic!r} is no topic name",
-                "use 1 to 249 letters, digits, '.', '_' and '-'",
+                config.name, f"{option} = {topic!r} is no topic name", f"use {TOPIC_RULE}{none}"
             )
     for option in ("output_topic", "dlq_topic"):
         topic = getattr(config, option)

@@ -18,6 +18,7 @@ from core_messaging.config import kebab
 from core_messaging.entry_points import points_of
 from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
 from core_messaging.mentions import may_define
+from core_messaging.names import plain
 from core_messaging.project import Project
 from core_messaging.worker import Worker, as_worker, config_of, defined
 
@@ -122,6 +123,7 @@ class Catalog:
 
         Raises UnknownWorker, DuplicateWorker, BrokenWorker.
         """
+        wanted = plain(wanted)
         package, _, name = wanted.rpartition(":")
         sources = [s for s in self.sources if not package or package in (s.package, s.name)]
         likely = [s for s in sources if s.may_provide(name)]

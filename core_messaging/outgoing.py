@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, cast
 
 from core_messaging.codecs import encode
 from core_messaging.context import CARRIED
 from core_messaging.errors import InvalidRecord
+from core_messaging.names import TOPIC_RULE, is_topic, plain
 from core_messaging.records import Outgoing
 
 HeaderValue = str | bytes | bytearray | memoryview
 HeadersLike = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
 Key = str | bytes | bytearray | memoryview | None
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # as the broker checks it
 _LARGEST_PARTITION, _LARGEST_TIMESTAMP = 2**31 - 1, 2**63 - 1  # as the protocol writes them
 _BYTES_LIKE = (bytearray, memoryview)
 
@@ -45,17 +43,10 @@ def topic_name(topic: object) -> str:
     """*topic* as plain text, of an enumeration too. Raises InvalidRecord where no topic can have that name."""
     if not isinstance(topic, str):
         raise InvalidRecord(f"topic = {topic!r}", 'it is no topic name; write one: "tasks"')
-    return _checked_name(str.__str__(topic))
-
-
-@lru_cache(1000)
-def _checked_name(topic: str) -> str:
-    if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-        raise InvalidRecord(
-            f"topic = {topic!r}",
-            "a topic name has 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'; write such a name",
-        )
-    return topic
+    name = plain(topic)
+    if not is_topic(name):
+        raise InvalidRecord(f"topic = {name!r}", f"a topic name has {TOPIC_RULE}; write such a name")
+    return name
 
 
 def with_carried(headers: HeadersLike) -> HeadersLike:
@@ -89,8 +80,8 @@ def _header(name: object, value: object) -> tuple[str, bytes]:
         raise InvalidRecord(f"a header is called {name!r}", "write a name of text")
     _bytes_of(name, "the name of a header")
     if value is None:  # Kafka has headers without a value, and who passes them on may have one
-        return str.__str__(name), cast("bytes", value)
-    return str.__str__(name), _bytes_of(value, f"header {name!r}")
+        return plain(name), cast("bytes", value)
+    return plain(name), _bytes_of(value, f"header {name!r}")
 
 
 def _bytes_of(value: object, what: str) -> bytes:

@@ -12,6 +12,7 @@ from pydantic import Field, SecretBytes, SecretStr, field_validator, model_valid
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core_messaging.errors import ConfigurationError
+from core_messaging.names import problem_of
 from core_messaging.secrecy import HIDDEN, is_secret_name, keep_secret
 from core_messaging.setting_names import misspelt
 
@@ -130,6 +131,15 @@ class Settings(BaseSettings):
         """A pickle has no secrets. They are read from the environment again where it is opened."""
         kept = {name: value for name, value in self.__dict__.items() if not _is_secret(name, value)}
         return _read_again, (type(self), kept)
+
+    @field_validator("kafka_broker", "kafka_client_id")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        """Left empty is a variable that somebody forgot to fill."""
+        problem = problem_of(value)
+        if problem:
+            raise ValueError(f"it is {problem}; write a name, or leave it out")
+        return value
 
     @field_validator("core_plugins_disable", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from core_messaging.config import OPTIONS, WorkerConfig, make_config, nearest_op
 from core_messaging.decodable import NotDecodable, way_of
 from core_messaging.definition import HANDLERS, check_methods, refuse_misspelled_methods
 from core_messaging.errors import OptionError
+from core_messaging.names import plain
 from core_messaging.signatures import as_called, layers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -134,7 +135,8 @@ def worker(function: Function | None = None, /, **options: Any) -> Any:
 
 def _class_for(function: Callable[..., Any], options: Mapping[str, Any]) -> type[Worker]:
     _refuse_no_function(function)
-    name = str(options.get("name") or _function_name(function))
+    given = options.get("name")
+    name = plain(given) if isinstance(given, str) else _function_name(function)
     attributes: dict[str, Any] = {"__module__": _module_of(function), "__doc__": function.__doc__}
     for given, value in options.items():
         option = _SPELLED_DIFFERENTLY.get(given, given)
@@ -195,7 +197,8 @@ def _takes_batches(function: Callable[..., Any], name: str, options: Mapping[str
 
 def _name_of(cls: type[Worker]) -> str:
     # "name" is inherited like any attribute, but a subclass of a named worker is another worker.
-    return str(cls.__dict__.get("name") or cls.__name__)
+    name: str = cls.__dict__.get("name", cls.__name__)
+    return name
 
 
 def _options_of(cls: type[Worker]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from core_messaging.brokers.memory_faults import ADDRESS, Faults
 from core_messaging.brokers.memory_group import Group, MemoryConsumer
 from core_messaging.brokers.memory_log import Log, MemoryRecord
 from core_messaging.errors import PublishFailed, TopicMissing
+from core_messaging.names import plain
 from core_messaging.records import Committed, Headers, Outgoing, Receipt, Record, TopicPartition
 from core_messaging.rules.start import OffsetReset
 
@@ -46,7 +47,7 @@ class MemoryBroker:
         self._groups: dict[str, Group] = {}
         self._reset: OffsetReset = auto_offset_reset
         for topic, partitions in (topics or {}).items():
-            self._log.create(topic, partitions)
+            self._log.create(plain(topic), partitions)
 
     @property
     def address(self) -> str:
@@ -79,7 +80,7 @@ class MemoryBroker:
         partition: int | None = None,
     ) -> Receipt:
         """Store a record at once, whatever faults are set. Raises TopicMissing, RecordRefused."""
-        return self._log.append(Outgoing(topic, value, key, tuple(headers), partition))
+        return self._log.append(Outgoing(plain(topic), value, key, tuple(headers), partition))
 
     def records(self, topic: str) -> list[Record]:
         """All records of *topic* in the order they were stored; none where there is no such topic."""
@@ -100,7 +101,7 @@ class MemoryBroker:
 
     def fail_publishes(self, topic: str, n: int) -> None:
         """The next *n* records for *topic* are not acknowledged (PublishFailed) and not stored."""
-        self._faults.publishes[topic] = n
+        self._faults.publishes[plain(topic)] = n
 
     def fail_fetches(self, n: int) -> None:
         """The next *n* members that fetch are beyond repair: this and every later fetch raises BrokerError."""
@@ -111,7 +112,7 @@ class MemoryBroker:
         self._faults.largest = size
 
     def _group(self, group_id: str) -> Group:
-        return self._groups.setdefault(group_id, Group(self._log, self._reset))
+        return self._groups.setdefault(plain(group_id), Group(self._log, self._reset))
 
     def _topic_made(self, topic: str) -> None:
         for group in self._groups.values():

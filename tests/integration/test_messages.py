@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from typing import Any
 
@@ -497,3 +498,26 @@ def test_a_batch_worker_with_only_process_gets_its_messages_together_and_keys_in
     run(test())
     assert [(n, attempt) for key, n, attempt in made.seen if key == b"k"] == [(0, 1), (0, 2), (1, 1), (2, 1)]
     assert max(together) > 1
+
+
+def test_topics_of_an_enumeration_are_asked_for_by_their_value(broker: RunningBroker) -> None:
+    names = {name: broker.make_topic() for name in ("IN", "OUT", "DLQ")}
+    make: Any = enum.Enum
+    topics = make("Topics", names, type=str)  # a StrEnum is formatted as its value, this is not
+
+    async def process(self: Journal, message: dict[str, Any]) -> dict[str, Any]:
+        if message["id"] == 2:
+            raise Reject("no")
+        return message
+
+    options: dict[str, Any] = {"output_topic": topics.OUT, "dlq_topic": topics.DLQ, "process": process}
+    made = type("Made", (Journal,), {"group_id": topics.IN, "input_topic": [topics.IN], **options})
+
+    async def test() -> list[Stored]:
+        await publish(broker.address, topics.IN.value, [(b"k", b'{"id":1}', []), (b"k", b'{"id":2}', [])])
+        async with running(broker.address, made):
+            found = [await read(broker.address, topic.value, 1) for topic in (topics.OUT, topics.DLQ)]
+            await until_committed(broker.address, topics.IN.value, 2)
+        return [record for records in found for record in records]
+
+    assert [record.value for record in run(test())] == [b'{"id":1}', b'{"id":2}']
