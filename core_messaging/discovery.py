@@ -112,8 +112,10 @@ class Listed:
 class Catalog:
     """Everything that may provide workers. Nothing is loaded before somebody asks for it."""
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[Source], nothing_at: str = "") -> None:
+        """*nothing_at*: where else was looked, and nothing was found; for people."""
         self.sources = list(sources)
+        self._nothing_at = nothing_at
 
     def find(self, wanted: str) -> type[Worker]:
         """The worker called *wanted* (``Name`` or ``package:Name``), importing only what may provide it.
@@ -143,7 +145,9 @@ class Catalog:
         nearest = get_close_matches(name, names, n=3, cutoff=0.5)
         lowered = [known for known in names if known.lower() == name.lower()]
         searched = [f"{s.label} (broken: {s.failure})" if s.failure else s.label for s in sources]
-        return UnknownWorker(wanted, lowered or nearest, list(dict.fromkeys(searched)))
+        return UnknownWorker(
+            wanted, lowered or nearest, list(dict.fromkeys(filter(None, [*searched, self._nothing_at])))
+        )
 
     def listing(self) -> list[Listed]:
         """Every worker there is, and everything that should be one. Loads all."""
@@ -252,4 +256,6 @@ def _identity(worker: type[Worker]) -> type[Worker]:
 
 def discover(root: Path | None = None) -> Catalog:
     """Installed packages, the project in *root* (the current folder), and this process. Imports none of them."""
-    return Catalog([*installed(), *of_project(Project(root or Path.cwd())), *of_process()])
+    project = Project(root or Path.cwd())
+    own = of_project(project)
+    return Catalog([*installed(), *own, *of_process()], "" if own else project.nothing_here())

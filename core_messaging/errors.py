@@ -247,7 +247,7 @@ class TopicMissing(BrokerError):
         names = ", ".join(topics)
         super().__init__(
             f"topics that do not exist at {servers}: {names}; "
-            "create them, or let `core kafka worker ... --create-topics` do it"
+            "create them, or start `core kafka worker` or `core kafka publish` with --create-topics"
         )
         self.topics = tuple(topics)
 

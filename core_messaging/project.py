@@ -54,6 +54,12 @@ class Project:
             )
         return [ProjectModule(name, name) for name in named]
 
+    def nothing_here(self) -> str:
+        """Where workers were looked for in vain, and where they may be: who stands in a subfolder of the project wants to know."""
+        above = next((each for each in self.root.absolute().parents if (each / WORKERS).is_dir()), None)
+        hint = f" ({above} has {WORKERS}: run the command there)" if above else ""
+        return f"nothing under {self.root.absolute() / WORKERS}{hint}"
+
     def tool_core(self) -> dict[str, Any]:
         """The table ``[tool.core]`` of the project's pyproject.toml. Raises ConfigurationError."""
         file = self.root / "pyproject.toml"

@@ -38,6 +38,7 @@ logger = logging.getLogger("core_messaging.worker")
 # Seconds beyond shutdown_timeout in which a handler that was cancelled has to end, and the broker to answer.
 GRACE = 3.0
 NAMED = 5  # messages
+SILENT = 2.0  # seconds after which a broker that is waited for is named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,17 @@ class _Run:
         """Whether it runs in *loop*."""
         return self._loop is loop
 
+    def _say_where(self, broker: Broker) -> None:
+        """Name the broker and the groups: until partitions are assigned there is nothing else to say."""
+        for config in map(config_of, self._workers):
+            logger.info(
+                "%s: broker %s, joining group %s",
+                config.name,
+                broker.address,
+                config.group_id,
+                extra={"action": "joining", "worker": config.name},
+            )
+
     async def _close(self, phase: str, close: Callable[[], Awaitable[None]]) -> None:
         self._phase = phase
         await close()
@@ -168,8 +180,16 @@ class _Run:
         return not self._asked
 
     async def _start(self, broker: Broker, publisher: Publisher) -> None:
-        await _check_topics(self._workers, broker, self._options)
-        await publisher.start()
+        # Said when the broker has answered, because an error names it too; but a silent one is named while it is waited for.
+        silent = asyncio.get_running_loop().call_later(SILENT, self._say_where, broker)
+        try:
+            await _check_topics(self._workers, broker, self._options)
+            await publisher.start()
+        finally:
+            said = silent.when() <= asyncio.get_running_loop().time()
+            silent.cancel()
+        if not said:
+            self._say_where(broker)
 
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ class LazyGroup(click.Group):
 
     def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._table = table
+        self._table = dict(table)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._table)
@@ -38,10 +38,14 @@ class LazyGroup(click.Group):
         name = args[0]
         known = self.known(name)
         if name not in known and not name.startswith("-"):
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
-            ctx.fail(f"no command is named {name!r}; {hint}")
+            ctx.fail(f"no command is named {name!r}; {self.hint_for(ctx, args)}")
         return super().resolve_command(ctx, args)
+
+    def hint_for(self, ctx: click.Context, words: Sequence[str]) -> str:
+        """What to write instead of *words*, of which the first is no command."""
+        known = self.known(words[0])
+        nearest = difflib.get_close_matches(words[0], known, n=1)
+        return f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
 
     def invoke(self, ctx: click.Context) -> Any:
         """``ctx.exit(code)`` ends with that code: where click is told not to end the process, it returns the code as if it

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from core_messaging.errors import ConfigurationError
 from core_messaging.outgoing import Key
 
 
@@ -34,11 +35,12 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Where the messages come from; ``size`` in bytes, None where nobody knows."""
+    """Where the messages come from; ``size`` in bytes, None where nobody knows. ``is_typed``: at a terminal."""
 
     entries: Iterable[Given]
     name: str
     size: int | None
+    is_typed: bool = False
 
 
 class Reader:
@@ -72,12 +74,20 @@ def opened(messages: Sequence[str], file: Path | None) -> Iterator[Input]:
     if messages:
         typed = [_typed(number, message) for number, message in enumerate(messages, start=1)]
         yield Input(typed, "--message", sum(each.size for each in typed))
-    elif file is not None:
+    elif file is not None and file != Path("-"):
         with file.open("rb") as stream:
             yield Input(_lines_of(stream), str(file), file.stat().st_size)
     else:
         # An object of our own: the interpreter closes sys.stdin at its end, and would wait for whoever reads from it.
-        yield Input(_lines_of(os.fdopen(0, "rb", closefd=False)), "standard input", None)
+        yield Input(_lines_of(_standard_input()), "standard input", None, is_typed=os.isatty(0))
+
+
+def _standard_input() -> BinaryIO:
+    """Raises ConfigurationError where it is closed."""
+    try:
+        return os.fdopen(0, "rb", closefd=False)
+    except OSError as error:
+        raise ConfigurationError("standard input is closed; give --message or --file") from error
 
 
 def _typed(number: int, message: str) -> Given:

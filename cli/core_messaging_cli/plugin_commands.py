@@ -7,6 +7,7 @@ loaded.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -64,11 +65,25 @@ class PluginGroup(LazyGroup):
         # Entry points are read only for a name that is not built in.
         return self._table if name in self._table else self.list_commands(click.get_current_context())
 
+    def hint_for(self, ctx: click.Context, words: Sequence[str]) -> str:
+        """Commands one level down are looked for at the top: ``core worker``."""
+        if not difflib.get_close_matches(words[0], self.known(words[0]), n=1):
+            for group_name in reversed(self._table):
+                if near := _near(self.get_command(ctx, group_name), words[0], ctx):
+                    return f"did you mean `{ctx.command_path} {group_name} {' '.join([near, *words[1:]])}`?"
+        return super().hint_for(ctx, words)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_commands(ctx, formatter)
         if announced():
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(_rows(self._table))
+
+
+def _near(command: click.Command | None, word: str, ctx: click.Context) -> str | None:
+    """The subcommand of *command* that is nearly called *word*."""
+    known = command.list_commands(ctx) if isinstance(command, click.Group) else []
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
 
 def _rows(built_in: Collection[str]) -> list[tuple[str, str]]:

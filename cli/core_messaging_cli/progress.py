@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Call what it gives with the bytes done; *total* in bytes, None where nobody knows."""
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield lambda _size: None
         return
     from rich.console import Console  # noqa: PLC0415 - only where a person looks

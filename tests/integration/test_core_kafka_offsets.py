@@ -151,3 +151,20 @@ def test_metadata_of_somebody_else_is_told_and_not_guessed_at() -> None:
     for metadata in ("a note of another tool", "2:abc"):
         progress = progress_of(Standing(source, 0, 10, Committed(4, metadata)))
         assert (progress.foreign, progress.lag, progress.holes) == (True, 6, ())
+
+
+def test_all_shows_every_worker_that_can_run_and_names_the_others_and_the_broker(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    folder = project(tmp_path, topic)
+    (folder / "src/workers/broken.py").write_text("import there_is_no_such_module\n")
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    done = core("kafka", "offsets", "--all", folder=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"broker {broker.address}"
+    assert f"{topic}[0]" in done.stdout
+    assert done.stderr.startswith("not shown: broken (src/workers/broken.py): ModuleNotFoundError")
+    as_json = core("kafka", "offsets", "--all", "--json", folder=folder, env=env)
+    assert {row["topic"] for row in json.loads(as_json.stdout)} == {topic}
+    assert f"broker {broker.address}" in as_json.stderr

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,65 @@ def test_every_message_of_the_command_line_is_published_as_it_is_given(
         b'{"id":\n2}',
         b'{"id": 1}',
     ]
+
+
+def test_a_dash_is_standard_input_and_the_topic_is_created_where_it_is_asked_for(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = f"made-{uuid.uuid4().hex[:8]}"
+    done = subprocess.run(
+        [CORE, "kafka", "publish", topic, "--file", "-", "--create-topics"],
+        cwd=tmp_path,
+        env=environment(**env(broker)),
+        input=b'{"id": 1}\n',
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.decode().splitlines() == [
+        f"created topic {topic} at broker {broker.address}",
+        f"publishing to {topic} at broker {broker.address}",
+    ]
+    assert [each.value for each in run(read(broker.address, topic, 1))] == [b'{"id": 1}']
+
+
+def test_at_a_terminal_it_says_what_it_waits_for(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        [CORE, "kafka", "publish", topic],
+        cwd=tmp_path,
+        env=environment(**env(broker)),
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == (
+            f"publishing to {topic} at broker {broker.address}; type one JSON message a line, Ctrl-D ends\n"
+        )
+        os.write(master, b'{"id": 1}\n\x04')
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        assert process.stdout.read().startswith(f"{topic}: 1 messages acknowledged")
+    os.close(master)
+    os.close(terminal)
+
+
+def test_a_closed_standard_input_is_one_line(broker: RunningBroker, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {CORE} kafka publish t <&-"],
+        cwd=tmp_path,
+        env=environment(**env(broker)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "core: standard input is closed; give --message or --file\n",
+    )
 
 
 def test_a_line_that_is_nested_too_deeply_is_named_and_left_out(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,23 @@ def said(folder: Path, name: str) -> list[str]:
 def send(broker: RunningBroker, topic: str, *seconds: float) -> None:
     records = [(str(n).encode(), json.dumps({"id": n, "seconds": s}).encode()) for n, s in enumerate(seconds)]
     asyncio.run(publish(broker.address, topic, records))
+
+
+def test_the_first_line_names_the_broker_and_the_group(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic()
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    with running_core("kafka", "worker", "Slow", folder=project(tmp_path, topic), env=env) as running:
+        running.until_said(f"Slow has {topic}[0]")
+        assert f"Slow: broker {broker.address}, joining group {topic}" in running.lines[0]
+        assert running.output.count("joining group") == 1
+
+
+def test_a_broker_that_does_not_answer_is_named_while_it_is_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        env = {"KAFKA_BOOTSTRAP_SERVERS": address}
+        with running_core("kafka", "worker", "Slow", folder=project(tmp_path, "t"), env=env) as running:
+            running.until_said(f"Slow: broker {address}, joining group t")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,18 +14,20 @@ import click
 
 from core_messaging.brokers.kafka_offsets import KafkaOffsets, reading
 from core_messaging.config import WorkerConfig
-from core_messaging.discovery import discover
+from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.project import Project
 from core_messaging.registrations import KAFKA
 from core_messaging.rules.progress import Progress, progress_of
 from core_messaging.settings import Settings
-from core_messaging.worker import config_of
-from core_messaging_cli.tables import say_json, show_table
+from core_messaging.worker import Worker, config_of
+from core_messaging_cli.selection import some_of
+from core_messaging_cli.tables import say, say_json, show_table
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Of every worker there is.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
 @click.option(
     "--unfinished",
@@ -35,7 +37,7 @@ from core_messaging_cli.tables import say_json, show_table
     show_default=True,
     help="How many unfinished messages a partition to look up.",
 )
-def offsets(names: tuple[str, ...], as_json: bool, limit: int) -> None:
+def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int) -> None:
     """Show how far the group of worker NAME is: committed offset, end, lag, and what is unfinished between.
 
     Only reads: it joins no group and commits nothing, so it is safe beside running workers. What is finished
@@ -44,19 +46,31 @@ def offsets(names: tuple[str, ...], as_json: bool, limit: int) -> None:
     \b
     core kafka offsets EmailWorker
     core kafka offsets EmailWorker --unfinished 50 --json
+    core kafka offsets --all
     """
+    if everything == bool(names):
+        raise click.UsageError("give the NAME of one or more workers, or --all (see `core kafka workers`)")
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at offsets")
     if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
         raise NotKafka("core kafka offsets", settings.kafka_broker)
-    catalog = discover()
-    configs = [config_of(worker) for worker in dict.fromkeys(catalog.find(name) for name in names)]
+    configs = [config_of(worker) for worker in _chosen(discover(), names)]
+    say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
     rows = asyncio.run(_look(settings, configs, limit))
     if as_json:
         say_json([_facts(row) for row in rows])
     else:
         _show(rows)
+
+
+def _chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
+    """The workers called *names*; without any, all that can run. Those that cannot are told."""
+    if names:
+        return list(dict.fromkeys(catalog.find(name) for name in names))
+    for who, cause in catalog.culprits().items():
+        say(f"not shown: {who}: {cause}", err=True)
+    return some_of(catalog.healthy())
 
 
 @dataclass(frozen=True, slots=True)

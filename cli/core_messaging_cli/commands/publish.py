@@ -15,6 +15,7 @@ from typing import Any
 import click
 import msgspec
 
+from core_messaging.broker import Broker
 from core_messaging.choosing import broker_of
 from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent, TopicMissing
 from core_messaging.outgoing import Key, outgoing
@@ -23,7 +24,7 @@ from core_messaging.producer import get_producer
 from core_messaging.project import Project
 from core_messaging.records import Outgoing
 from core_messaging.settings import Settings
-from core_messaging_cli.lines import Line, Reader, opened
+from core_messaging_cli.lines import Input, Line, Reader, opened
 from core_messaging_cli.progress import progress
 from core_messaging_cli.read_ahead import ReadAhead
 from core_messaging_cli.tables import say
@@ -71,8 +72,8 @@ class Tally:
 @click.option(
     "--file",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON lines, one message a line.",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True),
+    help="JSON lines, one message a line; - is standard input.",
 )
 @click.option("--key", help="The key of every message.")
 @click.option("--key-field", metavar="FIELD", help="Take each message's key from this field of it.")
@@ -84,6 +85,7 @@ class Tally:
     is_flag=True,
     help="Publish each line's bytes as they are, without asking whether they are JSON. Empty lines are left out.",
 )
+@click.option("--create-topics", is_flag=True, help="Create the topic if it does not exist.")
 def publish(
     topic: str,
     messages: tuple[str, ...],
@@ -92,10 +94,11 @@ def publish(
     key_field: str | None,
     headers: tuple[str, ...],
     raw: bool,
+    create_topics: bool,
 ) -> None:
     """Publish messages to TOPIC; what is counted is acknowledged by the broker.
 
-    Without --message and --file, JSON lines are read from standard input. Lines that are not JSON are named and
+    Without --message and --file (or with --file -), JSON lines are read from standard input. Lines that are not JSON are named and
     left out, and the exit code is 1.
 
     \b
@@ -116,7 +119,9 @@ def publish(
     reader = Reader(_key_of(key, key_field), tally.note_bad, raw=raw)
     with opened(messages, file) as given:
         try:
-            asyncio.run(_require(settings, topic))
+            broker = _broker(settings)
+            asyncio.run(_require(broker, topic, settings, create=create_topics))
+            say(f"publishing to {topic} at broker {broker.address}{_waiting_for(given)}", err=True)
             lines = tally.counted(reader.lines(given.entries))
             chunks = _at_leisure(lines) if given.size is None else _at_once(lines)
 
@@ -216,10 +221,23 @@ async def _publish(
             advance(sum(line.size for line in chunk))
 
 
-async def _require(settings: Settings, topic: str) -> None:
-    """A topic that is missing would show up as a time-out per message."""
+def _broker(settings: Settings) -> Broker:
     if not settings.kafka_enabled:
         raise KafkaDisabled("publishing")
-    broker = broker_of(settings)
-    if await broker.topics().missing([topic]):
+    return broker_of(settings)
+
+
+async def _require(broker: Broker, topic: str, settings: Settings, *, create: bool) -> None:
+    """A topic that is missing would show up as a time-out per message."""
+    topics = broker.topics()
+    if not await topics.missing([topic]):
+        return
+    if not create:
         raise TopicMissing([topic], broker.address)
+    await topics.create([topic], settings.kafka_topic_partitions, settings.kafka_topic_replication)
+    say(f"created topic {topic} at broker {broker.address}", err=True)
+
+
+def _waiting_for(given: Input) -> str:
+    """Said at a terminal where nothing comes before somebody types it."""
+    return "; type one JSON message a line, Ctrl-D ends" if given.is_typed else ""

@@ -24,6 +24,7 @@ from core_messaging.runtime import RunOptions, leave_at_once, limit_the_exit, ru
 from core_messaging.settings import Settings
 from core_messaging.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.worker import Worker, config_of, with_config
+from core_messaging_cli.selection import some_of
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -190,20 +191,11 @@ def _choose(
     if names:
         return list(dict.fromkeys(catalog.find(name) for name in names)), ()
     if not skip_broken:
-        return _some(catalog.all()), ()
+        return some_of(catalog.all()), ()
     degraded = tuple(f"{who}: {cause}" for who, cause in catalog.culprits().items())
     for culprit in degraded:
         logger.error("not run: %s", culprit, extra={"action": "skipped broken"})
-    return _some(catalog.healthy()), degraded
-
-
-def _some(workers: list[type[Worker]]) -> list[type[Worker]]:
-    if not workers:
-        raise click.ClickException(
-            "there is no worker to run: no installed package has an entry point in core.workers, and there is "
-            "nothing under src/workers; see `core kafka workers`"
-        )
-    return workers
+    return some_of(catalog.healthy()), degraded
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -9,7 +9,8 @@ import click
 
 from core_messaging.discovery import Listed, discover
 from core_messaging.worker import config_of
-from core_messaging_cli.tables import say_json, show_table
+from core_messaging_cli.selection import nothing_found
+from core_messaging_cli.tables import say, say_json, show_table
 
 
 @click.command()
@@ -24,10 +25,7 @@ def workers(as_json: bool, check: bool) -> None:
     if as_json:
         say_json([_facts(row) for row in rows])
     elif not rows:
-        click.echo(
-            "no workers: no installed package has an entry point in core.workers, "
-            "and there is nothing under src/workers"
-        )
+        say(f"no workers: {nothing_found()}")
     else:
         show_table(COLUMNS, [_cells(row) for row in rows])
     if check and any(row.state != "ok" for row in rows):
