@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,13 +86,13 @@ def test_the_fast_path_makes_no_task_future_or_log_record_a_message(caplog: pyte
     assert len(caplog.records) < 50
 
 
-def test_a_message_that_succeeds_costs_so_few_calls_of_ours() -> None:
+def test_a_message_that_succeeds_costs_three_calls_of_ours() -> None:
     # Counted in functions of the package, so that neither the machine nor a library can change it. It was ten.
-    calls = 0
+    calls: Counter[str] = Counter()
 
     def count(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call" and PACKAGE in frame.f_code.co_filename
+        if event == "call" and PACKAGE in frame.f_code.co_filename:
+            calls[frame.f_code.co_name] += 1
 
     broker = MemoryBroker({"hot": 4})
     for number in range(MESSAGES):
@@ -102,8 +103,9 @@ def test_a_message_that_succeeds_costs_so_few_calls_of_ours() -> None:
         asyncio.run(work(broker, MESSAGES))
     finally:
         sys.setprofile(before)
-    # take, _finish and Schedule.finish; what is done for a fetch, or at the start and the end, is the rest.
-    assert calls / MESSAGES < 4.0
+    # What is done for a fetch, for a turn of the loop, or at the start and the end, is far less.
+    often = {name for name, number in calls.items() if number > MESSAGES // 5}
+    assert often == {"take", "_finish", "finish"}
 
 
 class Slow(Worker):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,11 +30,17 @@ def slips(draw: st.DrawFn) -> tuple[str, str]:
     return name, slip
 
 
+def alike(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
 @given(slips())
 def test_one_slip_is_known_for_what_it_means(words: tuple[str, str]) -> None:
     name, slip = words
     if slip not in NAMES:
-        assert [word.meant for word in misspelt([slip.upper()], NAMES)] == [name]
+        [word] = misspelt([slip.upper()], NAMES)
+        # Between sasl and ssl one letter may be as near to the other.
+        assert word.meant == name or alike(word.meant, slip) >= alike(name, slip)
 
 
 def test_no_setting_passes_for_another_one() -> None:
