@@ -26,6 +26,8 @@
     │   ├── RecordRefused          ... and never will be (invalid)
     │   │   └── RecordTooLarge
     │   ├── CommitRefused          the partition belongs to somebody else by now
+    │   ├── GroupRefused           the group does not take this member
+    │   ├── IdentityTaken          another process has the same kafka_group_instance_id
     │   └── UnreadableRecords      the client cannot parse what the broker stored
     ├── MessageError               about one message
     │   ├── Undecodable
@@ -294,6 +296,26 @@ class CommitRefused(BrokerError):
             f"the offsets were not committed: {cause}; "
             "these messages are delivered again to whoever has the partition now"
         )
+
+
+class GroupRefused(BrokerError):
+    """The group does not take this member, and will not while things are as they are."""
+
+    def __init__(self, group: str, cause: str, remedy: str) -> None:
+        super().__init__(f"group {group} does not take this member: {cause}; {remedy}")
+        self.group = group
+
+
+class IdentityTaken(BrokerError):
+    """Another process has joined the group under the same static identity."""
+
+    def __init__(self, group: str, instance: str) -> None:
+        super().__init__(
+            f"another process has joined group {group} with the same kafka_group_instance_id = {instance!r}; this one goes on "
+            "as a member without an identity. Give each replica a kafka_group_instance_id of its own (the name of its pod, "
+            "say), or none"
+        )
+        self.group, self.instance = group, instance
 
 
 class UnreadableRecords(BrokerError):

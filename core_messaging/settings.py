@@ -141,6 +141,21 @@ class Settings(BaseSettings):
             raise ValueError(f"it is {problem}; write a name, or leave it out")
         return value
 
+    @field_validator(
+        "kafka_group_instance_id",
+        "kafka_sasl_username",
+        "kafka_ssl_cafile",
+        "kafka_ssl_certfile",
+        "kafka_ssl_keyfile",
+        "kafka_compression",
+        "core_process",
+        mode="before",
+    )
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        """A variable that is set to nothing, as a compose file leaves it, is not set."""
+        return None if isinstance(value, str) and not value.strip() else value
+
     @field_validator("core_plugins_disable", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:

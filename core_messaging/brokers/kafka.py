@@ -21,13 +21,14 @@ class KafkaBroker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._taken: set[str] = set()  # static identities that other processes have
 
     @property
     def address(self) -> str:
         return self._settings.kafka_bootstrap_servers
 
     def consumer(self, subscription: Subscription) -> KafkaConsumer:
-        return KafkaConsumer(self._settings, subscription)
+        return KafkaConsumer(self._settings, subscription, self._taken)
 
     def publisher(self) -> KafkaPublisher:
         return KafkaPublisher(self._settings)

@@ -23,6 +23,7 @@ from aiokafka.protocol import admin
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from core_messaging.brokers.kafka_errors import know_invalid_records
+from core_messaging.brokers.kafka_membership import patch_membership
 from core_messaging.rules.throttle import Throttle, also
 
 # The requests and responses of logging in: passwords and what can be computed from them.
@@ -49,6 +50,7 @@ def mend_the_client() -> None:
     _wrap(AIOKafkaClient, "_md_synchronizer", _going_on)
     _wrap(AIOKafkaClient, "send", _told_of_commits)
     know_invalid_records()
+    patch_membership(_wrap)
     for request_or_response in _WITH_SECRETS:
         setattr(request_or_response, "__repr__", _without_secrets)  # noqa: B010 - a class that mypy sees as final
 

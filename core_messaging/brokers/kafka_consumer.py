@@ -20,10 +20,11 @@ from core_messaging.brokers.connecting import connect, stop
 from core_messaging.brokers.embedded_group import OnlyMember, cluster_of, shorten_session
 from core_messaging.brokers.kafka_buffer import ClientBuffer
 from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error, describe, is_rebalance
+from core_messaging.brokers.kafka_membership import why_not_in
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_positions import KafkaPositions
 from core_messaging.brokers.kafka_unreadable import Unreadable, found_in, remedy
-from core_messaging.errors import BrokerError, CommitRefused, UnreadableRecords
+from core_messaging.errors import BrokerError, CommitRefused, IdentityTaken, UnreadableRecords
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.intake import share_out
 from core_messaging.settings import Settings
@@ -44,8 +45,10 @@ _STUCK = 60.0  # seconds between two tries to parse what could not be parsed
 class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """One member of a consumer group; belongs to the event loop it was started on."""
 
-    def __init__(self, settings: Settings, subscription: Subscription) -> None:
+    def __init__(self, settings: Settings, subscription: Subscription, taken: set[str] | None = None) -> None:
+        """*taken*: the static identities that other processes have; one that is found to be so is added."""
         self._settings = settings
+        self._taken: set[str] = set() if taken is None else taken
         self._subscription = subscription
         self._client: Any = None
         self._positions: KafkaPositions
@@ -102,7 +105,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
     def _instance_id(self) -> str | None:
         # Static membership is per group: two workers of one process must not claim one identity.
         instance = self._settings.kafka_group_instance_id
-        return None if instance is None else f"{instance}-{self._subscription.group_id}"
+        identity = f"{instance}-{self._subscription.group_id}"
+        return None if not instance or identity in self._taken else identity
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         """The client's own records as they are, a copy of each would cost more than a no-op handler.
@@ -176,6 +180,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             logger.debug("no position: %s", describe(reason))
 
     def _as_fetch_error(self, error: Exception) -> BrokerError:
+        identity = self._instance_id()
+        reason = why_not_in(error, self._subscription.group_id, identity, self._settings)
+        if reason is not None:
+            if isinstance(reason, IdentityTaken) and identity is not None:
+                self._taken.add(identity)
+            return reason
         if isinstance(error, kafka_errors.KafkaError) and not isinstance(error, UNREADABLE):
             return as_broker_error(error, self._settings)
         # The client has dropped what it parsed before these bytes and moved on, so going on with this member would lose

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from core_messaging.broker import Consumer
 from core_messaging.engine.counts import Counts
-from core_messaging.errors import BrokerError
+from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.records import Committed
 from core_messaging.rules.assignment import Assignment, Hold
 
 logger = logging.getLogger("core_messaging.worker")
 
-Failed = Callable[[BrokerError], None]
+LAST = 2.0  # seconds in which the last commit is tried again
+AGAIN = 0.2  # seconds between two tries
 
 
 class Committer:
@@ -35,46 +36,53 @@ class Committer:
     async def commit(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
         """Commit what has changed. False: it was not taken, and the next call tries again."""
         mine = (a for a in assignments if a.hold is Hold.OPEN)
-        return await self._send(
-            consumer, {a: commit for a in mine if (commit := a.progress())}, self._say_failed
-        )
+        error = await self._send(consumer, {a: commit for a in mine if (commit := a.progress())})
+        if error is not None:
+            self._say_failed(error)
+        return error is None
 
     async def give_back(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
         """The last commit of assignments that end in order. Waits out a commit that is under way: were it
-        repeated after this one, it would turn the clock back."""
+        repeated after this one, it would turn the clock back.
+
+        Tried again for a short time: where it is missing, it looks to the next owner as if this process had died.
+        """
         await self._settled.wait()
         mine = (a for a in assignments if a.hold is not Hold.FENCED)
         last = {a: commit for a in mine if (commit := a.progress(held=False))}
-        return await self._send(consumer, last, self._say_last_failed)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LAST
+        while error := await self._send(consumer, last):
+            if isinstance(error, CommitRefused) or loop.time() >= deadline:
+                self._say_last_failed(error)
+                return False
+            await asyncio.sleep(AGAIN)
+        return True
 
-    async def _send(
-        self, consumer: Consumer, progress: Mapping[Assignment, Committed], failed: Failed
-    ) -> bool:
+    async def _send(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> BrokerError | None:
+        """Why it was not taken."""
         if not progress:
-            return True
+            return None
         self._under_way += 1
         self._settled.clear()
         try:
-            return await self._try(consumer, progress, failed)
+            return await self._try(consumer, progress)
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._settled.set()
 
-    async def _try(
-        self, consumer: Consumer, progress: Mapping[Assignment, Committed], failed: Failed
-    ) -> bool:
+    async def _try(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> BrokerError | None:
         try:
             await consumer.commit({assignment.source: commit for assignment, commit in progress.items()})
         except BrokerError as error:
             self._counts.commit_failures += 1
-            failed(error)
-            return False
+            return error
         self._counts.commits += 1
         for assignment, commit in progress.items():
             assignment.acknowledged = commit
         self._say_recovered()
-        return True
+        return None
 
     def _say_failed(self, error: BrokerError) -> None:
         if not self._failing:

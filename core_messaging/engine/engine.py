@@ -302,7 +302,8 @@ class Engine:
     async def _open(self) -> Session:
         config = self.config
         subscription = Subscription(config.group_id, config.input_topics, self._settings.kafka_client_id)
-        session = Session(self._parts, self._broker.consumer(subscription), self._committer, self._careful)
+        consumer = self._broker.consumer(subscription)
+        session = Session(self._parts, consumer, self._committer, self._careful, again=self._watch.out)
         try:
             await session.start()
         except BaseException:
@@ -321,7 +322,6 @@ class Engine:
             try:
                 if self._session is None:
                     self._session, opened = await self._open(), self._loop.time()
-                    logger.info("%s is back in its group", self.config.name, extra=self._tag("rejoined"))
                 await self._session.fetch_forever()
             # Settings that were right at the start: certificates that are being exchanged, say.
             except (BrokerError, ConfigurationError) as error:
@@ -331,7 +331,9 @@ class Engine:
                 await asyncio.sleep(REOPEN.delay(failures))
 
     async def _abandon_session(self, error: CoreMessagingError, failures: int) -> None:
-        lost = "lost its consumer" if self._session is not None else "cannot join its group again"
+        joined = self._session is not None and self._session.joined
+        again = " again" if self._watch.out else ""
+        lost = "lost its consumer" if joined else f"cannot join its group{again}"
         logger.error(
             "%s %s: %s. Work in flight is repeated by whoever gets the partitions; rejoining in %.1f s",
             self.config.name,
@@ -340,7 +342,7 @@ class Engine:
             REOPEN.delay(failures),
             extra=self._tag("consumer lost"),
         )
-        self._watch.lost(error)
+        self._watch.lost(error, joined=joined)
         leaving = self.roster.sources
         self.roster.fence(leaving)
         self.slots.noticed()

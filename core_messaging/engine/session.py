@@ -51,7 +51,10 @@ CROWDED = (
 class Session:
     """Fetches into the schedule and answers the group's assignments."""
 
-    def __init__(self, parts: Parts, consumer: Consumer, committer: Committer, careful: Careful) -> None:
+    def __init__(
+        self, parts: Parts, consumer: Consumer, committer: Committer, careful: Careful, *, again: bool = False
+    ) -> None:
+        """*again*: its worker was in the group and has lost it."""
         self._config = parts.config
         self.consumer = consumer
         self._schedule = parts.schedule
@@ -68,6 +71,7 @@ class Session:
         self._paused: frozenset[TopicPartition] = frozenset()
         self._throttle = Throttle(SAY_EVERY)
         self._positioning = Positioning(parts.config.name, consumer)
+        self._again = again
         self._telling: asyncio.Future[None] | None = None
         self.joined = False
         self.rebalancing_since: float | None = self._clock()
@@ -214,6 +218,8 @@ class Session:
         self._slots.noticed()  # what was fenced by that is not waited for any more
         self._paused = frozenset()  # a new assignment starts unpaused, whatever was before
         self.rebalancing_since = None
+        if self._again and not self.joined:
+            self._say_back()
         self.joined = True
         self.last_record = self._clock()
         sources = self._roster.sources
@@ -227,6 +233,10 @@ class Session:
         self._slots.wake(1)
         if (told := self._observers.on_assigned) is not None:
             self._tell_assigned(told, sources)
+
+    def _say_back(self) -> None:
+        extra = {"worker": self._config.name, "action": "rejoined"}
+        logger.info("%s is back in its group", self._config.name, extra=extra)
 
     def _tell_assigned(self, told: Tell, sources: tuple[TopicPartition, ...]) -> None:
         """The client waits for this callback; what is async in it is told beside it."""

@@ -32,6 +32,7 @@ class Watch:
         self._worried: Condition | None = None
         self._silent_since: float | None = None
         self._outage = SILENT
+        self._was_in = False  # its group
         self._standstill = Standstill()
 
     async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
@@ -65,11 +66,17 @@ class Watch:
                 extra={"worker": name, "action": "outage"},
             )
 
-    def lost(self, error: Exception) -> None:
+    def lost(self, error: Exception, *, joined: bool) -> None:
         """The worker is in no group, because of *error*, until it answers again; who lost it has said so."""
+        self._was_in = self._was_in or joined
         self._outage = f"out of its group ({error})"
         if self._silent_since is None:
             self._silent_since = self._parts.loop.time()
+
+    @property
+    def out(self) -> bool:
+        """Whether the worker was in its group and has lost it."""
+        return self._was_in and self._outage != SILENT
 
     def _say_answers(self) -> None:
         name = self._parts.config.name
