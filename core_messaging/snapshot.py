@@ -45,7 +45,9 @@ class PartitionSnapshot:
     end: int | None
     unfinished: int
     blocked: int
-    oldest_timestamp: int | None  # of the first unfinished message, milliseconds since the epoch
+    oldest_timestamp: (
+        int | None
+    )  # of the first unfinished message, milliseconds since the epoch; None: there is none
 
     @property
     def lag(self) -> int | None:
@@ -78,6 +80,9 @@ class WorkerSnapshot:
     waiting_retries: int
     latency: Histogram
     partitions: Mapping[TopicPartition, PartitionSnapshot]
+    oldest_running: int | None = (
+        None  # of the messages in a handler: when it was written, milliseconds since the epoch
+    )
 
     @property
     def in_flight(self) -> int:
@@ -103,10 +108,14 @@ class WorkerSnapshot:
         unknown = None in known or not (known or self.condition is Condition.RUNNING)
         return None if unknown else sum(number or 0 for number in known)
 
-    def oldest_unfinished_age(self, now: float) -> float:
-        """Seconds since the oldest unfinished message was written; *now* in seconds since the epoch."""
-        stamps = [p.oldest_timestamp for p in self.partitions.values() if p.oldest_timestamp is not None]
-        return max(0.0, now - min(stamps) / 1000) if stamps else 0.0
+    def oldest_unfinished_age(self, now: float) -> float | None:
+        """Seconds since the oldest unfinished message was written (where it says so; else since it was seen first); *now* in
+        seconds since the epoch. None out of the group: nobody knows what waits there."""
+        told = [self.oldest_running, *(p.oldest_timestamp for p in self.partitions.values())]
+        stamps = [stamp for stamp in told if stamp is not None]
+        if stamps:
+            return max(0.0, now - min(stamps) / 1000)
+        return 0.0 if self.partitions or self.condition is Condition.RUNNING else None
 
 
 @dataclass(frozen=True, slots=True)

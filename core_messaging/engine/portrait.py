@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core_messaging.engine.counts import LATENCY_BOUNDS, Counts
 from core_messaging.engine.parts import Parts
-from core_messaging.records import TopicPartition
-from core_messaging.rules.assignment import Assignment
+from core_messaging.records import Record, TopicPartition, coordinates_of
+from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.condition import Facts, judge
+from core_messaging.rules.job import Job
 from core_messaging.snapshot import Histogram, PartitionSnapshot, WorkerSnapshot
 
 # Names of the counters, without "_total": what Counts counts that concerns people.
@@ -45,9 +47,34 @@ class Seen:
         return max(0, self.ends[source] - max(self.positions[source], assignment.delivered or 0))
 
 
-def portrait(parts: Parts, seen: Seen, facts: Facts) -> WorkerSnapshot:
+class Written:
+    """When records were written, in milliseconds since the epoch: what has no timestamp (it is -1) counts from when it was
+    seen here first."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._seen: dict[str, int] = {}  # of the last portrait, by coordinates
+        self._now: dict[str, int] = {}
+
+    def of(self, record: Record) -> int:
+        if record.timestamp >= 0:
+            return record.timestamp
+        where = coordinates_of(record)
+        stamp = self._now[where] = self._seen.get(where, round(self._clock() * 1000))
+        return stamp
+
+    def forget_the_rest(self) -> None:
+        """What was not asked for since this was called last."""
+        self._seen, self._now = self._now, {}
+
+
+def portrait(parts: Parts, seen: Seen, facts: Facts, written: Written) -> WorkerSnapshot:
     """The worker by what was last *seen* of the broker."""
     condition, reason = judge(facts)
+    running = [job.record for job in parts.slots.busy(_counts)]
+    partitions = {a.source: of_partition(a, seen, written.of) for a in parts.roster.assignments}
+    oldest = min(map(written.of, running), default=None)
+    written.forget_the_rest()
     return WorkerSnapshot(
         name=parts.config.name,
         group_id=parts.config.group_id,
@@ -57,15 +84,26 @@ def portrait(parts: Parts, seen: Seen, facts: Facts) -> WorkerSnapshot:
         running=facts.running,
         waiting_retries=parts.schedule.waiting_retries,
         latency=_histogram(parts.counts),
-        partitions={a.source: of_partition(a, seen) for a in parts.roster.assignments},
+        partitions=partitions,
+        oldest_running=oldest,
     )
+
+
+def _counts(job: Job) -> bool:
+    return job.assignment.hold is not Hold.FENCED
+
+
+def _dated(record: Record) -> int | None:
+    return record.timestamp if record.timestamp >= 0 else None
 
 
 def _histogram(counts: Counts) -> Histogram:
     return Histogram(LATENCY_BOUNDS, tuple(counts.latency), counts.latency_sum)
 
 
-def of_partition(assignment: Assignment, seen: Seen) -> PartitionSnapshot:
+def of_partition(
+    assignment: Assignment, seen: Seen, written: Callable[[Record], int | None] = _dated
+) -> PartitionSnapshot:
     """What was delivered since the broker was asked lies beyond what it said."""
     oldest, end = assignment.oldest(), seen.ends.get(assignment.source)
     reached = [at for at in (seen.positions.get(assignment.source), assignment.delivered) if at is not None]
@@ -75,5 +113,5 @@ def of_partition(assignment: Assignment, seen: Seen) -> PartitionSnapshot:
         end=None if end is None else max([end, *reached]),
         unfinished=assignment.unfinished,
         blocked=assignment.held,
-        oldest_timestamp=oldest.timestamp if oldest is not None else None,
+        oldest_timestamp=None if oldest is None else written(oldest),
     )

@@ -52,9 +52,10 @@ class Roster:
         """The partition came back to the member that gave it away, and nobody has worked on it in between. What
         still runs belongs to the new assignment, and is not started a second time when its record is delivered
         again."""
-        _, running = self._limbo.get(assignment.source, (None, []))
-        if running:
+        old, running = self._limbo.get(assignment.source, (None, []))
+        if old is not None and running:
             del self._limbo[assignment.source]
+            old.successor = assignment
             assignment.limbo = {job.record.offset: job for job in running}
 
     def drain(self, sources: Iterable[TopicPartition]) -> list[Assignment]:

@@ -29,7 +29,7 @@ from core_messaging.errors import (
 )
 from core_messaging.observers import tell
 from core_messaging.records import Outgoing, Record
-from core_messaging.rules.assignment import FENCED, Hold
+from core_messaging.rules.assignment import FENCED
 from core_messaging.rules.dead_letter import dead_letter, smaller, trace_headers
 from core_messaging.rules.job import Condemned, Job, Sending
 from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
@@ -348,13 +348,9 @@ class Settler:
         """What a handler or hook may ask about *job*."""
         timeout = self._config.timeout
         deadline = None if timeout is None else self._clock() + timeout
-        assignment = job.chunk.assignment
+        # Asked anew each time: a partition that comes straight back brings its job into another assignment.
         return Context(
-            job.record,
-            self._config.name,
-            job.attempt,
-            deadline,
-            lambda: assignment.hold is not Hold.OPEN,
+            job.record, self._config.name, job.attempt, deadline, lambda: job.chunk.assignment.is_gone
         )
 
 

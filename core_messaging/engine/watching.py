@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from core_messaging.engine.parts import Parts
-from core_messaging.engine.portrait import Seen, portrait
+from core_messaging.engine.portrait import Seen, Written, portrait
 from core_messaging.engine.session import Session
 from core_messaging.errors import BrokerError
 from core_messaging.rules.condition import AtHand, Facts, Standstill
@@ -29,6 +29,7 @@ class Watch:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._seen = Seen({}, {})
+        self._written = Written()
         self._worried: Condition | None = None
         self._silent_since: float | None = None
         self._outage = SILENT
@@ -92,7 +93,7 @@ class Watch:
 
     def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """The worker now, with the end offsets last heard of. No round trip."""
-        return portrait(self._parts, self._seen, self._facts(session, draining=draining))
+        return portrait(self._parts, self._seen, self._facts(session, draining=draining), self._written)
 
     def _facts(self, session: Session | None, *, draining: bool) -> Facts:
         parts = self._parts

@@ -9,35 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 from core_messaging.records import Beginning, Committed, Record, TopicPartition
 from core_messaging.rules.blocked import BlockedKeys
+from core_messaging.rules.hold import FENCED, Hold
 from core_messaging.rules.left import Left
 from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged, read
 from core_messaging.rules.runs import folded, offsets_of, runs_beyond
-from core_messaging.rules.vanished import Vanished, concluded, handed_on, new_member
+from core_messaging.rules.vanished import PROOF, PROVEN_AFTER, Vanished, concluded, handed_on, new_member
+
+__all__ = ["FENCED", "PROOF", "PROVEN_AFTER", "Assignment", "Chunk", "Hold"]
 
 _UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
 FEW = 32  # chunks that are not worth folding
-
-# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched, and about
-# this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
-PROVEN_AFTER = 1_000  # offsets
-
-PROOF = 2  # members that vanish while the same message is all that runs
-
-
-class Hold(Enum):
-    """How firmly this member holds the partition."""
-
-    OPEN = "open"
-    DRAINING = "draining"  # being revoked: what runs may finish and be committed, nothing new starts
-    FENCED = "fenced"  # gone: results are dropped, a duplicate beats a loss
-
-
-FENCED = Hold.FENCED  # looked up once: an enum's member costs as much as a call
 
 
 class Chunk:
@@ -107,6 +92,7 @@ class Assignment:
         "_vanished",
         "accused",
         "acknowledged",
+        "adopted",
         "alone",
         "announced",
         "attempts",
@@ -123,6 +109,7 @@ class Assignment:
         "parked",
         "placed",
         "source",
+        "successor",
         "suspect",
         "touched",
         "unfinished",
@@ -149,6 +136,8 @@ class Assignment:
         self.doubt = ""  # why the commit's metadata is not believed
         # Jobs of this member's previous assignment of the partition that still run: offset -> job.
         self.limbo: dict[int, Any] = {}
+        self.adopted: dict[int, Any] = {}  # those whose records have come again
+        self.successor: Assignment | None = None  # the next one, where the partition came straight back
         self._chunks: deque[Chunk] = deque()
         self._fold_at = FEW
         self.unfinished = 0  # delivered and not finished; counted, because every fetch asks
@@ -164,8 +153,7 @@ class Assignment:
         self.dues: dict[int, float] = {}  # offset -> when its retry would have been due, once this ends
         self.crashes = 0  # earlier owners in a row that vanished without giving the partition back
         self.suspect: int | None = None  # the offset that runs alone, to find out what kills the process
-        # The suspect of the owner that vanished, until its turn comes. Apart from ``suspect``: what waited for a
-        # retry before it is tried first, alone, and must not take the accusation away by that.
+        # The suspect of the owner that vanished, until its turn comes: what waits before it is tried first, and alone.
         self.accused: int | None = None
         self.alone = 0  # earlier owners in a row that vanished while the accused was all that ran
         self._proven_at = 0  # the offset from which on earlier crashes are forgiven
@@ -237,8 +225,7 @@ class Assignment:
         }
 
     def guilty(self, offset: int) -> bool:
-        """Whether the record at *offset* is taken for what makes members vanish. One may have vanished for another reason
-        while it happened to run; twice in a row, while nothing else ran, is no chance."""
+        """Whether the record at *offset* makes members vanish: twice in a row, while nothing else ran, is no chance."""
         return offset == self.accused and self.alone >= PROOF
 
     def acquit(self, offset: int) -> None:
@@ -247,8 +234,8 @@ class Assignment:
             self.accused, self.alone = None, 0
 
     def due_of(self, offset: int, now: float, delay: Callable[[int], float]) -> float:
-        """When the record at *offset*, which has just come, may be tried: *now*, unless it was tried before and the *delay*
-        of its attempt is not over. Where *now* is minus infinity nothing is waited for."""
+        """When the record at *offset*, which has just come, may be tried: *now*, or after the *delay* of its attempt. Where
+        *now* is minus infinity nothing is waited for."""
         if offset not in self.waits:
             return now
         due = self.waits.pop(offset)
@@ -352,6 +339,11 @@ class Assignment:
             self._chunks.popleft()
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the partition is being taken from this member, or was, and has not come straight back."""
+        return (self.successor or self).hold is not Hold.OPEN
+
+    @property
     def delivered(self) -> int | None:
         """The offset after the last delivered record: where the broker goes on."""
         return self._position
@@ -385,11 +377,20 @@ class Assignment:
 
     def oldest(self) -> Record | None:
         """The record the commit waits for."""
+        before = {job.record.offset: job.record for job in self._still_running()}
         for chunk in self._chunks:
             first = chunk.done.find(_UNDONE)
             if first >= 0:
-                return chunk.records[first] or self.parked.get(chunk.offsets[first])
-        return None
+                at = min([chunk.offsets[first], *self.limbo])
+                return chunk.records[first] or self.parked.get(at) or before.get(at)
+        return before[min(before)] if before else None
+
+    def _still_running(self) -> list[Any]:
+        """Jobs of the assignment before this one, whether their records came again or not."""
+        self.adopted = {at: job for at, job in self.adopted.items() if not job.chunk.done[job.index]}
+        return [
+            job for job in (*self.limbo.values(), *self.adopted.values()) if not job.chunk.done[job.index]
+        ]
 
     def finished_beyond(self) -> Iterator[Run]:
         """Runs of finished records after the first unfinished one."""

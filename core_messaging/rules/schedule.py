@@ -49,6 +49,7 @@ def adopt(chunk: Chunk, occupy: Callable[[Job], None]) -> None:
                 chunk.assignment.blocked.add(job.record.key)
         else:
             job.chunk, job.index = chunk, index
+            chunk.assignment.adopted[offset] = job
             chunk.records[index] = None  # taken; the job itself holds the record
             occupy(job)
 

@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 from core_messaging.rules.note import MAX_VANISHED, Ownership
 
+# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched, and about
+# this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
+PROVEN_AFTER = 1_000  # offsets
+
+PROOF = 2  # members that vanish while the same message is all that runs
+
 
 class Vanished(NamedTuple):
     """Owners in a row that did not give the partition back: how many, the last ones by name, and how many of them vanished

@@ -21,7 +21,7 @@ COUNTERS = (
     "published",
 )
 
-Number = Callable[[WorkerSnapshot], int | None]  # None: nobody knows, so there is no observation
+Number = Callable[[WorkerSnapshot], int | float | None]  # None: nobody knows, so there is no observation
 
 GAUGES: dict[str, Number] = {
     "in_flight": lambda worker: worker.in_flight,
@@ -41,6 +41,10 @@ class Meters:
             meter.create_observable_counter(f"core.{name}", [self._observe(_counter(name))], unit="{message}")
         for name, value in GAUGES.items():
             meter.create_observable_gauge(f"core.{name}", [self._observe(value)], unit="{message}")
+        meter.create_observable_gauge("core.oldest_unfinished", [self._observe(self._oldest)], unit="s")
+
+    def _oldest(self, worker: WorkerSnapshot) -> float | None:
+        return worker.oldest_unfinished_age(self._last.time)
 
     def _observe(self, value: Number) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:

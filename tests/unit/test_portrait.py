@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from core_messaging.engine.portrait import COUNTERS, Seen, of_partition
+from core_messaging.engine.portrait import COUNTERS, Seen, Written, of_partition
+from core_messaging.engine.roster import Roster
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.schedule import Schedule
 from core_messaging.snapshot import Condition, Histogram, PartitionSnapshot, WorkerSnapshot
 from tests.unit.rules.records import PlainRecord
 
@@ -77,3 +80,55 @@ def test_no_lag_is_told_before_it_is_known() -> None:
     assert worker_of(Condition.RUNNING).lag == 0  # the group has more members than partitions
     assert worker_of(Condition.DEGRADED).lag is None
     assert worker_of(Condition.STARTING).useful_lag is None
+
+
+def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_not_revoked() -> None:
+    # The age that operators are told to alert on was 0 with four messages under way.
+    schedule = Schedule("key")
+    roster = Roster(schedule)
+    roster.assign({SOURCE: Committed(0)})
+    first = roster.get(SOURCE)
+    assert first is not None
+    records = [PlainRecord(0, b"a", timestamp=7_000), PlainRecord(1, b"b", timestamp=9_000)]
+    schedule.deliver(first, records)
+    running = [job for _ in range(2) if (job := schedule.take())]
+    roster.drain([SOURCE])
+    assert all(job.assignment.is_gone for job in running)
+    first.acknowledged = commit = first.progress(held=False)
+    roster.leave_in_limbo([first], running)
+    roster.assign({SOURCE: commit})
+    second = roster.get(SOURCE)
+    assert second is not None
+    for _ in range(2):  # before and after its records have come again
+        assert of_partition(second, seen()).oldest_timestamp == 7_000
+        assert not any(job.assignment.is_gone for job in running)
+        schedule.deliver(second, records)
+    schedule.finish(running[0])
+    assert of_partition(second, seen()).oldest_timestamp == 9_000
+    roster.drain([SOURCE])
+    assert running[1].assignment.is_gone
+
+
+def test_the_age_of_a_message_without_a_timestamp_counts_from_when_it_was_seen_first() -> None:
+    # It was 57 years.
+    now = 1_000.0
+    written = Written(lambda: now)
+    assignment = Assignment(SOURCE, 1)
+    assignment.deliver([PlainRecord(0, b"a", timestamp=-1)])
+    ages = []
+    for _ in range(3):
+        told = of_partition(assignment, seen(), written.of)
+        ages.append(worker_of(Condition.RUNNING, told).oldest_unfinished_age(now))
+        written.forget_the_rest()
+        now += 5
+    assert ages == [0.0, 5.0, 10.0]
+
+
+def test_out_of_the_group_there_is_no_age_and_with_nothing_to_do_it_is_0() -> None:
+    idle = of_partition(Assignment(SOURCE, 1, Committed(3, "")), seen(3, 3))
+    assert worker_of(Condition.RUNNING, idle).oldest_unfinished_age(9.0) == 0.0
+    assert worker_of(Condition.RUNNING).oldest_unfinished_age(9.0) == 0.0
+    for condition in (Condition.STARTING, Condition.DEGRADED, Condition.REBALANCING):
+        assert worker_of(condition).oldest_unfinished_age(9.0) is None
+    running = replace(worker_of(Condition.REBALANCING), oldest_running=4_000)
+    assert running.oldest_unfinished_age(9.0) == 5.0

@@ -17,6 +17,7 @@ from core_messaging.config import WorkerConfig
 from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.project import Project
+from core_messaging.records import Record
 from core_messaging.registrations import KAFKA
 from core_messaging.rules.progress import Progress, progress_of
 from core_messaging.settings import Settings
@@ -75,12 +76,14 @@ def _chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A message that others have overtaken. ``age``: seconds since it was produced; None: it is gone."""
+    """A message that others have overtaken. ``age``: seconds since it was produced, None where it does not say so; ``gone``:
+    there is no record (any more)."""
 
     offset: int
     key: str | None
     age: float | None
     attempt: int
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,16 @@ async def _unfinished(kafka: KafkaOffsets, progress: Progress, limit: int) -> tu
         record = await kafka.record(progress.source, offset)
         attempt = progress.attempts.get(offset, 1)
         if record is None:
-            found.append(Unfinished(offset, None, None, attempt))
+            found.append(Unfinished(offset, None, None, attempt, gone=True))
             continue
         key = None if record.key is None else record.key.decode(errors="backslashreplace")
-        found.append(Unfinished(offset, key, max(0.0, time.time() - record.timestamp / 1000), attempt))
+        found.append(Unfinished(offset, key, _age_of(record), attempt))
     return tuple(found)
+
+
+def _age_of(record: Record) -> float | None:
+    """A record without a timestamp has -1."""
+    return None if record.timestamp < 0 else max(0.0, time.time() - record.timestamp / 1000)
 
 
 COLUMNS = (
@@ -154,9 +162,10 @@ def _cells(row: Row) -> list[str]:
 
 def _message(row: Row, message: Unfinished) -> list[str]:
     where = f"{row.progress.source}@{message.offset}"
-    if message.age is None:
+    if message.gone:
         return [where, "-", "no record there any more", "-"]
-    return [where, message.key if message.key is not None else "-", _ago(message.age), str(message.attempt)]
+    age = "unknown" if message.age is None else _ago(message.age)
+    return [where, message.key if message.key is not None else "-", age, str(message.attempt)]
 
 
 def _ago(seconds: float) -> str:

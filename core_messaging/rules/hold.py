@@ -1,0 +1,16 @@
+"""How firmly a member holds a partition."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Hold(Enum):
+    """Of one assignment; it goes one way."""
+
+    OPEN = "open"
+    DRAINING = "draining"  # being revoked: what runs may finish and be committed, nothing new starts
+    FENCED = "fenced"  # gone: results are dropped, a duplicate beats a loss
+
+
+FENCED = Hold.FENCED  # looked up once: an enum's member costs as much as a call
