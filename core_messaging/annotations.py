@@ -73,10 +73,15 @@ def _globals_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 def names_where_defined() -> Mapping[str, Any]:
     """What can be seen where the worker that is being made is written: a class may stand inside of a function."""
+    return place_of_definition().f_locals
+
+
+def place_of_definition() -> types.FrameType:
+    """The frame in which the worker that is being made is written."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller
     while frame.f_back is not None and _makes_classes(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
-    return frame.f_locals
+    return frame
 
 
 def _makes_classes(module: str) -> bool:

@@ -6,8 +6,9 @@ One source at a time, each in a try of its own: a stranger's import may raise wh
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
@@ -19,8 +20,10 @@ from core_messaging.entry_points import points_of
 from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
 from core_messaging.mentions import may_define
 from core_messaging.names import plain
+from core_messaging.overlooked import module_of, overlooked
 from core_messaging.project import Project
-from core_messaging.worker import Worker, as_worker, config_of, defined
+from core_messaging.signatures import why_uncallable
+from core_messaging.worker import Worker, as_worker, config_of, defined, home_of
 
 GROUP = "core.workers"
 
@@ -68,6 +71,7 @@ class Source:
             defined.update(before)
             self.failure = _short(error)
             return []
+        _searched.update(worker for key, worker in defined.items() if before.get(key) is not worker)
         if not found and not self.may_be_empty:
             self.failure = "it defines no worker"
         for worker in found:
@@ -76,6 +80,10 @@ class Source:
             if config.source == worker.__module__:
                 worker.__core_config__ = replace(config, source=self.label)
         return found
+
+
+# What was defined while a source was loaded: that is a matter of the sources, and not of this process.
+_searched: set[type[Worker]] = set()
 
 
 def _short(error: BaseException) -> str:
@@ -88,19 +96,26 @@ def workers_of(thing: object) -> list[type[Worker]]:
     single = as_worker(thing)
     if single is not None:
         return [single]
+    if isinstance(thing, type) and issubclass(thing, Worker):
+        raise TypeError(f"{thing.__qualname__}: {why_it_cannot_run(thing)}")
     if not isinstance(thing, ModuleType):
         raise TypeError(f"{thing!r} is no worker class, no @worker function and no module")
-    found = (as_worker(value) for value in vars(thing).values())
-    home = thing.__name__
-    own = (
-        w for w in found if w is not None and (w.__module__ == home or w.__module__.startswith(home + "."))
-    )
+    found = [worker for worker in map(as_worker, vars(thing).values()) if worker is not None]
+    own = [worker for worker in found if _is_own(worker, thing)]
     return list(dict.fromkeys(own))
+
+
+def _is_own(worker: type[Worker], module: ModuleType) -> bool:
+    """Whether *module* defines *worker*, or made one of a function from elsewhere."""
+    home = module.__name__
+    below = worker.__module__ == home or worker.__module__.startswith(home + ".")
+    return below or home_of(worker) is vars(module)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A row of a listing. ``state``: ok, broken or conflict; ``cause`` says why it is not ok."""
+    """A row of a listing. ``state``: ok, broken or conflict; ``cause`` says why it is not ok. ``worker`` is None where there is
+    no configuration."""
 
     name: str
     label: str
@@ -142,6 +157,9 @@ class Catalog:
             if source.failure and (_same(source.name, name) or len(sources) == 1):
                 return BrokenWorker(wanted, source.label, source.failure)
         names = sorted({config_of(w).name for s in self.sources for w in s.workers()})
+        hidden = next((row for row in self._overlooked() if row.name == name), None)
+        if hidden is not None:
+            return BrokenWorker(wanted, hidden.label, hidden.cause)
         nearest = get_close_matches(name, names, n=3, cutoff=0.5)
         lowered = [known for known in names if known.lower() == name.lower()]
         searched = [f"{s.label} (broken: {s.failure})" if s.failure else s.label for s in sources]
@@ -160,7 +178,26 @@ class Catalog:
                 rows.append(Listed(source.name, source.label, None, "broken", source.failure))
         for name, offers in owners.items():
             rows += [_row(name, worker, source, offers) for worker, source in offers.items()]
+        rows = [row for row in rows if row.worker is None or not self._is_abstract_base(row.worker)]
+        rows += self._overlooked()
         return sorted(rows, key=lambda row: (row.name, row.label))
+
+    def _offered(self) -> set[type[Worker]]:
+        return {worker for source in self.sources for worker in source.workers()}
+
+    def _is_abstract_base(self, worker: type[Worker]) -> bool:
+        """An abstract class that others build on is none of the workers that should run."""
+        return inspect.isabstract(worker) and any(
+            issubclass(other, worker) and other is not worker for other in self._offered()
+        )
+
+    def _overlooked(self) -> list[Listed]:
+        """What the modules that were searched define or import, and no source offers."""
+        modules = {source.module: source.label for source in self.sources if source.module}
+        return [
+            Listed(each.name, _label_of(each.worker, modules), each.runnable, "broken", each.cause)
+            for each in overlooked(modules, self._offered())
+        ]
 
     def healthy(self) -> list[type[Worker]]:
         """The workers that can run."""
@@ -178,6 +215,14 @@ class Catalog:
         return self.healthy()
 
 
+def _label_of(worker: type[Worker], modules: Mapping[str, str]) -> str:
+    """Where people find *worker*: the label of the source it is of, or the name of its module."""
+    module = module_of(worker)
+    names = (name for name in modules if module == name or module.startswith(f"{name}."))
+    nearest = max(names, key=len, default=None)
+    return module if nearest is None else modules[nearest]
+
+
 def _row(name: str, worker: type[Worker], source: Source, offers: dict[type[Worker], Source]) -> Listed:
     if len(offers) > 1:
         others = sorted({s.label for w, s in offers.items() if w is not worker})
@@ -188,10 +233,20 @@ def _row(name: str, worker: type[Worker], source: Source, offers: dict[type[Work
 
 def why_it_cannot_run(worker: type[Worker]) -> str:
     """What a class lacks to run; empty for a worker that can."""
+    if worker.__core_config__ is None:
+        return 'it has no input_topic; write input_topic = "tasks" in it'
+    if inspect.isabstract(worker):
+        lacks = ", ".join(sorted(getattr(worker, "__abstractmethods__", ())))
+        return (
+            f"it is abstract and lacks {lacks}; define them in a subclass and give that one the input_topic"
+        )
     if not hasattr(worker, "process") and not hasattr(worker, "process_batch"):
         return "it defines neither process nor process_batch"
     if not hasattr(worker, "process") and config_of(worker).batch_size is None:
         return "it defines process_batch without a batch_size"
+    problem = why_uncallable(worker, 0)
+    if problem:
+        return f"it is made without arguments, and its __init__ wants some ({problem}); give them defaults"
     return ""
 
 
@@ -241,7 +296,7 @@ def of_project(project: Project) -> list[Source]:
 def of_process() -> list[Source]:
     """Workers defined in this process by modules that no other source knows, such as a script."""
     sources = []
-    for worker in defined.values():
+    for worker in (each for each in defined.values() if each not in _searched):
         module = sys.modules.get(worker.__module__)
         file = getattr(module, "__file__", None)
         known = config_of(worker).source

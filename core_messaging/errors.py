@@ -184,10 +184,10 @@ class DuplicateWorker(DiscoveryError):
 
     def __init__(self, name: str, offers: Sequence[str]) -> None:
         choices = " or ".join(f"{offer}:{name}" for offer in offers)
-        super().__init__(
-            f"worker {name!r} is offered by {' and by '.join(offers)}; "
-            f"say which one ({choices}), or uninstall one"
-        )
+        remedy = f"say which one ({choices}), or uninstall one"
+        if len(offers) == 1:
+            remedy = "two of its workers have that name; give one of them another name"
+        super().__init__(f"worker {name!r} is offered by {' and by '.join(offers)}; {remedy}")
         self.name, self.offers = name, tuple(offers)
 
 

@@ -31,12 +31,13 @@ class Project:
         self.root = root
 
     def modules(self) -> list[ProjectModule]:
-        """Modules under ``src/workers``, and those that ``[tool.core] workers`` names. Raises ConfigurationError."""
+        """Modules under ``src/workers`` (or ``src/workers.py``), and those that ``[tool.core] workers`` names.
+        Raises ConfigurationError."""
         return [*self._below_src_workers(), *self._named()]
 
     def _below_src_workers(self) -> list[ProjectModule]:
         found = []
-        for file in sorted((self.root / WORKERS).rglob("*.py")):
+        for file in [*self._one_file(), *sorted((self.root / WORKERS).rglob("*.py"))]:
             path = file.relative_to(self.root)
             parts = path.with_suffix("").parts
             if any(part.startswith((".", "_")) and part != "__init__" for part in parts):
@@ -44,6 +45,11 @@ class Project:
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             found.append(ProjectModule(name, path.as_posix()))
         return found
+
+    def _one_file(self) -> list[Path]:
+        file = (self.root / WORKERS).with_suffix(".py")
+        # Beside a folder of that name, an import finds the folder.
+        return [file] if file.is_file() and not (self.root / WORKERS).is_dir() else []
 
     def _named(self) -> list[ProjectModule]:
         named = self.tool_core().get("workers", [])

@@ -37,6 +37,8 @@ def resolve(thing: Runnable) -> type[Worker]:
     if isinstance(thing, str):
         return discover().find(thing)
     found = as_worker(thing)
+    if found is None and isinstance(thing, type) and issubclass(thing, Worker):
+        return checked(thing)  # it has no topic, which is what this says
     if found is None:
         raise ConfigurationError(
             f"{thing!r} is no worker; pass a Worker subclass, a @worker function or a name"

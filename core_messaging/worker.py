@@ -12,6 +12,7 @@ from core_messaging.annotations import (
     bound_in,
     message_annotation,
     names_where_defined,
+    place_of_definition,
     type_variables,
     wants_tuple,
     with_bounds,
@@ -42,18 +43,19 @@ class Worker:
     __core_config__: ClassVar[WorkerConfig | None] = None
     __core_message__: ClassVar[Any] = dict
     __core_tuples__: ClassVar[bool] = False
+    __core_home__: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _refuse_misspelled(cls)
-        cls.__core_config__ = None
+        cls.__core_config__, cls.__core_home__ = None, place_of_definition().f_globals
         if getattr(cls, "input_topic", None) is None:
             return
         cls.__core_config__ = make_config(_name_of(cls), _options_of(cls), _source_of(cls))
         refuse_misspelled_methods(cls, Worker)
         check_methods(cls)
         _check_message_type(cls)
-        defined[f"{cls.__module__}:{cls.__qualname__}"] = cls
+        _remember(cls)
 
     async def setup(self) -> None:
         """Runs once before the first message; an error here stops the start."""
@@ -65,6 +67,24 @@ class Worker:
 # Every worker class made in this process, by module:qualname. A module that is imported twice (as a script
 # and by name) replaces its own entry and nobody else's; names are resolved only when somebody asks.
 defined: dict[str, type[Worker]] = {}
+
+# By the same key, a worker whose name in its module a later one took: of two with one name, one is lost.
+overwritten: dict[str, type[Worker]] = {}
+
+
+def _remember(cls: type[Worker]) -> None:
+    key = f"{cls.__module__}:{cls.__qualname__}"
+    before = defined.get(key)
+    if before is not None and home_of(before) is home_of(cls):
+        overwritten[key] = before
+    else:
+        overwritten.pop(key, None)
+    defined[key] = cls
+
+
+def home_of(cls: type[Worker]) -> Mapping[str, Any]:
+    """The names of the module that ran when *cls* was made; another object where that module is imported again."""
+    return cls.__core_home__
 
 
 def config_of(worker: type[Worker]) -> WorkerConfig:
