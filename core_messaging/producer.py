@@ -27,6 +27,7 @@ from core_messaging.fork_safety import in_forked_child
 from core_messaging.outgoing import HeadersLike, Key, outgoing, topic_name, with_carried
 from core_messaging.producer_connection import Connection
 from core_messaging.project import project_settings
+from core_messaging.publishers import watched
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
 
@@ -248,7 +249,7 @@ class _Batch:
 def _publisher(settings: Settings) -> Publisher:
     from core_messaging.choosing import broker_of  # noqa: PLC0415 - what makes brokers only where one is used
 
-    return broker_of(settings).publisher()
+    return watched(broker_of(settings).publisher())
 
 
 # The producers of each event loop. Weak: a loop that is gone takes its producers along (with their warning).

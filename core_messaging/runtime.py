@@ -27,6 +27,7 @@ from core_messaging.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.loop_guard import LoopGuard
 from core_messaging.observers import NOBODY, Observers, ObserverSource, tell
 from core_messaging.producer import close_producers
+from core_messaging.publishers import watched
 from core_messaging.settings import Settings
 from core_messaging.signals import on_signals
 from core_messaging.snapshot import Snapshot
@@ -102,7 +103,8 @@ class _Run:
     """All engines of one process, from the first look for a broker until everything is closed."""
 
     def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
-        self._workers, self._options = told_apart(workers), options
+        self._workers, self._options = workers, options
+        self._configs = told_apart(workers)
         self._threads: ThreadPoolExecutor | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         self.engines: list[Engine] = []
@@ -135,7 +137,7 @@ class _Run:
         registered = options.plugins.registrations() if options.plugins else None
         codecs = codecs_of([config_of(worker) for worker in self._workers], options.settings, registered)
         broker = options.broker or broker_of(options.settings, registered)
-        publisher = broker.publisher()
+        publisher = watched(broker.publisher())
         # The producer goes last: a drained worker may still be dead-lettering.
         closing.push_async_callback(self._close, "closing the producer", publisher.close)
         if await self._begin(broker, publisher):
@@ -205,7 +207,10 @@ class _Run:
             observers=self._observers,
             ends=self._ends,
         )
-        self.engines = [Engine(_made(worker), config_of(worker), around) for worker in self._workers]
+        self.engines = [
+            Engine(_made(worker), config, around)
+            for worker, config in zip(self._workers, self._configs, strict=True)
+        ]
 
     async def _work(self) -> None:
         with LoopGuard():

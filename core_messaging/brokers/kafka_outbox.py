@@ -64,6 +64,10 @@ class OnItsWay(msgspec.Struct, eq=False):
     def exception(self) -> BaseException | None:
         return self.error
 
+    def result(self) -> Receipt:
+        """Where it is stored, once it is answered."""
+        return Receipt(self.target.topic, self.target.partition, self.offset)
+
     def add_done_callback(self, callback: Callable[[OnItsWay], object]) -> None:
         if self.answered:
             asyncio.get_running_loop().call_soon(callback, self)
@@ -79,7 +83,7 @@ class OnItsWay(msgspec.Struct, eq=False):
         if self.error is not None:
             record = self.record
             raise as_publish_error(record.topic, self.error, forwarded=record.forwarded) from self.error
-        return Receipt(self.target.topic, self.target.partition, self.offset)
+        return self.result()
 
 
 class Clients(Protocol):

@@ -1,6 +1,6 @@
 """Spans and metrics through OpenTelemetry's global providers.
 
-Names follow the semantic conventions for messaging (opentelemetry.io, "Semantic Conventions for Kafka").
+Names follow the semantic conventions for messaging (opentelemetry.io, "Semantic conventions for Kafka").
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from core_messaging import hookimpl
 from core_messaging.plugins import PluginUnavailable
+from core_messaging.publishers import watch_publishers
 
 if importlib.util.find_spec("opentelemetry") is None:
     raise PluginUnavailable("it needs OpenTelemetry: pip install 'core-messaging[otel]'")
@@ -33,10 +34,12 @@ class OpenTelemetry:
         if not config.enabled:
             return
         from core_messaging_plugins.opentelemetry_metrics import Meters  # noqa: PLC0415 - only where it is used
+        from core_messaging_plugins.opentelemetry_sending import TracedPublisher  # noqa: PLC0415
         from core_messaging_plugins.opentelemetry_spans import wrap_process  # noqa: PLC0415
 
         self.wrap_process = wrap_process
         self.metrics = Meters().metrics
+        watch_publishers(TracedPublisher)
 
 
 plugin = OpenTelemetry()

@@ -1,14 +1,28 @@
-"""The engine's own counters as OpenTelemetry metrics: read when the reader asks, from the last snapshot."""
+"""Metrics by the semantic conventions for messaging, and the engine's own counters.
+
+The counters are read when the reader asks, from the last snapshot. Durations are recorded as they come.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 from opentelemetry import metrics as api
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.util.types import AttributeValue
 
 from core_messaging import hookimpl
 from core_messaging.snapshot import Snapshot, WorkerSnapshot
+from core_messaging_plugins.opentelemetry_names import (
+    ERROR,
+    GROUP,
+    PARTITION,
+    POLL,
+    PROCESS,
+    TOPIC,
+    WORKER,
+)
 
 COUNTERS = (
     "fetched",
@@ -31,6 +45,69 @@ GAUGES: dict[str, Number] = {
 }
 
 
+Facts = Mapping[str, AttributeValue]
+
+# What the conventions advise, in seconds. A process may well take longer than a client's call.
+BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+LONGER = (*BOUNDARIES, 30.0, 60.0, 300.0)
+
+
+class Processing:
+    """How long attempts take."""
+
+    def __init__(self) -> None:
+        self._duration = api.get_meter("core_messaging").create_histogram(
+            "messaging.process.duration",
+            "s",
+            "Duration of processing operation.",
+            explicit_bucket_boundaries_advisory=LONGER,
+        )
+
+    def done(self, seconds: float, attributes: Facts, failure: str | None) -> None:
+        """One attempt ended after *seconds*; *failure*: the type of its error. Of the span's *attributes*, those are kept that
+        have few values."""
+        kept = {name: attributes[name] for name in PROCESS_LABELS}
+        self._duration.record(seconds, kept if failure is None else {**kept, ERROR: failure})
+
+
+PROCESS_LABELS = (*PROCESS, TOPIC, PARTITION, GROUP, WORKER)
+
+
+class Sending:
+    """How many records are sent, and how long their acknowledgements take."""
+
+    def __init__(self) -> None:
+        meter = api.get_meter("core_messaging")
+        self._duration = meter.create_histogram(
+            "messaging.client.operation.duration",
+            "s",
+            "Duration of messaging operation initiated by a producer or consumer client.",
+            explicit_bucket_boundaries_advisory=BOUNDARIES,
+        )
+        self._count = meter.create_counter(
+            "messaging.client.sent.messages",
+            "{message}",
+            "Number of messages producer attempted to send to the broker.",
+        )
+
+    def done(self, seconds: float, attributes: Facts) -> None:
+        """One record was answered after *seconds*."""
+        self._duration.record(seconds, attributes)
+        self._count.add(1, attributes)
+
+
+@cache
+def processing() -> Processing:
+    """Made where it is used first: by then the program has chosen its meter provider."""
+    return Processing()
+
+
+@cache
+def sending() -> Sending:
+    """As ``processing``."""
+    return Sending()
+
+
 class Meters:
     """Instruments of one process; ``metrics`` is the hook."""
 
@@ -39,6 +116,12 @@ class Meters:
         meter = api.get_meter("core_messaging")
         for name in COUNTERS:
             meter.create_observable_counter(f"core.{name}", [self._observe(_counter(name))], unit="{message}")
+        meter.create_observable_counter(
+            "messaging.client.consumed.messages",
+            [self._consumed],
+            "{message}",
+            "Number of messages that were delivered to the application.",
+        )
         for name, value in GAUGES.items():
             meter.create_observable_gauge(f"core.{name}", [self._observe(value)], unit="{message}")
         meter.create_observable_gauge("core.oldest_unfinished", [self._observe(self._oldest)], unit="s")
@@ -49,9 +132,15 @@ class Meters:
     def _observe(self, value: Number) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
             found = [(worker.name, value(worker)) for worker in self._last.workers]
-            return [Observation(now, {"core.worker": name}) for name, now in found if now is not None]
+            return [Observation(now, {WORKER: name}) for name, now in found if now is not None]
 
         return observe
+
+    def _consumed(self, _options: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(worker.counters["fetched"], {**POLL, GROUP: worker.group_id, WORKER: worker.name})
+            for worker in self._last.workers
+        ]
 
     @hookimpl
     def metrics(self, snapshot: Snapshot) -> None:

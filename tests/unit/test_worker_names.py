@@ -34,7 +34,7 @@ def made(topic: str, group: str = "w", source: str = "", name: str = "W") -> typ
 
 
 def names(*workers: type[Worker]) -> list[str]:
-    return [config_of(worker).name for worker in told_apart(workers)]
+    return [config.name for config in told_apart(workers)]
 
 
 def test_workers_of_one_name_are_called_by_their_packages_and_the_others_as_they_are() -> None:
