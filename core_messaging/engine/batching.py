@@ -14,7 +14,8 @@ from core_messaging.engine.parts import Parts
 from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable, clock_of
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
-from core_messaging.rules.batches import Batch, BatchSchedule
+from core_messaging.rules.batch import Batch
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import GiveUp, TryAgain
 from core_messaging.stopping import stopping_us

@@ -22,6 +22,7 @@ from core_messaging.engine.parts import Parts
 from core_messaging.engine.remarks import say_raised
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.running import Runners
+from core_messaging.engine.schedule_factory import schedule_for
 from core_messaging.engine.session import Session, tell_revoked
 from core_messaging.engine.settlement_loop import SettlementRunners
 from core_messaging.engine.settling import Settler
@@ -36,10 +37,8 @@ from core_messaging.errors import (
     ShutdownTimeout,
 )
 from core_messaging.observers import NOBODY, Observers, Tell, tell
-from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
-from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.stopping import stopping_us
@@ -100,7 +99,7 @@ class Engine:
 
     def _make_parts(self, surroundings: Surroundings) -> Parts:
         slots = Slots(self.config.concurrency)
-        schedule = _schedule_for(self.config, slots)
+        schedule = schedule_for(self.config, slots)
         return Parts(
             config=self.config,
             handler=Handler(
@@ -235,17 +234,10 @@ class Engine:
     def _start_others(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         name = self.config.name
         committer = group.create_task(self._lasting(self._commit_forever), name=f"{name} committer")
-        runners = [
-            group.create_task(self._lasting(partial(self._runners.run, slot)), name=f"{name} runner {slot}")
-            for slot in range(self.config.concurrency)
-        ]
-        runners += [
-            group.create_task(
-                self._lasting(partial(self._settlement_runners.run, self.config.concurrency + slot)),
-                name=f"{name} settlement {slot}",
-            )
-            for slot in range(self.config.concurrency)
-        ]
+        count = self.config.concurrency
+        loops = [(f"runner {n}", partial(self._runners.run, n)) for n in range(count)]
+        loops += [(f"settlement {n}", partial(self._settlement_runners.run, count + n)) for n in range(count)]
+        runners = [group.create_task(self._lasting(run), name=f"{name} {what}") for what, run in loops]
         for slot, runner in enumerate(runners):
             runner.add_done_callback(partial(self.slots.vacate, slot))
         watcher = group.create_task(self._lasting(self._watch_forever), name=f"{name} watcher")
@@ -409,18 +401,6 @@ class Engine:
 
     def _tag(self, action: str) -> dict[str, Any]:
         return {"worker": self.config.name, "action": action}
-
-
-def _schedule_for(config: WorkerConfig, slots: Slots) -> Schedule | BatchSchedule:
-    def delay(attempt: int) -> float:
-        return config.retry_policy.delay(attempt - 1)
-
-    told = slots.handed_out
-    if config.batch_size is None:
-        return Schedule(config.ordering, told, delay, slots.settlers.wake_one)
-    return BatchSchedule(
-        config.ordering, config.batch_size, config.batch_timeout, told, delay, slots.settlers.wake_one
-    )
 
 
 async def _done(method: str, outcome: object) -> None:

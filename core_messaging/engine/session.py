@@ -15,6 +15,7 @@ from core_messaging.engine.positioning import Positioning
 from core_messaging.observers import Observers, Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.intake import FIRST_PIECE, IntakeLimits, IntakePlan, plan, quiet
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle
@@ -42,6 +43,10 @@ STRANDED = (
     "(or max_in_flight_bytes) lets them; its intake stops. Start the worker with a larger one, so that it reads the records "
     "that lift the blocks"
 )
+NEVER_FULL = (
+    "%s: no batch can have batch_size = %d messages, because max_in_flight = %d and max_partition_in_flight = %d let a "
+    "partition hold %d. Its batches start with as many as there is room for; lower batch_size, or raise what is too small"
+)
 CROWDED = (
     "so many messages are finished between unfinished ones that the commit can hardly tell them all; its intake "
     "stops until it can"
@@ -58,6 +63,7 @@ class Session:
         self._config = parts.config
         self.consumer = consumer
         self._schedule = parts.schedule
+        self._batches = parts.schedule if isinstance(parts.schedule, BatchSchedule) else None
         self._roster = parts.roster
         self._slots = parts.slots
         self._committer = committer
@@ -133,6 +139,8 @@ class Session:
     async def _fetch(self, room: int, wait: float) -> bool:
         """Take in up to *room* records; whether any came within *wait* seconds."""
         fetched = await self.consumer.fetch(room, wait)
+        if self._batches is not None and sum(map(len, fetched.values())) < room:
+            self._batches.ran_dry(set(self._roster.sources).difference(self._paused, fetched))
         if not fetched:
             if wait >= FULL:  # else it may only not have answered yet
                 await self._catch_up()
@@ -178,7 +186,11 @@ class Session:
 
     def _balance(self) -> int:
         """Pause what is full, resume what has room; how many messages may come."""
-        todo = plan(self._roster.assignments, self._paused, self._limits)
+        batches = self._batches
+        held_back = batches.crowded_out(self._limits.shared) if batches is not None else ()
+        todo = plan(self._roster.assignments, self._paused, self._limits, held_back)
+        if batches is not None:
+            self._slots.wake(batches.cut_off(todo.closed))
         if todo.pause or todo.resume:
             self.consumer.pause(todo.pause)
             self.consumer.resume(todo.resume)
@@ -230,6 +242,7 @@ class Session:
             or "no partitions (the group has more members than partitions)",
             extra={"worker": self._config.name, "action": "assigned"},
         )
+        self._say_never_full(len(sources))
         self._slots.wake(1)
         if (told := self._observers.on_assigned) is not None:
             self._tell_assigned(told, sources)
@@ -237,6 +250,17 @@ class Session:
     def _say_back(self) -> None:
         extra = {"worker": self._config.name, "action": "rejoined"}
         logger.info("%s is back in its group", self._config.name, extra=extra)
+
+    def _say_never_full(self, partitions: int) -> None:
+        limits, fullest = self._limits, self._limits.fullest(partitions)
+        if limits.batch_size > fullest and self._throttle.pass_through(NEVER_FULL, self._clock()) is not None:
+            facts = (limits.batch_size, limits.records, limits.partition_records, fullest)
+            logger.warning(
+                NEVER_FULL,
+                self._config.name,
+                *facts,
+                extra={"worker": self._config.name, "action": "never full"},
+            )
 
     def _tell_assigned(self, told: Tell, sources: tuple[TopicPartition, ...]) -> None:
         """The client waits for this callback; what is async in it is told beside it."""
@@ -296,4 +320,5 @@ def _limits(settings: Settings, config: WorkerConfig) -> IntakeLimits:
         partition_records=settings.max_partition_in_flight,
         held=settings.max_waiting_retries,
         on_full=config.on_full_retries,
+        batch_size=config.batch_size or 0,
     )

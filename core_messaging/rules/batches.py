@@ -3,99 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import math
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from core_messaging.config import Ordering
-from core_messaging.records import Record
-from core_messaging.rules.assignment import Assignment, Chunk, Hold
+from core_messaging.records import Record, TopicPartition
+from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.batch import Batch, Gathering, Group, Work
+from core_messaging.rules.intake import LITTLE
 from core_messaging.rules.job import Condemned, Job
 from core_messaging.rules.partition_queue import SettlementQueue
 from core_messaging.rules.schedule import remember_due
-
-
-class Group:
-    """The messages gathered into one batch, until the last of them is settled.
-
-    The batch may fall apart on the way (retries of a part, halves that look for the bad message); ``queue``
-    holds what of it has to wait for its elder sibling. The partition's order waits for the whole group.
-    """
-
-    __slots__ = ("active", "left", "queue")
-
-    def __init__(self, size: int) -> None:
-        self.left = size  # messages that are not settled
-        self.active = 1  # batches that are neither over nor in the queue
-        self.queue: deque[Batch] = deque()
-
-
-class Batch:
-    """Messages handed to ``process_batch`` together. ``isolating``: retries are over, the bad one is looked for."""
-
-    __slots__ = ("attempt", "group", "isolating", "jobs", "left")
-
-    def __init__(self, jobs: Sequence[Job], group: Group, attempt: int = 1) -> None:
-        self.jobs = jobs
-        self.group = group
-        self.attempt = attempt
-        self.left = len(jobs)
-        self.isolating = False
-        for job in jobs:
-            job.lane = self
-
-    @property
-    def assignment(self) -> Assignment:
-        return self.jobs[0].assignment
-
-
-Work = Job | Batch
-
-
-class _Gathering:
-    """What came of one partition and is in no batch yet, and batches of it that have waited already.
-
-    ``ready`` holds batches that are due for a retry, and halves of a batch that failed as a whole. While there are both,
-    they and new batches start in turn: ``ready_next`` says whose turn it is.
-    """
-
-    __slots__ = ("assignment", "chunks", "groups", "late", "ready", "ready_next")
-
-    def __init__(self, assignment: Assignment) -> None:
-        self.assignment = assignment
-        self.chunks: deque[tuple[float, Chunk]] = deque()  # (arrived at, chunk)
-        self.ready: deque[Batch] = deque()
-        self.ready_next = True
-        self.groups = 0  # under way
-        self.late: list[
-            tuple[float, Job]
-        ] = []  # of what was gathered last, what was tried before: (due, job)
-
-    @property
-    def fresh(self) -> int:
-        return sum(chunk.untaken for _, chunk in self.chunks)
-
-    def gather(self, size: int, now: float, delay: Callable[[int], float]) -> list[Job]:
-        jobs: list[Job] = []
-        self.late.clear()
-        while self.chunks and len(jobs) < size:
-            arrived, chunk = self.chunks[0]
-            began = arrived if arrived == float("-inf") else now
-            stop = min(len(chunk.done), chunk.cursor + size - len(jobs))
-            for index in range(chunk.cursor, stop):
-                record = chunk.records[index]
-                if record is None:  # finished before this assignment
-                    continue
-                job = Job(chunk, index, record, None)
-                job.attempt = self.assignment.attempts.get(record.offset, 1)
-                due = self.assignment.due_of(record.offset, began, delay)
-                if due > began:
-                    self.late.append((due, job))
-                jobs.append(job)
-            chunk.cursor = stop
-            if not chunk.untaken:
-                self.chunks.popleft()
-        return jobs
 
 
 class BatchSchedule:
@@ -122,22 +42,26 @@ class BatchSchedule:
         self._handed_out = handed_out
         self._delay = delay
         self.settlements = SettlementQueue(to_settle)
-        self._gatherings: dict[Assignment, _Gathering] = {}
-        self._turns: deque[_Gathering] = deque()  # all of them, the next one first
+        self._gatherings: dict[Assignment, Gathering] = {}
+        self._turns: deque[Gathering] = deque()  # all of them, the next one first
         self._retries: list[tuple[float, int, Work]] = []
         self._sequence = 0
         self._closed = False
+        self._missing = sys.maxsize  # messages that the batches to be filled now lack
+        self._cut_off: frozenset[TopicPartition] = frozenset()  # no more can come from these for now
 
     def deliver(self, assignment: Assignment, records: Sequence[Record], now: float = 0.0) -> None:
         """Take in *records* of an open assignment, in delivered order."""
         if not records or assignment.hold is not Hold.OPEN or self._closed:
             return
-        self._gathering_of(assignment).chunks.append((now, assignment.deliver(records)))
+        gathering = self._gathering_of(assignment)
+        gathering.chunks.append((now, assignment.deliver(records)))
+        gathering.dry = False
 
-    def _gathering_of(self, assignment: Assignment) -> _Gathering:
+    def _gathering_of(self, assignment: Assignment) -> Gathering:
         gathering = self._gatherings.get(assignment)
         if gathering is None:
-            gathering = self._gatherings[assignment] = _Gathering(assignment)
+            gathering = self._gatherings[assignment] = Gathering(assignment)
             self._turns.append(gathering)
         return gathering
 
@@ -150,7 +74,7 @@ class BatchSchedule:
                 return batch
         return None
 
-    def _next_of(self, gathering: _Gathering, now: float) -> Batch | None:
+    def _next_of(self, gathering: Gathering, now: float) -> Batch | None:
         """The partition has its turn."""
         if not (gathering.ready and gathering.ready_next):
             new = self._new_batch(gathering, now)
@@ -162,11 +86,12 @@ class BatchSchedule:
         gathering.ready_next = False
         return gathering.ready.popleft()
 
-    def _new_batch(self, gathering: _Gathering, now: float) -> Batch | None:
+    def _new_batch(self, gathering: Gathering, now: float) -> Batch | None:
         while self._may_start(gathering, now):
             jobs = gathering.gather(self._size, now, self._delay)
             if jobs:
                 self._handed_out()
+                self._cut_off -= {gathering.assignment.source}  # its end makes room
             if gathering.late:
                 jobs = self._let_wait(gathering, jobs)
             if jobs:
@@ -174,7 +99,7 @@ class BatchSchedule:
                 return Batch(jobs, Group(len(jobs)))
         return None
 
-    def _let_wait(self, gathering: _Gathering, jobs: list[Job]) -> list[Job]:
+    def _let_wait(self, gathering: Gathering, jobs: list[Job]) -> list[Job]:
         """What was tried before this assignment waits for the rest of its delay: with all that came with it where order
         is asked, else among itself. What need not wait."""
         due = max(due for due, _ in gathering.late)
@@ -183,10 +108,61 @@ class BatchSchedule:
         self.retry(Batch(late, Group(len(late))), due)
         return [] if self._one_at_a_time else [job for job in jobs if job not in late]
 
-    def _may_start(self, gathering: _Gathering, now: float) -> bool:
+    def _may_start(self, gathering: Gathering, now: float) -> bool:
         if not gathering.chunks or (self._one_at_a_time and gathering.groups):
             return False
-        return gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait
+        if gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait:
+            return True
+        # It cannot become full. Where another one is full, that one makes room for more.
+        return gathering.assignment.source in self._cut_off and not any(map(self._is_full, self._turns))
+
+    def _is_full(self, gathering: Gathering) -> bool:
+        return gathering.fresh >= self._size and not (self._one_at_a_time and gathering.groups)
+
+    def cut_off(self, sources: frozenset[TopicPartition]) -> int:
+        """Nothing comes from *sources* for now, so their batches need not wait for more, unless what runs there makes room
+        by its end. How many may start by that."""
+        before, self._cut_off = (
+            self._cut_off,
+            frozenset(
+                g.assignment.source
+                for g in self._turns
+                if g.assignment.source in sources and g.is_all_there_is
+            ),
+        )
+        new = self._cut_off - before
+        return sum(1 for g in self._turns if g.assignment.source in new and self._may_start(g, -math.inf))
+
+    def crowded_out(self, capacity: int) -> set[Assignment]:
+        """Partitions whose next batch does not fit into *capacity* messages beside those that have waited longer. Filled all
+        at a time, none of them would ever be full."""
+        self._missing = sys.maxsize
+        if len(self._turns) * self._size <= capacity:
+            return set()
+        in_flight = sum(g.assignment.unfinished - g.assignment.held for g in self._turns)
+        begun = sorted(
+            (g for g in self._turns if g.chunks), key=lambda g: (g.chunks[0][0], g.assignment.source)
+        )
+        # Where nothing runs and nothing can, one must be filled, whatever it takes.
+        idle = in_flight == sum(g.fresh for g in begun) and not any(map(self._is_full, begun))
+        missing, out = 0, set()
+        for gathering in (g for g in begun if not g.dry):
+            more = max(0, self._size - gathering.fresh)
+            if in_flight + missing + more <= capacity or (idle and not missing):
+                missing += more
+            else:
+                out.add(gathering.assignment)
+        if not missing and not any(
+            map(self._is_full, begun)
+        ):  # of those that have nothing, or no more, a little
+            missing = max(len(self._turns), capacity // LITTLE)
+        self._missing = missing
+        return out
+
+    def ran_dry(self, sources: Collection[TopicPartition]) -> None:
+        """A fetch that had room for more brought nothing of *sources*: nothing is kept free for their batches until something comes."""
+        for gathering in self._turns:
+            gathering.dry = gathering.dry or gathering.assignment.source in sources
 
     def evict(self, _assignment: Assignment, _count: int) -> int:
         """Batches are not taken apart for a budget; the options do not let anybody ask for it."""
@@ -347,8 +323,9 @@ class BatchSchedule:
         return {gathering.assignment for gathering in self._turns if gathering.fresh or gathering.ready}
 
     def wanted(self, _waiting: int) -> int:
-        """Whatever there is room for: each partition needs a batch of its own, and they do not come in turn."""
-        return sys.maxsize
+        """Whatever there is room for, because each partition needs a batch of its own; where not all of them fit, as many
+        as those lack that are to be filled now."""
+        return self._missing
 
     @property
     def waiting_retries(self) -> int:

@@ -12,6 +12,8 @@ from core_messaging.records import Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.note import LIMIT
 
+LITTLE = 8  # one part in so many of the room is none
+
 Source = TypeVar("Source", bound=TopicPartition | tuple[str, int])
 
 
@@ -28,6 +30,16 @@ class IntakeLimits:
     partition_records: int = 5_000
     held: int = 10_000
     on_full: OnFullRetries = "wait"  # "dead-letter" makes room by itself, so it pauses later
+    batch_size: int = 0  # messages that a batch waits for; 0: no batches
+
+    @property
+    def shared(self) -> int:
+        """What partitions may have in flight together: a little room is none."""
+        return self.records - self.records // LITTLE
+
+    def fullest(self, partitions: int) -> int:
+        """How many messages one of *partitions* can have at hand for a batch."""
+        return self.shared if partitions == 1 else min(self.partition_records, self.shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +54,12 @@ class IntakePlan:
     crowded: tuple[TopicPartition, ...] = ()  # whose note hardly fits beside the commit any more
     # Where no more keys can be blocked and no more is read, so that the record that lifts a block may never be seen.
     stranded: tuple[TopicPartition, ...] = ()
+    closed: frozenset[TopicPartition] = (
+        frozenset()
+    )  # nothing comes from these: what they have is all there is
 
 
 NOTE_FULL = LIMIT * 3 // 4  # bytes; what one more fetch adds has to fit too
-LITTLE = 8  # one part in so many of the room is none
 LEAST = 100  # messages of one partition, so that fetches stay large where there are very many of them
 ROOMY = 0.5  # of full; below it a partition that was paused goes on
 FIRST_PIECE = 16  # messages to ask for of a partition that has none at hand while others have enough
@@ -67,11 +81,14 @@ class _Level:
 
 
 def plan(
-    assignments: Iterable[Assignment], paused: frozenset[TopicPartition], limits: IntakeLimits
+    assignments: Iterable[Assignment],
+    paused: frozenset[TopicPartition],
+    limits: IntakeLimits,
+    held_back: Collection[Assignment] = (),
 ) -> IntakePlan:
     """A partition pauses when it is full, so that it does not take the room of the others, and resumes at half
     of that, so that it does not flap. Fetches of a few records each would cost more than they bring, so a little
-    room is none."""
+    room is none. *held_back* pause while the batches of others are filled (``BatchSchedule.crowded_out``)."""
     mine = list(assignments)
     budget = max(1, limits.held // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
@@ -79,12 +96,17 @@ def plan(
     too_large = _too_large(mine, limits.size)
     if room < limits.records // LITTLE or room < 1 or too_large:
         room = 0
-    # No more at once than one partition may hold: the client hands out one partition after the other.
-    room = min(room, _share(limits, len(mine))) if len(mine) > 1 else room
-    sources = [(level.assignment.source, level.highest) for level in levels]
-    pause = tuple(source for source, high in sources if high >= 1 and source not in paused)
-    resume = tuple(source for source, high in sources if high <= ROOMY and source in paused)
-    if mine and paused.union(pause).difference(resume).issuperset(source for source, _ in sources):
+    # No more at once than one partition may hold: they may all be of one.
+    # Before the group has decided nobody knows how many they will be.
+    room = room if len(mine) == 1 else min(room, _share(limits, len(mine)) if mine else LEAST)
+    waits = {assignment.source for assignment in held_back}
+    full = {level.assignment.source for level in levels if level.highest >= 1} | waits
+    roomy = {level.assignment.source for level in levels if _is_roomy(level, limits)} - waits
+    pause = tuple(a.source for a in mine if a.source in full and a.source not in paused)
+    resume = tuple(a.source for a in mine if a.source in roomy and a.source in paused)
+    pausing = paused.union(pause).difference(resume)
+    closed = pausing - waits if room else frozenset(a.source for a in mine)
+    if mine and pausing.issuperset(a.source for a in mine):
         room = 0  # a fetch of nothing would look like one, and nobody would tell the group that we are alive
     return IntakePlan(
         room,
@@ -97,6 +119,7 @@ def plan(
             for level in levels
             if level.assignment.blocked.full and (level.waiting >= 1 or too_large)
         ),
+        closed=closed if limits.batch_size else frozenset(),
     )
 
 
@@ -109,8 +132,14 @@ def _too_large(assignments: Sequence[Assignment], size: int) -> bool:
 def _share(limits: IntakeLimits, partitions: int) -> int:
     """What one partition may hold of all the room, so that there is some for each. Two of four that held all of it
     kept the others waiting for hours under ordering "partition", where more of the same gives nobody work."""
-    shared = limits.records - limits.records // LITTLE
-    return min(limits.partition_records, max(LEAST, shared // partitions))
+    share = max(LEAST, limits.shared // partitions, min(limits.batch_size, limits.shared))
+    return min(limits.partition_records, share)
+
+
+def _is_roomy(level: _Level, limits: IntakeLimits) -> bool:
+    """Whether a partition that was paused goes on: it is half empty, or its next batch is not full."""
+    flowing = level.unfinished - level.assignment.held
+    return level.highest <= ROOMY or (level.highest < 1 and flowing < limits.batch_size)
 
 
 def _level(assignment: Assignment, limits: IntakeLimits, budget: int, partitions: int) -> _Level:

@@ -10,7 +10,8 @@ import pytest
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batches import Batch, BatchSchedule
+from core_messaging.rules.batch import Batch
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Condemned
 from core_messaging.rules.note import CommitNote, Ownership
 from core_messaging.rules.schedule import Schedule

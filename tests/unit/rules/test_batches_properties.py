@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core_messaging.config import Ordering
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
-from core_messaging.rules.batches import Batch, BatchSchedule
+from core_messaging.rules.batch import Batch
+from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
 from tests.unit.rules.records import PlainRecord
 
