@@ -263,7 +263,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise _whose(error) from error
         except TimeoutError as error:
             raise BrokerError(
-                f"the group coordinator did not take the commit within {seconds:g} s; it is tried again"
+                f"the group coordinator did not take the commit within {seconds:g} s"
             ) from error
         except kafka_errors.CommitFailedError as error:
             # Its own text is a paragraph about poll(), which nobody here has called.

@@ -121,7 +121,7 @@ def as_broker_error(error: BaseException, settings: Settings) -> BrokerError:
         return BrokerRefused(servers, describe(error))
     if isinstance(error, _UNREACHABLE):
         return BrokerUnreachable(servers, describe(error))
-    return BrokerError(f"the Kafka client gave up: {describe(error)}; connecting anew")
+    return BrokerError(f"the Kafka client gave up: {describe(error)}")
 
 
 def as_publish_error(

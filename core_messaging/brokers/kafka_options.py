@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+from core_messaging.brokers.bootstrap_servers import checked_servers
 from core_messaging.errors import ConfigurationError
 from core_messaging.settings import Settings
 
@@ -12,7 +13,7 @@ from core_messaging.settings import Settings
 def client_options(settings: Settings, client_id: str) -> dict[str, Any]:
     """Keyword arguments that consumer, producer and admin client share. Raises ConfigurationError."""
     options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "bootstrap_servers": checked_servers(settings.kafka_bootstrap_servers),
         "client_id": client_id,
         "request_timeout_ms": round(settings.kafka_request_timeout * 1000),
         "security_protocol": settings.kafka_security_protocol,

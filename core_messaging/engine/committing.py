@@ -16,6 +16,7 @@ logger = logging.getLogger("core_messaging.worker")
 
 LAST = 2.0  # seconds in which the last commit is tried again
 AGAIN = 0.2  # seconds between two tries
+HAND_OVER = 1.0  # seconds in which the group hears of a member that has nothing left to commit
 
 
 class Committer:
@@ -50,6 +51,8 @@ class Committer:
         await self._settled.wait()
         mine = (a for a in assignments if a.hold is not Hold.FENCED)
         last = {a: commit for a in mine if (commit := a.progress(held=False))}
+        if not any(assignment.progress() for assignment in last):
+            return await self._hand_over(consumer, last)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LAST
         while error := await self._send(consumer, last):
@@ -58,6 +61,17 @@ class Committer:
                 return False
             await asyncio.sleep(AGAIN)
         return True
+
+    async def _hand_over(self, consumer: Consumer, last: Mapping[Assignment, Committed]) -> bool:
+        """Nothing is left to commit: it only says that this member went in order. A broker that is gone need not hear it."""
+        try:
+            async with asyncio.timeout(HAND_OVER):
+                error = await self._send(consumer, last)
+        except TimeoutError:
+            error = BrokerError(f"no answer within {HAND_OVER:g} s")
+        if error is not None:
+            self._say_not_handed_over(error)
+        return error is None
 
     async def _send(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> BrokerError | None:
         """Why it was not taken."""
@@ -102,6 +116,14 @@ class Committer:
             self._worker,
             error,
             extra={"worker": self._worker, "action": "last commit failed"},
+        )
+
+    def _say_not_handed_over(self, error: BrokerError) -> None:
+        logger.info(
+            "%s: the group was not told that partitions are given back: %s; all that was finished is committed",
+            self._worker,
+            error,
+            extra={"worker": self._worker, "action": "not handed over"},
         )
 
     def _say_recovered(self) -> None:

@@ -7,6 +7,10 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +26,7 @@ from core_messaging.signals import on_signals
 from core_messaging.supervisor import NOT_STARTED, Supervisor
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker
-from tests.integration.commands import running_core
+from tests.integration.commands import core, running_core
 from tests.integration.harness import publish, run
 from tests.integration.test_processes import TWO, both_have_partitions, env, set_up, workers_of
 
@@ -222,3 +226,49 @@ def test_a_second_signal_cancels_our_tasks_and_not_those_of_the_program(
         return alive
 
     assert asyncio.run(test())
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:abc", "", "127.0.0.1:99999", "kafka://127.0.0.1:9092", "a:1,b:"]
+)
+def test_an_address_that_is_none_is_one_line_at_once(tmp_path: Path, address: str, processes: str) -> None:
+    arguments = ("kafka", "worker", "Beside", "--processes", processes)
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": address}
+    done = core(*arguments, folder=project(tmp_path, "t"), env=variables)
+    assert done.returncode == 1
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert line.startswith("core: kafka_bootstrap_servers ")
+
+
+def test_with_the_broker_gone_and_nothing_to_commit_ctrl_c_is_quick(tmp_path: Path) -> None:
+    # It waited ten seconds to say that the partitions are given back, and spoke of a commit that is tried again.
+    with running_broker() as (broker, address):
+        asyncio.run(publish(address, "t", [(b"k", b"{}")]))
+        variables = {"KAFKA_BOOTSTRAP_SERVERS": address}
+        folder = project(tmp_path, "t")
+        with running_core("kafka", "worker", "Beside", folder=folder, env=variables) as process:
+            process.until_said("Beside: 1 done")
+            broker.kill()
+            broker.wait()
+            process.signal(signal.SIGINT)
+            assert process.wait() == 0, process.output
+    assert "tried again" not in process.output
+    assert "delivered again" not in process.output
+    assert "took longer" not in process.output
+    assert "all that was finished is committed" in process.output
+
+
+@contextmanager
+def running_broker() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """An embedded broker in a process of its own, which can be killed."""
+    program = (
+        "import time; from core_messaging.brokers.embedded import EmbeddedBroker\n"
+        "with EmbeddedBroker() as broker: print(broker.address, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()

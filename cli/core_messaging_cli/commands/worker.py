@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from core_messaging.brokers.bootstrap_servers import checked_servers
 from core_messaging.discovery import Catalog, discover
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.event_loop import new_event_loop
@@ -130,6 +131,8 @@ def _supervise(processes: int, settings: Settings) -> int:
     """Whatever is wrong with the workers has been told by now: once, and not by each process."""
     if not settings.kafka_enabled:
         raise KafkaDisabled("running workers")
+    if settings.kafka_broker == "kafka":
+        checked_servers(settings.kafka_bootstrap_servers)
 
     def environment(place: int) -> dict[str, str]:
         added = {"CORE_PROCESS": str(place)}
