@@ -73,6 +73,7 @@ from difflib import get_close_matches
 from typing import Self
 
 from core_messaging.printable import short
+from core_messaging.wording import counted
 
 
 def text_of(error: BaseException) -> str:
@@ -283,8 +284,8 @@ class ManyNotSent(BrokerError):
         self.receipts, self.failures = list(receipts), dict(failures)
         self.tried = len(receipts) + len(failures)
         super().__init__(
-            f"of the first {self.tried} messages {len(receipts)} are stored and {len(failures)} are not, and those that "
-            f"follow were not tried; the first failure is message {first}: {failures[first]}"
+            f"{counted(self.tried, 'message', 'was', 'were')} tried, {len(receipts)} stored and {len(failures)} not; those "
+            f"that follow were not tried. The first failure is message {first}: {failures[first]}"
         )
 
 
@@ -395,8 +396,8 @@ class BatchLengthMismatch(MessageError):
 
     def __init__(self, messages: int, results: int) -> None:
         super().__init__(
-            f"process_batch got {messages} messages and returned {results} results; "
-            "return a list with one result a message, or None for no results"
+            f"process_batch got {counted(messages, 'message')} and returned {counted(results, 'result')}; "
+            "return a list with one result for each message, or None for no results"
         )
 
 
@@ -405,8 +406,8 @@ class KilledTheProcess(MessageError):
 
     def __init__(self, crashes: int, alone: int, coordinates: str) -> None:
         super().__init__(
-            f"{crashes} owners of its partition vanished in a row, the last {alone} of them while {coordinates} was all "
-            "that ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what it "
+            f"{counted(crashes, 'owner')} of its partition vanished in a row, the last {alone} of them while {coordinates} was "
+            "all that ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what it "
             "makes the handler do"
         )
 
@@ -577,7 +578,7 @@ class SimulationFailed(CoreMessagingError, AssertionError):
 
     def __init__(self, seed: int, violations: Sequence[str]) -> None:
         super().__init__(
-            f"seed {seed}: {len(violations)} guarantees broken: {'; '.join(violations[:5])}. "
+            f"seed {seed}: {counted(len(violations), 'guarantee')} broken: {'; '.join(violations[:5])}. "
             f"simulate(..., seed={seed}) does the same again; its report's trace tells step by step what happened"
         )
         self.seed = seed
@@ -636,8 +637,7 @@ class PartialBatchError(Exception):
     """
 
     def __init__(self, errors: Mapping[int, BaseException], results: Sequence[object] | None = None) -> None:
-        plural = "message" if len(errors) == 1 else "messages"
-        super().__init__(f"{len(errors)} {plural} of the batch failed: {sorted(errors)}")
+        super().__init__(f"{counted(len(errors), 'message')} of the batch failed: {sorted(errors)}")
         self.results = results
         # Some write why instead of raising it.
         self.errors = {i: e if isinstance(e, BaseException) else RuntimeError(e) for i, e in errors.items()}

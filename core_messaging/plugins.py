@@ -60,6 +60,11 @@ class PluginReport:
     offers: dict[str, tuple[Offer[Any], ...]] = field(default_factory=dict, repr=False)  # by kind
 
     @property
+    def said_state(self) -> str:
+        """The state as it follows "is" in a sentence."""
+        return "in conflict" if self.state == "conflict" else self.state
+
+    @property
     def usable(self) -> bool:
         """Whether its hooks are called. Of one that registers what another one registers too, the rest is used."""
         return self.plugin is not None and self.state in ("ok", "conflict")

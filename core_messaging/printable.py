@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from core_messaging.wording import counted
+
 LONGEST = 2_000  # characters of one text; a person reads no more of it
 
 
@@ -34,7 +36,7 @@ def short(text: str, longest: int = LONGEST) -> str:
 
 def _rest(text: str, longest: int) -> str:
     left = len(text) - longest
-    return f"... ({left:,} more characters)" if left > 0 else ""
+    return f"... ({counted(left, 'more character')})" if left > 0 else ""
 
 
 def _visible(character: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core_messaging.rules.restarts import TRIES, Restarts, shell_code
 from core_messaging.signals import STOPPING, on_signals
+from core_messaging.wording import counted
 
 logger = logging.getLogger("core_messaging.supervisor")
 
@@ -103,8 +104,8 @@ class Supervisor:
         return True
 
     def _stop(self, number: signal.Signals) -> None:
-        count = len(self._running)
-        logger.info("%s: passed on to %d processes", number.name, count, extra={"action": "draining"})
+        processes = counted(len(self._running), "process")
+        logger.info("%s: passed on to %s", number.name, processes, extra={"action": "draining"})
         self._stop_all(number)
 
     def _leave(self, number: signal.Signals) -> None:

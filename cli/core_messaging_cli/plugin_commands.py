@@ -120,7 +120,7 @@ def load_command(offers: Sequence[Announced]) -> click.Command:
     each, report = (enabled or named)[0]
     if not report.usable:
         raise PluginError(
-            f"`core {each.name}` is of plugin {report.name} ({report.label}), which is {report.state}: "
+            f"`core {each.name}` is of plugin {report.name} ({report.label}), which is {report.said_state}: "
             f"{report.cause}; see `core plugins`"
         )
     return _command(each, commands_of(report))

@@ -29,6 +29,7 @@ from core_messaging.brokers.kafka_errors import (
 )
 from core_messaging.records import Outgoing, Receipt, TopicPartition
 from core_messaging.stopping import stopping_us
+from core_messaging.wording import counted
 
 logger = logging.getLogger("core_messaging.kafka")
 
@@ -204,7 +205,9 @@ class Outbox:
                 each.answer(-1, error)
             return
         # One of them may be what the broker does not take, or all of them together: the others need not suffer.
-        logger.debug("%s refuses a batch of %d records (%s); it is halved", self._target, len(sent), error)
+        logger.debug(
+            "%s refuses a batch of %s (%s); it is halved", self._target, counted(len(sent), "record"), error
+        )
         if is_too_large(error):
             self._room = min(self._room, size // 2)
         middle = len(sent) // 2

@@ -13,6 +13,7 @@ from core_messaging.engine.parts import Parts
 from core_messaging.errors import KilledTheProcess
 from core_messaging.records import Record, coordinates_of
 from core_messaging.rules.assignment import PROOF, Assignment, Hold
+from core_messaging.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -45,9 +46,9 @@ class Careful:
 
     def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
         logger.warning(
-            "%s: %d owners of %s vanished in a row; its messages run one at a time until the culprit is found",
+            "%s: %s of %s vanished in a row; its messages run one at a time until the culprit is found",
             self._parts.config.name,
-            assignment.crashes,
+            counted(assignment.crashes, "owner"),
             assignment.source,
             extra={"worker": self._parts.config.name, "action": "careful"},
         )

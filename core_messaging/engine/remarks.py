@@ -10,6 +10,7 @@ from typing import Any
 
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import (
+    BrokerError,
     FollowsADeadLetter,
     KilledTheProcess,
     RecordRefused,
@@ -24,6 +25,7 @@ from core_messaging.rules.dead_letter import has_facts
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle, also
 from core_messaging.tracebacks import ExcInfo, comes_from_the_user, exc_info_of, kind_of
+from core_messaging.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -56,7 +58,7 @@ def attempts_made(job: Job, error: BaseException) -> int:
 
 
 # Ours, and said by a handler that knows what it does: a traceback tells nothing, unless other code is behind it.
-_EXPECTED = (Undecodable, FollowsADeadLetter, TriedBefore, KilledTheProcess)
+_EXPECTED = (BrokerError, Undecodable, FollowsADeadLetter, TriedBefore, KilledTheProcess)
 _ASKED_FOR = (Reject, RetryAfter)
 
 
@@ -69,7 +71,7 @@ def _has_a_place(error: BaseException) -> bool:
 
 def _after(job: Job, error: BaseException) -> str:
     made = attempts_made(job, error)
-    return f"after {made} {'attempt' if made == 1 else 'attempts'}" if made else "without an attempt"
+    return f"after {counted(made, 'attempt')}" if made else "without an attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +233,11 @@ class Remarks:
         if swallowed is None:
             return
         logger.warning(
-            "%s: process_batch raised PartialBatchError without results, so nothing is published to %s for the %d "
-            "messages of the batch of %s that are done; raise PartialBatchError(errors, results)%s",
+            "%s: process_batch raised PartialBatchError without results, so nothing is published to %s for %s of the batch "
+            "of %s; raise PartialBatchError(errors, results)%s",
             self._config.name,
             self._config.output_topic,
-            count,
+            counted(count, "message", "that is done", "that are done"),
             job,
             also(swallowed),
             extra=self._where(job, "results unsaid"),

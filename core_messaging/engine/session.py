@@ -20,6 +20,7 @@ from core_messaging.rules.intake import FIRST_PIECE, IntakeLimits, IntakePlan, p
 from core_messaging.rules.job import Job
 from core_messaging.rules.throttle import Throttle
 from core_messaging.settings import Settings
+from core_messaging.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -296,10 +297,10 @@ class Session:
     def _say_unfinished(self, leaving: set[Assignment]) -> None:
         blockers = self._slots.busy(lambda job: job.assignment in leaving)
         logger.warning(
-            "%s gives up partitions while %d messages still run after revoke_timeout = %g s (%s); unless the "
+            "%s gives up partitions while %s after revoke_timeout = %g s (%s); unless the "
             "partitions come straight back, their results are dropped and the next owner repeats them",
             self._config.name,
-            len(blockers),
+            counted(len(blockers), "message", "still runs", "still run"),
             self._revoke_timeout,
             ", ".join(map(str, blockers[:5])),
             extra={"worker": self._config.name, "action": "revoke timeout"},

@@ -156,7 +156,12 @@ class Watch:
         self._worried = worrying
         extra = {"worker": snapshot.name, "action": snapshot.condition.value}
         if worrying is None:
-            logger.info("%s is %s again", snapshot.name, snapshot.condition.value, extra=extra)
+            again = (
+                "running again"
+                if snapshot.condition is Condition.RUNNING
+                else f"{snapshot.condition.value} now"
+            )
+            logger.info("%s is %s", snapshot.name, again, extra=extra)
         else:
             logger.warning("%s is %s: %s", snapshot.name, worrying.value, snapshot.reason, extra=extra)
 

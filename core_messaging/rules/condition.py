@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from core_messaging.snapshot import Condition
+from core_messaging.wording import counted
 
 REBALANCE_LIMIT = 180.0  # seconds; a group that takes longer to agree does not agree
 FETCH_LIMIT = 60.0  # seconds without a record although the partitions have more
@@ -45,7 +46,7 @@ def judge(facts: Facts) -> Verdict:
     if facts.attempt_limit is not None and facts.longest_running > facts.attempt_limit:
         return Condition.STUCK, f"an attempt at {facts.longest_job} runs for {facts.longest_running:.0f} s"
     if facts.draining:
-        return Condition.DRAINING, f"{facts.running} messages are running"
+        return Condition.DRAINING, counted(facts.running, "message", "is running", "are running")
     if facts.silent_for is not None:
         return Condition.DEGRADED, f"{facts.outage} for {facts.silent_for:.0f} s"
     if facts.rebalancing_for is not None:
@@ -64,17 +65,22 @@ def _rebalancing(facts: Facts, seconds: float) -> Verdict:
 def _assigned(facts: Facts) -> Verdict:
     if facts.waiting_for > facts.waiting_limit:
         return Condition.BLOCKED, (
-            f"all {facts.unfinished} messages at hand have waited for a retry, or behind one, for "
-            f"{facts.waiting_for:.0f} s"
+            f"{_all_at_hand(facts.unfinished)} waited for a retry, or behind one, for {facts.waiting_for:.0f} s"
         )
     if facts.behind and facts.idle_for > FETCH_LIMIT and not facts.full:
-        return Condition.STUCK, f"{facts.behind} records to fetch and none came for {facts.idle_for:.0f} s"
+        return Condition.STUCK, (
+            f"{counted(facts.behind, 'record')} to fetch and none came for {facts.idle_for:.0f} s"
+        )
     if facts.attempt_limit is None and facts.longest_running > facts.long_attempt:
         return Condition.RUNNING, (
             f"an attempt at {facts.longest_job} runs for {facts.longest_running:.0f} s; the worker has no timeout that "
             "says how long one may take"
         )
     return Condition.RUNNING, ""
+
+
+def _all_at_hand(count: int) -> str:
+    return "the only message at hand has" if count == 1 else f"all {count} messages at hand have"
 
 
 class AtHand(Enum):

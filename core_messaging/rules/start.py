@@ -8,6 +8,7 @@ from typing import Literal
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.note import CommitNote, Run
+from core_messaging.wording import counted
 
 OffsetReset = Literal["earliest", "latest"]
 MAX_TOPICS = 64  # whose partitions a commit can name
@@ -55,9 +56,9 @@ def gone_text(source: TopicPartition, position: int, begin: int, end: int, finis
     if position < begin:
         count = unread(position, begin - 1, finished)
         return (
-            f"{source}: {count} messages that this group has not read are gone (offsets {position} to {begin - 1}; fewer "
-            f"where the topic is compacted or transactional): the broker has deleted them. Reading goes on at offset {begin}, "
-            "the first one that is left. Give the topic a longer retention, or the group more members"
+            f"{source}: {counted(count, 'message')} that this group has not read {'is' if count == 1 else 'are'} gone "
+            f"(offsets {position} to {begin - 1}; fewer where the topic is compacted or transactional): the broker "
+            f"has deleted {'it' if count == 1 else 'them'}. Reading goes on at offset {begin}, the first one that is left. Give the topic a longer retention, or the group more members"
         )
     return (
         f"{source}: this group is at offset {position}, and the partition ends at {end}: the topic was made anew, or its end "

@@ -34,7 +34,7 @@ def test_one_message_with_key_and_headers(broker: RunningBroker, tmp_path: Path)
     )
     found = core("kafka", "publish", topic, *arguments, folder=tmp_path, env=env(broker))
     assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith(f"{topic}: 1 messages acknowledged in ")
+    assert found.stdout.startswith(f"{topic}: 1 message acknowledged in ")
     (stored,) = run(read(broker.address, topic, 1))
     assert (stored.key, stored.value) == (b"task-123", b'{"type": "process"}')
     assert stored.headers == (("a", b"1"), ("b", b"x=y"))
@@ -159,8 +159,8 @@ def test_a_file_streams_in_order_and_bad_lines_are_named_and_left_out(
 @pytest.mark.parametrize(
     ("line", "remedy"),
     [
-        ("not json", "core: 1 lines were not published; mend them, or use --raw"),
-        ('{"name": "no id"}', "core: 1 lines were not published; mend them and publish those lines"),
+        ("not json", "core: 1 line was not published; mend it, or use --raw"),
+        ('{"name": "no id"}', "core: 1 line was not published; mend it and publish that line"),
     ],
 )
 def test_raw_is_the_remedy_for_lines_that_are_not_json_only(

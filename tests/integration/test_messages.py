@@ -444,7 +444,7 @@ def test_a_batch_with_the_wrong_number_of_results_names_both_lengths(broker: Run
 
     for letter in run(test()):
         assert letter.facts["core-error-message"].startswith(
-            b"process_batch got 1 messages and returned 2 results"
+            b"process_batch got 1 message and returned 2 results"
         )
 
 

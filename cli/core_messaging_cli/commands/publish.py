@@ -24,6 +24,7 @@ from core_messaging.producer import get_producer
 from core_messaging.project import Project
 from core_messaging.records import Outgoing
 from core_messaging.settings import Settings
+from core_messaging.wording import counted
 from core_messaging_cli.lines import Input, Line, Reader, opened
 from core_messaging_cli.progress import progress
 from core_messaging_cli.read_ahead import ReadAhead
@@ -63,7 +64,7 @@ class Tally:
     def __str__(self) -> str:
         seconds = monotonic() - self.started
         rate = self.sent / seconds if seconds > 0 else 0.0
-        return f"{self.sent} messages acknowledged in {seconds:.1f} s ({rate:,.0f} msg/s)"
+        return f"{counted(self.sent, 'message')} acknowledged in {seconds:.1f} s ({rate:,.0f} msg/s)"
 
 
 @click.command()
@@ -141,7 +142,8 @@ def _say_stopped(tally: Tally) -> None:
     if tally.read:
         unknown = tally.read - tally.sent - tally.refused
         click.echo(
-            f"stopped: {tally}; {unknown} more were read and not acknowledged, and may be stored or not",
+            f"stopped: {tally}; {unknown} more {'was' if unknown == 1 else 'were'} read and not acknowledged, and may be "
+            "stored or not",
             err=True,
         )
 
@@ -156,16 +158,17 @@ def _report(tally: Tally, topic: str, name: str) -> None:
     more = len(bad) - SHOWN
     rest = f" ({more} more not shown)" if more > 0 else ""
     end = "" if tally.last is None else f"; what comes after line {tally.last} was not tried"
-    remedy = _remedy(tally)
-    say(f"core: {len(bad)} lines were not published{rest}{end}; {remedy}", err=True)
+    count = counted(len(bad), "line", "was not published", "were not published")
+    say(f"core: {count}{rest}{end}; {_remedy(tally)}", err=True)
     sys.exit(1)
 
 
 def _remedy(tally: Tally) -> str:
+    them, lines = ("it", "that line") if len(tally.bad) == 1 else ("them", "those lines")
     if tally.last is not None:
-        return "mend them and publish them again"
+        return f"mend {them} and publish {them} again"
     no_json = all(isinstance(error, msgspec.DecodeError | UnicodeDecodeError) for _, error in tally.bad)
-    return "mend them, or use --raw" if no_json else "mend them and publish those lines"
+    return f"mend {them}, or use --raw" if no_json else f"mend {them} and publish {lines}"
 
 
 def _header(text: str) -> tuple[str, bytes]:

@@ -175,7 +175,7 @@ def _plugins(settings: Settings, disable: Sequence[str], *, trace: bool) -> Plug
                 "plugin %s (%s) is %s: %s; %s",
                 report.name,
                 report.label,
-                report.state,
+                report.said_state,
                 report.cause,
                 "the rest of it is used" if report.usable else "it is not used",
                 extra={"plugin": report.name, "action": "plugin broken"},

@@ -1,0 +1,15 @@
+"""Numbers in sentences. Pure."""
+
+from __future__ import annotations
+
+
+def counted(count: int, noun: str, then: str = "", plural_then: str = "") -> str:
+    """*count* of *noun*, and the words *then* that follow it, both in the plural unless it is one.
+
+    >>> counted(1, "message", "is running", "are running"), counted(2_500, "process")
+    ('1 message is running', '2500 processes')
+    """
+    one = count == 1
+    following = then if one else plural_then or then
+    nouns = noun if one else noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+    return f"{count} {nouns}{' ' + following if following else ''}"
