@@ -95,7 +95,7 @@ def test_at_a_terminal_it_says_what_it_waits_for(broker: RunningBroker, tmp_path
         os.write(master, b'{"id": 1}\n\x04')
         assert process.wait(30) == 0
         assert process.stdout is not None
-        assert process.stdout.read().startswith(f"{topic}: 1 messages acknowledged")
+        assert process.stdout.read().startswith(f"{topic}: 1 message acknowledged")
     os.close(master)
     os.close(terminal)
 
