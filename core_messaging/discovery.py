@@ -17,12 +17,14 @@ from types import ModuleType
 
 from core_messaging.config import kebab
 from core_messaging.entry_points import points_of
-from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
+from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker, text_of
 from core_messaging.mentions import may_define
 from core_messaging.names import plain
 from core_messaging.overlooked import module_of, overlooked
 from core_messaging.project import Project
+from core_messaging.rules.shared_groups import shared_groups
 from core_messaging.signatures import why_uncallable
+from core_messaging.tracebacks import place_of
 from core_messaging.worker import Worker, as_worker, config_of, defined, home_of
 
 GROUP = "core.workers"
@@ -87,8 +89,11 @@ _searched: set[type[Worker]] = set()
 
 
 def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """What an import raised, and the line of the user's that did."""
+    text = " ".join((error.msg if isinstance(error, SyntaxError) else text_of(error)).split())
+    cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = place_of(error)
+    return f"{cause} ({place})" if place else cause
 
 
 def workers_of(thing: object) -> list[type[Worker]]:
@@ -114,14 +119,18 @@ def _is_own(worker: type[Worker], module: ModuleType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A row of a listing. ``state``: ok, broken or conflict; ``cause`` says why it is not ok. ``worker`` is None where there is
-    no configuration."""
+    """A row of a listing. ``state``: ok, broken, conflict, or shared (it runs, and gets a part of its messages only);
+    ``cause`` says why it is not ok. ``worker`` is None where there is no configuration."""
 
     name: str
     label: str
     worker: type[Worker] | None
     state: str = "ok"
     cause: str = ""
+
+    @property
+    def can_run(self) -> bool:
+        return self.state in ("ok", "shared")
 
 
 class Catalog:
@@ -180,7 +189,7 @@ class Catalog:
             rows += [_row(name, worker, source, offers) for worker, source in offers.items()]
         rows = [row for row in rows if row.worker is None or not self._is_abstract_base(row.worker)]
         rows += self._overlooked()
-        return sorted(rows, key=lambda row: (row.name, row.label))
+        return sorted(_with_shared_groups(rows), key=lambda row: (row.name, row.label))
 
     def _offered(self) -> set[type[Worker]]:
         return {worker for source in self.sources for worker in source.workers()}
@@ -201,11 +210,11 @@ class Catalog:
 
     def healthy(self) -> list[type[Worker]]:
         """The workers that can run."""
-        return [row.worker for row in self.listing() if row.worker is not None and row.state == "ok"]
+        return [row.worker for row in self.listing() if row.worker is not None and row.can_run]
 
     def culprits(self) -> dict[str, str]:
         """``name (label)`` -> cause, of everything that cannot run."""
-        return {f"{row.name} ({row.label})": row.cause for row in self.listing() if row.state != "ok"}
+        return {f"{row.name} ({row.label})": row.cause for row in self.listing() if not row.can_run}
 
     def all(self) -> list[type[Worker]]:
         """Every worker. Raises BrokenPackages while one of them cannot run: missing in silence is worse."""
@@ -229,6 +238,23 @@ def _row(name: str, worker: type[Worker], source: Source, offers: dict[type[Work
         return Listed(name, source.label, worker, "conflict", f"also offered by {', '.join(others)}")
     problem = why_it_cannot_run(worker)
     return Listed(name, source.label, worker, "broken" if problem else "ok", problem)
+
+
+def _with_shared_groups(rows: Sequence[Listed]) -> list[Listed]:
+    """*rows*; workers that take each other's messages are told."""
+    ok = {
+        id(config_of(row.worker)): config_of(row.worker) for row in rows if row.worker and row.state == "ok"
+    }
+    causes: dict[int, list[str]] = {}
+    for pair in shared_groups(list(ok.values())):
+        for one in (pair.first, pair.second):
+            causes.setdefault(id(one), []).append(pair.seen_from(one))
+    return [
+        replace(row, state="shared", cause="; ".join(causes[id(config_of(row.worker))]))
+        if row.worker and id(config_of(row.worker)) in causes
+        else row
+        for row in rows
+    ]
 
 
 def why_it_cannot_run(worker: type[Worker]) -> str:
@@ -283,7 +309,7 @@ def of_project(project: Project) -> list[Source]:
     return [
         Source(
             module.name.rpartition(".")[2],
-            module.name,
+            module.package,
             module.label,
             partial(importlib.import_module, module.name),
             may_be_empty=True,  # a package's __init__, or a module of shared base classes

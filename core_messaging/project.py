@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -18,10 +19,24 @@ WORKERS = Path("src/workers")
 
 @dataclass(frozen=True, slots=True)
 class ProjectModule:
-    """A module that may define workers; ``label`` is what people know it by: its file, or its name."""
+    """A module that may define workers; ``label`` is what people know it by: its file, or its name. ``package`` stands
+    before the colon in ``package:Name``."""
 
     name: str
     label: str
+    package: str
+
+
+def _is_no_worker_module(path: Path) -> bool:
+    """Of a path below the workers: private modules, and tests, which define workers of their own to try things on."""
+    name, folders = path.stem, path.parts[:-1]
+    if any(folder.startswith((".", "_")) or folder in ("test", "tests") for folder in folders):
+        return True
+    return (
+        (name.startswith((".", "_", "test_")) and name != "__init__")
+        or name.endswith("_test")
+        or name == "conftest"
+    )
 
 
 class Project:
@@ -37,19 +52,31 @@ class Project:
 
     def _below_src_workers(self) -> list[ProjectModule]:
         found = []
+        skipped = len(WORKERS.parts) - 1 if self._is_src_layout() else 0
         for file in [*self._one_file(), *sorted((self.root / WORKERS).rglob("*.py"))]:
             path = file.relative_to(self.root)
             parts = path.with_suffix("").parts
-            if any(part.startswith((".", "_")) and part != "__init__" for part in parts):
+            if _is_no_worker_module(path):
                 continue
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found.append(ProjectModule(name, path.as_posix()))
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            found.append(ProjectModule(".".join(parts[skipped:]), path.as_posix(), ".".join(parts)))
         return found
 
     def _one_file(self) -> list[Path]:
         file = (self.root / WORKERS).with_suffix(".py")
         # Beside a folder of that name, an import finds the folder.
         return [file] if file.is_file() and not (self.root / WORKERS).is_dir() else []
+
+    def _is_src_layout(self) -> bool:
+        """Whether ``import workers`` finds ``src/workers``, as in a package that is installed editable. A file that is imported
+        under two names would define each of its workers twice."""
+        try:
+            spec = importlib.util.find_spec(WORKERS.name)
+            places = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec else []
+        except Exception:  # a finder of a stranger, or a module without a spec
+            return False
+        here = (self.root / WORKERS).resolve()
+        return any(Path(place).resolve() in (here, here.with_suffix(".py")) for place in places)
 
     def _named(self) -> list[ProjectModule]:
         named = self.tool_core().get("workers", [])
@@ -58,7 +85,7 @@ class Project:
                 f"[tool.core] workers = {named!r} in pyproject.toml; "
                 'write a list of module names: workers = ["shop.workers"]'
             )
-        return [ProjectModule(name, name) for name in named]
+        return [ProjectModule(name, name, name) for name in named]
 
     def nothing_here(self) -> str:
         """Where workers were looked for in vain, and where they may be: who stands in a subfolder of the project wants to know."""

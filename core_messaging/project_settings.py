@@ -13,6 +13,7 @@ from core_messaging.errors import ConfigurationError, text_of
 from core_messaging.secrecy import HIDDEN, hidden, is_secret_name, keep_secrets_of
 from core_messaging.setting_names import Misspelt, misspelt, unread_constants
 from core_messaging.settings import Settings, environment
+from core_messaging.tracebacks import place_of
 
 if TYPE_CHECKING:
     from core_messaging.project import Project
@@ -55,8 +56,9 @@ def _imported(where: Path) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also a SystemExit, with which a command would end in silence
+        place = place_of(error) or where
         raise ConfigurationError(
-            f"{where} cannot be imported: {type(error).__name__}: {hidden(text_of(error))}; mend it"
+            f"{where} cannot be imported: {type(error).__name__}: {hidden(text_of(error))} ({place}); mend it"
         ) from error
 
 

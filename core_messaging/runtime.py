@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from core_messaging.announcements import say_joining, say_shared_groups
 from core_messaging.broker import Broker, Publisher
 from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.codecs import Codec
@@ -104,6 +105,7 @@ class _Run:
 
     def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
         self._workers, self._options = workers, options
+        self._configs = [config_of(worker) for worker in workers]
         self._configs = told_apart(workers)
         self._threads: ThreadPoolExecutor | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
@@ -140,6 +142,7 @@ class _Run:
         publisher = watched(broker.publisher())
         # The producer goes last: a drained worker may still be dead-lettering.
         closing.push_async_callback(self._close, "closing the producer", publisher.close)
+        say_shared_groups(self._configs)
         if await self._begin(broker, publisher):
             self._make_engines(broker, publisher, codecs)
             await self._work()
@@ -152,17 +155,6 @@ class _Run:
     def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether it runs in *loop*."""
         return self._loop is loop
-
-    def _say_where(self, broker: Broker) -> None:
-        """Name the broker and the groups: until partitions are assigned there is nothing else to say."""
-        for config in map(config_of, self._workers):
-            logger.info(
-                "%s: broker %s, joining group %s",
-                config.name,
-                broker.address,
-                config.group_id,
-                extra={"action": "joining", "worker": config.name},
-            )
 
     async def _close(self, phase: str, close: Callable[[], Awaitable[None]]) -> None:
         self._phase = phase
@@ -183,7 +175,7 @@ class _Run:
 
     async def _start(self, broker: Broker, publisher: Publisher) -> None:
         # Said when the broker has answered, because an error names it too; but a silent one is named while it is waited for.
-        silent = asyncio.get_running_loop().call_later(SILENT, self._say_where, broker)
+        silent = asyncio.get_running_loop().call_later(SILENT, say_joining, self._configs, broker.address)
         try:
             await _check_topics(self._workers, broker, self._options)
             await publisher.start()
@@ -191,7 +183,7 @@ class _Run:
             said = silent.when() <= asyncio.get_running_loop().time()
             silent.cancel()
         if not said:
-            self._say_where(broker)
+            say_joining(self._configs, broker.address)
 
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings

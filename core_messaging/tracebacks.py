@@ -1,10 +1,11 @@
-"""Tracebacks of the user's code: without the frames of this project, and fit for a log. Pure."""
+"""Tracebacks of the user's code: without the frames of this project, and fit for a log."""
 
 from __future__ import annotations
 
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -57,6 +58,27 @@ def comes_from_the_user(error: BaseException) -> bool:
     return _place(error) != NOWHERE
 
 
+def place_of(error: BaseException) -> str:
+    """``src/lib/y.py:12``: the innermost line of the user's own code that raised *error*, or that has no valid syntax; empty
+    where there is none."""
+    if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith(_INSTALLED):
+        file, line = error.filename, error.lineno or 0
+    else:
+        file, line = _innermost(error.__traceback__)
+    if not file or file.startswith(("<", *_INSTALLED)):
+        return ""
+    return f"{_from_here(file)}:{line}"
+
+
+def _from_here(file: str) -> str:
+    """*file* relative to the current folder where it is below that."""
+    path = Path(file)
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return file
+
+
 def _place(error: BaseException) -> tuple[str, int]:
     """Where *error* was raised; where one of ours stands for another one, that one."""
     place, causes = _innermost(error.__traceback__), 0
@@ -72,6 +94,8 @@ def _innermost(trace: TracebackType | None) -> tuple[str, int]:
     own = False
     for each in _kept(trace):
         file = each.tb_frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            continue
         mine = not file.startswith(_INSTALLED)
         if mine or not own:
             found, own = (file, each.tb_lineno), mine

@@ -257,3 +257,91 @@ def test_resolve_takes_a_class_a_function_or_a_name() -> None:
 def test_workers_of_something_else_says_what_it_may_be() -> None:
     with pytest.raises(TypeError, match="no worker class, no @worker function and no module"):
         workers_of(42)
+
+
+EMAIL = """
+from core_messaging import Worker
+
+class {name}(Worker):
+    input_topic = "{topic}"
+    group_id = "{group}"
+    async def process(self, message: dict) -> None: ...
+"""
+
+
+def module(folder: Path, name: str, source: str) -> None:
+    file = folder / "src/workers" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(source)
+
+
+@pytest.mark.parametrize(
+    "entry", ["email = workers.email:EmailWorker", "all = workers.email", "all = workers"]
+)
+def test_a_package_in_the_src_layout_that_is_installed_editable_does_not_conflict_with_itself(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    install("shop", "", entry)
+    module(tmp_path, "__init__.py", "from workers.email import EmailWorker")
+    module(tmp_path, "email.py", EMAIL.format(name="EmailWorker", topic="t", group="g"))
+    monkeypatch.syspath_prepend(tmp_path / "src")
+    rows = discover().listing()
+    assert [(row.name, row.state) for row in rows] in (
+        [("EmailWorker", "ok")],
+        [("EmailWorker", "ok"), ("all", "broken")],
+    )
+    assert len([row for row in rows if row.worker]) == 1
+    assert discover().find("EmailWorker") is discover().find("src.workers.email:EmailWorker")
+    assert "src.workers.email" not in sys.modules
+
+
+def test_tests_under_src_workers_are_no_workers_and_a_copy_is_told_as_a_conflict(tmp_path: Path) -> None:
+    source = EMAIL.format(name="EmailWorker", topic="t", group="g")
+    module(tmp_path, "email.py", source)
+    for name in ("test_email.py", "email_test.py", "conftest.py", "tests/email.py", "test/fakes.py"):
+        module(tmp_path, name, "raise RuntimeError('must not be imported')")
+    assert [(row.name, row.state) for row in discover().listing()] == [("EmailWorker", "ok")]
+    module(tmp_path, "email copy.py", source)
+    assert [(row.label, row.state, row.cause) for row in discover().listing()] == [
+        ("src/workers/email copy.py", "conflict", "also offered by src/workers/email.py"),
+        ("src/workers/email.py", "conflict", "also offered by src/workers/email copy.py"),
+    ]
+
+
+def test_a_file_called_test_is_a_worker_module_like_any_other(tmp_path: Path) -> None:
+    module(tmp_path, "test.py", EMAIL.format(name="First", topic="t", group="g"))
+    assert [row.name for row in discover().listing()] == ["First"]
+
+
+def test_two_workers_of_one_topic_and_group_are_told_and_may_run(tmp_path: Path) -> None:
+    module(tmp_path, "mail.py", EMAIL.format(name="Mail", topic="orders", group="shop"))
+    module(tmp_path, "bill.py", EMAIL.format(name="Bill", topic="orders", group="shop"))
+    module(tmp_path, "count.py", EMAIL.format(name="Count", topic="orders", group="count"))
+    rows = {row.name: row for row in discover().listing()}
+    assert {name: row.state for name, row in rows.items()} == {
+        "Mail": "shared",
+        "Bill": "shared",
+        "Count": "ok",
+    }
+    assert rows["Mail"].cause == (
+        "Bill also reads orders in group shop: each gets a part of the messages only; give each a group_id of its own"
+    )
+    assert len(discover().all()) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("\n\nimport acme_db\n", "ModuleNotFoundError: No module named 'acme_db' (src/lib/y.py:3)"),
+        ("import json\njson.loads('{')\n", "(src/lib/y.py:2)"),
+        ("x = 1\ny = = 2\n", "SyntaxError: invalid syntax (src/lib/y.py:2)"),
+        ("def f():\n    raise SystemExit(3)\nf()\n", "SystemExit: 3 (src/lib/y.py:2)"),
+    ],
+)
+def test_a_broken_module_is_told_with_the_innermost_line_of_the_users_own(
+    tmp_path: Path, source: str, cause: str
+) -> None:
+    module(tmp_path, "email.py", "from src.lib import y\n")
+    module(tmp_path, "../lib/y.py", source)
+    (row,) = discover().listing()
+    assert row.cause.endswith(cause)

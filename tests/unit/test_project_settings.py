@@ -63,7 +63,10 @@ def test_a_wrong_value_names_the_setting_and_never_its_value(
 
 def test_a_settings_file_that_breaks_is_one_line(project: Path) -> None:
     write_settings(project, "raise RuntimeError('boom')")
-    with pytest.raises(ConfigurationError, match=r"src/settings.py cannot be imported: RuntimeError: boom"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"src/settings.py cannot be imported: RuntimeError: boom \(src/settings.py:2\)",
+    ):
         Project(project).settings()
 
 
