@@ -105,7 +105,6 @@ class _Run:
 
     def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
         self._workers, self._options = workers, options
-        self._configs = [config_of(worker) for worker in workers]
         self._configs = told_apart(workers)
         self._threads: ThreadPoolExecutor | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY

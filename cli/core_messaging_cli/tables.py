@@ -1,11 +1,13 @@
-"""What commands print for people: tables (boxes on a terminal, aligned columns in a pipe) and lines. What strangers have
-written (keys, topics, errors) is made printable in here."""
+"""What commands print for people: tables and lines. What strangers have written (keys, topics, errors) is made printable in
+here."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import click
@@ -14,6 +16,8 @@ from core_messaging.printable import printable
 from core_messaging.secrecy import hidden
 
 LONGEST_CELL = 1_000  # characters
+_GAP, _INDENT = 2 * " ", 4 * " "
+_NARROWEST = 20  # characters; of a terminal that says it is narrower
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -26,24 +30,45 @@ def say_json(facts: Any) -> None:
     click.echo(hidden(json.dumps(facts, indent=2)))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print *rows* under *columns*."""
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], optional: Collection[str] = ()) -> None:
+    """Print *rows* under *columns*. A terminal gets no line that is longer than it is wide, as far as words allow; *optional*
+    columns are left out there where the table is too wide. A pipe gets everything, one line a row."""
     rows = [[printable(hidden(cell), LONGEST_CELL) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _rich(columns, rows)
-        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in laid_out(columns, rows, width, optional):
+        click.echo(line)
+
+
+def laid_out(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, optional: Collection[str] = ()
+) -> Iterator[str]:
+    """The lines of a table. Where it is wider than *width*, its widest columns stand below their row, indented."""
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    inside, below = list(range(len(columns))), list[int]()
+    while width is not None and len(inside) > 1 and _total(widths, inside) > width:
+        widest = max(inside[1:], key=lambda i: widths[i])
+        inside.remove(widest)
+        if columns[widest] not in optional:
+            below.append(widest)
     for row in (columns, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        yield _GAP.join(row[i].ljust(widths[i]) for i in inside).rstrip()
+        if row is not columns:
+            for i in sorted(below):
+                yield from _below(columns[i], row[i], width or 0)
 
 
-def _rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only where a person looks
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+def _total(widths: Sequence[int], inside: Sequence[int]) -> int:
+    return sum(widths[i] for i in inside) + len(_GAP) * (len(inside) - 1)
 
-    table = Table(*columns)
-    for row in rows:
-        # Text, not markup: a cause may hold [brackets].
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    Console().print(table)
+
+def _below(column: str, cell: str, width: int) -> list[str]:
+    if cell in ("", "-"):
+        return []
+    return textwrap.wrap(
+        f"{column}: {cell}",
+        max(width, _NARROWEST),
+        initial_indent=_INDENT,
+        subsequent_indent=2 * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

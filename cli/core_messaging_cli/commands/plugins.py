@@ -36,7 +36,7 @@ def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...], trace: 
     elif not reports:
         click.echo("no plugins: no installed package has an entry point in core.plugins")
     else:
-        show_table(COLUMNS, [_cells(report) for report in reports])
+        show_table(COLUMNS, [_cells(report) for report in reports], optional=["file"])
     if trace:
         _trace(reports)
     if check and any(report.state in WRONG for report in reports):
