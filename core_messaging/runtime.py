@@ -21,6 +21,7 @@ from core_messaging.broker import Broker, Publisher
 from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.codecs import Codec
 from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.engine.handler_threads import HandlerThreads
 from core_messaging.engine.remarks import say_raised
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
 from core_messaging.exit_containment import exits_contained
@@ -106,7 +107,7 @@ class _Run:
     def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
         self._workers, self._options = workers, options
         self._configs = told_apart(workers)
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: HandlerThreads | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         self.engines: list[Engine] = []
         self._loop = asyncio.get_running_loop()
@@ -186,9 +187,7 @@ class _Run:
 
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings
-        self._threads = self._options.threads or ThreadPoolExecutor(
-            settings.handler_threads, thread_name_prefix="core-handler"
-        )
+        self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
         around = Surroundings(
             broker=broker,
             publisher=publisher,
@@ -215,9 +214,8 @@ class _Run:
                 reporter.cancel()
                 self._phase = "the plugins' metrics"
                 await self._report()
-                # Not waited for: a thread that hangs has had its shutdown_timeout already.
                 if self._threads is not None:
-                    self._threads.shutdown(wait=False, cancel_futures=True)
+                    self._threads.shutdown()
 
     async def _report_forever(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from core_messaging.context import Context
 from core_messaging.engine.handler import Call
+from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable, clock_of
 from core_messaging.engine.settling import Settler
@@ -50,6 +51,7 @@ class BatchRunners:
     def __init__(self, parts: Parts, settler: Settler) -> None:
         handler, wrap = parts.handler, parts.observers.wrap_process
         whole = handler.process_batch
+        self._whole = whole is not None
         call = partial(whole_batch, whole) if whole is not None else partial(one_by_one, parts)
         self._call: Call = (
             call
@@ -67,6 +69,7 @@ class BatchRunners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, clock, called = self._parts.slots, self._parts.loop.time, False
+        PLACE.set(Place(slots, slot, clock))
         while not slots.ending:
             work = self._schedule.take(clock())
             if work is None:
@@ -103,11 +106,19 @@ class BatchRunners:
             outcome: Outcome = await self._call(opened.messages, opened.contexts, opened.jobs)
         except BaseException as error:
             await self._parts.slots.pass_on(error)
+            if isinstance(error, NotBegun):
+                counts.started -= len(opened.jobs)  # whoever has the partition next gets them
+                return
             await self._whole_failed(opened, as_failure(error))
         else:
-            counts.handled(clock() - started)
+            # One that waited for its thread began later; ``one_by_one`` tells its own progress.
+            counts.handled(clock() - max(started, self._began(batch)))
             if not self._parts.slots.ending:  # else it was cancelled, and has kept that to itself
                 await self._settle(opened, outcome)
+
+    def _began(self, batch: Batch) -> float:
+        slots = self._parts.slots
+        return slots.since[slots.current.index(batch)] if self._whole else 0.0
 
     async def _open(self, batch: Batch) -> Opened:
         """Decode each message; those that cannot be are settled here and take nobody with them."""
@@ -262,6 +273,9 @@ async def _in_order(
         except BaseException as error:
             if stopping_us(error):
                 raise
+            if isinstance(error, NotBegun):
+                outcome.untried.extend(indices[position:])
+                return
             outcome.errors[index] = error
             outcome.untried.extend(indices[position + 1 :])
             return

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from core_messaging.engine.batching import BatchRunners
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.handler import Handler, refuse_generator
+from core_messaging.engine.handler_threads import HandlerThreads
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.remarks import say_raised
 from core_messaging.engine.roster import Roster
@@ -57,7 +57,7 @@ class Surroundings:
     broker: Broker
     publisher: Publisher
     settings: Settings
-    threads: ThreadPoolExecutor  # for plain def handlers
+    threads: HandlerThreads  # for plain def code
     observers: Observers = NOBODY
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
     ends: Callable[[str, BaseException], None] = lambda _worker, _error: None  # one begins to end by itself
@@ -201,7 +201,8 @@ class Engine:
 
     def running(self) -> list[Job]:
         """What a shutdown waits for."""
-        return self.slots.busy(lambda _job: True)
+        waiting = set(self.slots.busy(lambda _job: True)) - set(self.slots.started())
+        return [*self.slots.started(), *(job for job in waiting if job.sending is not None)]
 
     async def _consume(self) -> None:
         self.phase = "the plugins' on_start"
@@ -270,6 +271,7 @@ class Engine:
     async def _drain(self) -> None:
         """Nothing new starts; what runs has shutdown_timeout seconds."""
         self.schedule.close()
+        self._parts.handler.give_back(self.slots, lambda _job: True)
         seconds = self._settings.shutdown_timeout
         try:
             async with asyncio.timeout(seconds):

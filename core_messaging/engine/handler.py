@@ -9,12 +9,14 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from core_messaging.codecs import Codec, Decoder, Encoder, decoder_for, encode
 from core_messaging.config import WorkerConfig
 from core_messaging.definition import check_method
+from core_messaging.engine.handler_threads import Concerns, HandlerThreads
+from core_messaging.engine.slots import Slots
 from core_messaging.errors import AttemptTimeout, BrokenWorker, NothingRan
 from core_messaging.fork_safety import leave_forked_child
 from core_messaging.signatures import is_async, takes_context
@@ -35,7 +37,7 @@ class Handler:
         self,
         worker: Worker,
         config: WorkerConfig,
-        threads: ThreadPoolExecutor,
+        threads: HandlerThreads,
         codec: Codec | None = None,
     ) -> None:
         self.worker = worker
@@ -60,6 +62,10 @@ class Handler:
         # ``process`` of the message and nothing else, where nobody wants a context: one call less a message.
         self.process_alone = None if self.wants_context else self._find_limited("process", _as_it_is)
 
+    def give_back(self, slots: Slots, concerns: Concerns) -> None:
+        """What of *slots* waits for a thread, and *concerns* says yes to, is not begun any more."""
+        self._threads.give_back(slots, concerns)
+
     def _find(self, method: str, shape: Callable[..., Call]) -> Call | None:
         """*method* as a coroutine function of its facts and then the context; None if it is not defined."""
         function = getattr(self.worker, method, None)
@@ -71,11 +77,19 @@ class Handler:
         return shape(call, context=takes_context(function))
 
     def _in_thread(self, method: str, function: Callable[..., Any]) -> Call:
+        threads, handles = self._threads, method in ("process", "process_batch")
+        seconds, worker = self.config.timeout, self.config.name
+
         async def call(*facts: Any, **named: Any) -> Any:
-            loop = asyncio.get_running_loop()
             copied = contextvars.copy_context()
             run = functools.partial(copied.run, _outcome, function, facts, named)
-            raised, value = await loop.run_in_executor(self._threads, run)
+            if not handles:
+                raised, value = await threads.call_back(run)
+            elif seconds is None:
+                raised, value = await threads.handle(run, _nothing)
+            else:
+                with _Watched(seconds, worker, named.get("context")) as watched:
+                    raised, value = await threads.handle(run, watched.begins)
             if raised:
                 raise value
             # A plain def that returns a coroutine: a decorator that hides an async function.
@@ -84,13 +98,14 @@ class Handler:
         return call
 
     def _find_limited(self, method: str, shape: Callable[..., Call]) -> Call | None:
-        """*method* under the worker's ``timeout`` an attempt."""
+        """*method* under the worker's ``timeout`` an attempt; that of a thread begins with the thread."""
         call, seconds = self._find(method, shape), self.config.timeout
-        if call is None or seconds is None:
+        if call is None or seconds is None or not is_async(getattr(self.worker, method)):
             return call
-        if is_async(getattr(self.worker, method)):
-            return _cancelled_after(seconds, call)
-        return _warned_after(seconds, call, self.config.name)
+        return _cancelled_after(seconds, call)
+
+
+def _nothing() -> None: ...
 
 
 def _cancelled_after(seconds: float, call: Call) -> Call:
@@ -108,26 +123,39 @@ def _cancelled_after(seconds: float, call: Call) -> Call:
     return limited
 
 
-def _warned_after(seconds: float, call: Call, worker: str) -> Call:
+class _Watched:
     """A thread cannot be stopped, and a second attempt beside the first would break the order of its key: a
     plain ``def`` that takes too long is named and waited for. It can look at ``context.deadline`` itself."""
 
-    async def watched(*facts: Any) -> Any:
+    def __init__(self, seconds: float, worker: str, context: Any) -> None:
+        self._seconds = seconds
+        self._worker = worker
+        self._contexts = context if isinstance(context, list | tuple) else [context] if context else []
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def begins(self) -> None:
+        """The thread starts, and with it the time of the attempt."""
         loop = asyncio.get_running_loop()
-        alarm = loop.call_later(
-            seconds,
-            logger.warning,
+        for context in self._contexts:
+            context.deadline = loop.time() + self._seconds
+        self._alarm = loop.call_later(self._seconds, self._say_late)
+
+    def _say_late(self) -> None:
+        logger.warning(
             "%s: a plain def handler runs longer than timeout = %g s; a thread cannot be stopped, "
             "so its message waits; use async def, or check context.deadline",
-            worker,
-            seconds,
+            self._worker,
+            self._seconds,
         )
-        try:
-            return await call(*facts)
-        finally:
-            alarm.cancel()
 
-    return watched
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
 
 
 def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[str, Any]) -> tuple[bool, Any]:

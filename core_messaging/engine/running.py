@@ -13,6 +13,7 @@ from core_messaging.codecs import straight
 from core_messaging.context import Context
 from core_messaging.engine.counts import LATENCY_BOUNDS
 from core_messaging.engine.handler import Call
+from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import HandlerExit, Undecodable, text_of
@@ -49,6 +50,7 @@ class Runners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         slots, schedule = self._slots, self._schedule
+        PLACE.set(Place(slots, slot, self._clock))
         while not slots.ending:
             try:
                 await self._work_off(slot)
@@ -79,12 +81,13 @@ class Runners:
                     else:
                         result = await process(message)
                 except BaseException as error:
-                    await self._failed(job, message, error, context, now)
+                    await self._failed(job, message, error, context, since[slot])
                     now = clock()
                 else:
                     ended = clock()
-                    latency[bisect_left(LATENCY_BOUNDS, ended - now)] += 1
-                    counts.latency_sum += ended - now
+                    took = ended - since[slot]  # later than ``now`` where it has waited for a thread
+                    latency[bisect_left(LATENCY_BOUNDS, took)] += 1
+                    counts.latency_sum += took
                     now = ended
                     pending = succeeded(job, message, result, context)
                     if pending is not None:
@@ -118,6 +121,9 @@ class Runners:
         self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
     ) -> None:
         await self._slots.pass_on(error)
+        if isinstance(error, NotBegun):
+            self._counts.started -= 1  # whoever has the partition next gets it
+            return
         if message is UNDECODED:
             await self._settler.undecodable(job, self._why_not(job, error))
             return

@@ -67,6 +67,7 @@ class Session:
         self._batches = parts.schedule if isinstance(parts.schedule, BatchSchedule) else None
         self._roster = parts.roster
         self._slots = parts.slots
+        self._handler = parts.handler
         self._committer = committer
         self._clock = parts.loop.time
         self._rearm = parts.rearm
@@ -279,6 +280,7 @@ class Session:
         leaving = set(self._roster.drain(sources))
         if not leaving:
             return
+        self._handler.give_back(self._slots, lambda job: job.assignment in leaving)
         try:
             async with asyncio.timeout(self._revoke_timeout):
                 await self._slots.quiet(lambda job: job.assignment in leaving)

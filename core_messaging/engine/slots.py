@@ -78,6 +78,19 @@ class Slots:
         """What *held* consists of is done one after the other, and one of it was done *now*: it does not hang."""
         self.since[self.current.index(held)] = now
 
+    def not_begun(self, slot: int) -> None:
+        """What *slot* holds waits for a thread, and does not run."""
+        self.since[slot] = math.inf
+
+    def begins(self, slot: int, now: float) -> None:
+        """A thread is free for it *now*."""
+        self.since[slot] = now
+
+    def started(self) -> list[Job]:
+        """Jobs that are running, without those that wait for a thread."""
+        held = zip(self.since, self.current, strict=True)
+        return [job for since, work in held if work is not None and since < math.inf for job in work.jobs]
+
     def vacate(self, slot: int, _runner: object) -> None:
         """The runner of *slot* has ended, cancelled perhaps, and holds nothing any more."""
         self.current[slot] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.portrait import Seen, Written, portrait
@@ -99,7 +100,9 @@ class Watch:
         parts = self._parts
         now = parts.loop.time()
         running = [
-            (since, held) for since, held in zip(parts.slots.since, parts.slots.current, strict=True) if held
+            (since, held)
+            for since, held in zip(parts.slots.since, parts.slots.current, strict=True)
+            if held and since < math.inf  # else it waits for a thread
         ]
         since, longest = min(running, default=(now, None), key=lambda pair: pair[0])
         assignments = list(parts.roster.assignments)

@@ -24,6 +24,7 @@ from typing import Any
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.choosing import codecs_of
 from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.engine.handler_threads import HandlerThreads
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
@@ -160,7 +161,7 @@ class Simulation:
             publisher=publisher,
             settings=self._settings,
             codecs=self._codecs,
-            threads=InlineThreads(1),
+            threads=HandlerThreads(self._settings.handler_threads, InlineThreads(1)),
             observers=witness.observers(),
         )
         process = _Process(name, self._worker, broker, around)
