@@ -11,6 +11,7 @@ from core_messaging.broker import Subscription
 from core_messaging.brokers.connecting import admin_of
 from core_messaging.brokers.kafka_consumer import KafkaConsumer
 from core_messaging.brokers.kafka_errors import as_broker_error
+from core_messaging.brokers.kafka_look import look_at
 from core_messaging.brokers.kafka_publisher import KafkaPublisher
 from core_messaging.errors import BrokerError
 from core_messaging.settings import Settings
@@ -47,16 +48,14 @@ class KafkaTopics:
         self._settings = settings
 
     async def missing(self, topics: Sequence[str]) -> Sequence[str]:
-        """A cluster that makes topics by itself may do so when asked about them; then none is missing."""
+        """None is at the embedded broker, which makes topics with their first use and takes no order to make one. Looking makes
+        none anywhere."""
         async with admin_of(self._settings) as admin:
             try:
-                found = await admin.describe_topics(list(topics))
+                found = await look_at(admin, topics)
             except kafka_errors.KafkaError as error:
                 raise as_broker_error(error, self._settings) from error
-        unknown = kafka_errors.UnknownTopicOrPartitionError.errno
-        invalid = kafka_errors.InvalidTopicError.errno
-        absent = {item["topic"] for item in found if item["error_code"] in (unknown, invalid)}
-        return [topic for topic in topics if topic in absent]
+        return [] if found.cluster.is_embedded else found.others
 
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
         """Raises BrokerError where the cluster refuses."""

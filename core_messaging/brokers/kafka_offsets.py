@@ -12,6 +12,7 @@ from aiokafka import errors as kafka_errors
 
 from core_messaging.brokers.connecting import admin_of, connect
 from core_messaging.brokers.kafka_errors import UNREADABLE, as_broker_error
+from core_messaging.brokers.kafka_look import look_at
 from core_messaging.brokers.kafka_options import client_options
 from core_messaging.brokers.kafka_unreadable import found_in
 from core_messaging.errors import TopicMissing
@@ -52,14 +53,11 @@ class KafkaOffsets:
         ]
 
     async def _partitions(self, topics: Sequence[str]) -> list[Any]:
-        described = {item["topic"]: item for item in await self._admin.describe_topics(list(topics))}
-        missing = [topic for topic in topics if described[topic]["error_code"]]
-        if missing:
-            raise TopicMissing(missing, self._settings.kafka_bootstrap_servers)
+        found = await look_at(self._admin, topics)
+        if found.others:
+            raise TopicMissing(found.others, self._settings.kafka_bootstrap_servers)
         return [
-            aiokafka.TopicPartition(topic, number)
-            for topic in topics
-            for number in sorted(each["partition"] for each in described[topic]["partitions"])
+            aiokafka.TopicPartition(topic, number) for topic in topics for number in found.partitions[topic]
         ]
 
     async def _commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:

@@ -170,9 +170,9 @@ class MemoryTopics:
         self._log, self._faults = log, faults
 
     async def missing(self, topics: Sequence[str]) -> Sequence[str]:
-        """None is, where topics are made by themselves: asking makes them."""
+        """None is, where topics are made by themselves; asking makes none."""
         self._faults.check_reachable()
-        return [topic for topic in topics if not self._log.exists(topic)]
+        return [topic for topic in topics if not self._log.may_be_named(topic)]
 
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:  # noqa: ARG002 - one copy
         """There is one copy, whatever *replication* says."""

@@ -73,6 +73,10 @@ class Log:
             self._topics[topic] = _Topic(partitions)
             self._made(topic)
 
+    def may_be_named(self, topic: str) -> bool:
+        """Whether it is there, or would be made when somebody uses it."""
+        return topic in self._topics or self._auto_create is not None
+
     def exists(self, topic: str) -> bool:
         """Whether it is there; naming it makes it, where topics are made by themselves."""
         if topic not in self._topics and self._auto_create is not None:
