@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
 from typing import Annotated, Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from core_messaging.errors import OptionError
+from core_messaging.errors import OptionError, text_of
 from core_messaging.signatures import declared, layers
 
 # What a batch handler may call the list that it gets; a tuple is made of it where a tuple is asked for.
@@ -234,5 +234,5 @@ def _fields(cls: type) -> list[Any]:
 
 def one_line(error: BaseException) -> str:
     """What *error* says, in one line of bounded length."""
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     return text if len(text) <= 300 else f"{text[:299]}…"  # noqa: PLR2004 - as long as a person reads

@@ -80,7 +80,9 @@ def text_of(error: BaseException) -> str:
     """What a stranger's *error* says, at most ``printable.LONGEST`` characters of it; also where saying it fails."""
     try:
         return short(str(error))
-    except Exception as reason:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:  # a SystemExit, say: saying an error ends nothing
         return f"(its text cannot be had: {type(reason).__name__})"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from core_messaging.errors import HandlerExit, text_of
+from core_messaging.tracebacks import exc_info_of
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -130,6 +131,6 @@ def _say_ignored(error: SystemExit) -> None:
         "a callback of the event loop raised SystemExit(%s), which is ignored; the workers go on. Raise another "
         "error there, or stop this process by SIGTERM",
         text_of(error),
-        exc_info=error,
+        exc_info=exc_info_of(error),
         extra={"action": "exit ignored"},
     )

@@ -88,7 +88,7 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
         raise
     except BaseException as error:
         raise PluginError(
-            f"plugin {report.name} ({report.label}): configure raised {type(error).__name__}: {error}; mend "
+            f"plugin {report.name} ({report.label}): configure raised {type(error).__name__}: {text_of(error)}; mend "
             f"[tool.core.plugins.{report.name}], or start with --disable-plugin {report.name}"
         ) from error
 

@@ -11,12 +11,11 @@ SHORTEST = 6  # characters; a shorter one is also a part of ordinary words, and 
 _known: set[str] = set()
 
 _NAMES = r"password|passwd|passphrase|secret|token|api_?key|private_?key|credential"
-# How pydantic shows the value of a field that is wrong, and the input of a whole model.
+# How pydantic shows the value of a field that is wrong (also where its lines have been made one), and that of a whole model.
 _OF_A_FIELD = re.compile(
-    rf"^(?P<before>[^\n]*(?:{_NAMES})[^\n]*\n[^\n]*)input_value=[^\n]*(?=, input_type=)",
-    re.IGNORECASE | re.MULTILINE,
+    rf"(?P<before>(?:{_NAMES})[^\]]*?)input_value=.*?(?=, input_type=)", re.IGNORECASE | re.DOTALL
 )
-_OF_A_MODEL = re.compile(rf"input_value=(?=[^\n]*(?:{_NAMES}))[^\n]*(?=, input_type=)", re.IGNORECASE)
+_OF_A_MODEL = re.compile(rf"input_value=(?=[^\n]*(?:{_NAMES}))[^\n]*?(?=, input_type=)", re.IGNORECASE)
 
 
 def is_secret_name(name: str) -> bool:

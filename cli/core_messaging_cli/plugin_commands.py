@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core_messaging.entry_points import points_of
-from core_messaging.errors import PluginError, RegisteredTwice
+from core_messaging.errors import PluginError, RegisteredTwice, text_of
 from core_messaging.printable import printable
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.repeated_options import refusing_repeats
@@ -153,7 +153,7 @@ def commands_of(report: PluginReport) -> dict[str, Any]:
         raise
     except BaseException as error:
         raise PluginError(
-            f"plugin {report.name} ({report.label}): register_commands raised {type(error).__name__}: {error}; "
+            f"plugin {report.name} ({report.label}): register_commands raised {type(error).__name__}: {text_of(error)}; "
             "its author has to mend it"
         ) from error
     wrong = [name for name, command in given.items() if not isinstance(command, click.Command)]

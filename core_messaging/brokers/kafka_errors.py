@@ -13,6 +13,7 @@ from core_messaging.errors import (
     PublishFailed,
     RecordRefused,
     RecordTooLarge,
+    text_of,
 )
 from core_messaging.settings import Settings
 
@@ -150,5 +151,5 @@ def _remedy(error: BaseException) -> str:
 def describe(error: BaseException) -> str:
     """One line: the kind of error and what it says."""
     name = type(error).__name__
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     return text if text.startswith(name) else f"{name}: {text}" if text else name

@@ -73,6 +73,7 @@ def test_what_a_stranger_model_says_of_a_secret_is_hidden() -> None:
         Database(password=MARKER)  # type: ignore[arg-type]
     assert MARKER in str(caught.value)
     assert MARKER not in hidden(str(caught.value))
+    assert MARKER not in hidden(" ".join(str(caught.value).split()))
     assert "unable to parse string as an integer" in hidden(str(caught.value))
     with pytest.raises(ValidationError) as caught:
         Database.model_validate({"passwort": 1, "api_key": MARKER})
