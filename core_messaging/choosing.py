@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping
 from core_messaging.broker import Broker
 from core_messaging.codecs import Codec
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import BrokenWorker, ConfigurationError, CoreMessagingError, PluginError, text_of
+from core_messaging.errors import (
+    BrokenWorker,
+    ConfigurationError,
+    CoreMessagingError,
+    PluginError,
+    cause_of,
+)
 from core_messaging.registrations import KAFKA, BrokerFactory, Offer, Registrations
 from core_messaging.settings import Settings
 
@@ -27,11 +33,11 @@ def broker_of(settings: Settings, registered: Registrations | None = None) -> Br
 def _made(offer: Offer[BrokerFactory], settings: Settings) -> Broker:
     try:
         broker = offer.thing(settings)
-    except CoreMessagingError:
+    except (KeyboardInterrupt, CoreMessagingError):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise PluginError(
-            f"the broker {offer.name!r} of {offer.label} cannot be made: {type(error).__name__}: {text_of(error)}; "
+            f"the broker {offer.name!r} of {offer.label} cannot be made: {cause_of(error)}; "
             f"mend what it needs, or choose another one by the setting kafka_broker"
         ) from error
     lacks = [name for name in ("address", "consumer", "publisher", "topics") if not hasattr(broker, name)]

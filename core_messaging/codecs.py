@@ -12,7 +12,7 @@ import msgspec
 
 from core_messaging.annotations import bare, takes_none, without_none
 from core_messaging.decodable import Way, is_model, way_of
-from core_messaging.errors import Undecodable, Unencodable, text_of
+from core_messaging.errors import Undecodable, Unencodable, cause_of, text_of
 
 Decoder = Callable[[bytes | None], Any]
 Encoder = Callable[[Any], bytes]
@@ -43,7 +43,7 @@ class Codec:
             except Undecodable:
                 raise
             except BaseException as error:  # also a SystemExit: one message must not end the worker
-                raise Undecodable(f"the codec raised {type(error).__name__}: {text_of(error)}") from error
+                raise Undecodable(f"the codec raised {cause_of(error)}") from error
 
         return decoder
 
@@ -52,9 +52,7 @@ class Codec:
         try:
             data = self.encode(value)
         except BaseException as error:  # as in decoder_for
-            raise Unencodable(
-                type(value).__name__, f"the codec raised {type(error).__name__}: {text_of(error)}"
-            ) from error
+            raise Unencodable(type(value).__name__, f"the codec raised {cause_of(error)}") from error
         if not isinstance(data, bytes):
             if inspect.iscoroutine(data):
                 data.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from core_messaging.config import kebab
-from core_messaging.entry_points import points_of
+from core_messaging.entry_points import points_of, unreadable_of, warn_of_unreadable
 from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker, text_of
 from core_messaging.mentions import may_define
 from core_messaging.names import plain
@@ -25,7 +25,7 @@ from core_messaging.project import Project
 from core_messaging.rules.shared_groups import shared_groups
 from core_messaging.signatures import why_uncallable
 from core_messaging.tracebacks import place_of
-from core_messaging.worker import Worker, as_worker, config_of, defined, home_of
+from core_messaging.worker import Worker, as_worker, config_of, defined, home_of, is_class
 
 GROUP = "core.workers"
 
@@ -101,11 +101,11 @@ def workers_of(thing: object) -> list[type[Worker]]:
     single = as_worker(thing)
     if single is not None:
         return [single]
-    if isinstance(thing, type) and issubclass(thing, Worker):
+    if is_class(thing) and issubclass(thing, Worker):
         raise TypeError(f"{thing.__qualname__}: {why_it_cannot_run(thing)}")
     if not isinstance(thing, ModuleType):
         raise TypeError(f"{thing!r} is no worker class, no @worker function and no module")
-    found = [worker for worker in map(as_worker, vars(thing).values()) if worker is not None]
+    found = [worker for worker in map(as_worker, list(vars(thing).values())) if worker is not None]
     own = [worker for worker in found if _is_own(worker, thing)]
     return list(dict.fromkeys(own))
 
@@ -291,13 +291,17 @@ def _same(source: str, name: str) -> bool:
 
 def installed() -> list[Source]:
     """A source for every entry point."""
+    warn_of_unreadable()
     sources = []
     for point in points_of(GROUP):
-        dist = point.dist
-        package = dist.name if dist else point.value.partition(":")[0]
-        label = f"{dist.name} {dist.version}" if dist else point.value
         module, _, attribute = point.value.partition("[")[0].replace(" ", "").partition(":")
-        sources.append(Source(point.name, package, label, point.load, module=module, attribute=attribute))
+        source = Source(
+            point.name, point.distribution, point.label, point.load, module=module, attribute=attribute
+        )
+        sources.append(source)
+    for each in unreadable_of(GROUP):
+        name = each.label.partition(" ")[0]
+        sources.append(Source(name, name, each.label, list, failure=each.cause, _found=[]))
     return sources
 
 
@@ -324,7 +328,7 @@ def of_process() -> list[Source]:
     sources = []
     for worker in (each for each in defined.values() if each not in _searched):
         module = sys.modules.get(worker.__module__)
-        file = getattr(module, "__file__", None)
+        file = None if module is None else vars(module).get("__file__")
         known = config_of(worker).source
         label = known if known != worker.__module__ else Path(file).name if file else known
         sources.append(Source(config_of(worker).name, worker.__module__, label, partial(_identity, worker)))

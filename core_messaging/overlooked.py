@@ -6,8 +6,9 @@ import inspect
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, MethodType
 
-from core_messaging.worker import MARK, Worker, as_worker, config_of, defined, home_of, overwritten
+from core_messaging.worker import MARK, Worker, as_worker, config_of, defined, home_of, is_class, overwritten
 
 _BASE_NAMES = ("Base", "Abstract", "Mixin")  # how people call a class that is there for others
 
@@ -46,7 +47,9 @@ def _imported(modules: Iterable[str]) -> list[type[Worker]]:
 
 def _may_be_worker(thing: object) -> bool:
     """Asked without waking a lazy object of a framework."""
-    return isinstance(thing, type) or (inspect.isroutine(thing) and hasattr(thing, MARK))
+    # By type(): the __class__ of such an object may raise.
+    routine = FunctionType | MethodType | BuiltinFunctionType
+    return is_class(thing) or (issubclass(type(thing), routine) and hasattr(thing, MARK))
 
 
 def _is_of(worker: type[Worker], modules: Collection[str]) -> bool:
@@ -83,7 +86,7 @@ def _why(worker: type[Worker], modules: Collection[str]) -> str:
             f"{place}, where nobody searches; add that module to [tool.core] workers in pyproject.toml, "
             "or to the entry points core.workers of its package"
         )
-    if as_worker(getattr(sys.modules[module], worker.__qualname__, None)) is worker:
+    if as_worker(vars(sys.modules[module]).get(worker.__qualname__)) is worker:
         return f"{place}, and no entry point names it, nor the module; add one to core.workers"
     return (
         f"{place}, and no name at the top of that module leads to it (it is inside of a function, a class or a list, or below "

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from core_messaging.errors import ConfigurationError, CoreMessagingError, PluginError, text_of
+from core_messaging.errors import ConfigurationError, CoreMessagingError, PluginError, cause_of, text_of
+from core_messaging.hook_check import attribute_of
 from core_messaging.project import Project
 from core_messaging.rules.ports import Listening, problem
 from core_messaging.settings import Settings, environment
@@ -88,7 +89,7 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
         raise
     except BaseException as error:
         raise PluginError(
-            f"plugin {report.name} ({report.label}): configure raised {type(error).__name__}: {text_of(error)}; mend "
+            f"plugin {report.name} ({report.label}): configure raised {cause_of(error)}; mend "
             f"[tool.core.plugins.{report.name}], or start with --disable-plugin {report.name}"
         ) from error
 
@@ -105,7 +106,7 @@ def refuse_shared_ports(
     """
     listening = []
     for report in reports:
-        core_ports = getattr(report.plugin, "core_ports", None) if report.usable else None
+        core_ports = attribute_of(report.plugin, "core_ports") if report.usable else None
         if core_ports is not None:
             config = config_of(report, sections.get(report.name, {}), settings)
             listening += _listening(report, core_ports, config)
@@ -126,7 +127,7 @@ def _listening(report: PluginReport, core_ports: Callable[[Any], Any], config: A
 def config_of(report: PluginReport, section: Mapping[str, Any], settings: Settings) -> Any:
     """*section* with the variables on top, as the type that the plugin asks for. Raises ConfigurationError."""
     prefix = prefix_of(report.name)
-    kind = getattr(report.plugin, "core_config", dict[str, Any])
+    kind = attribute_of(report.plugin, "core_config", dict[str, Any])
     variables = environment(settings)
     given = {n[len(prefix) :].lower(): v for n, v in variables.items() if n.startswith(prefix)}
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):

@@ -16,7 +16,7 @@ import pluggy
 
 from core_messaging import hookspecs
 from core_messaging.apart import Apart, leave_behind, within
-from core_messaging.entry_points import points_of
+from core_messaging.entry_points import Advertised, Unreadable, points_of, unreadable_of, warn_of_unreadable
 from core_messaging.errors import CoreMessagingError, PluginError, cause_of, text_of
 from core_messaging.hook_check import Implementations, Incompatible, attribute_of, check, hooks_of
 from core_messaging.middleware import Plain, wrap_all
@@ -70,7 +70,7 @@ class PluginReport:
         return self.plugin is not None and self.state in ("ok", "conflict")
 
 
-def entry_points() -> tuple[Any, ...]:
+def entry_points() -> tuple[Advertised, ...]:
     """The entry points of the group."""
     return points_of(GROUP)
 
@@ -250,6 +250,7 @@ def find(
     settings: Settings, *, disable: Iterable[str] = (), only: Container[str] | None = None
 ) -> list[PluginReport]:
     """Import and check every plugin (*only* some of them) that is not disabled; configure none."""
+    warn_of_unreadable()
     points = entry_points()
     names = [point.name for point in points]
     unwanted = _unwanted(names, settings, disable)
@@ -257,20 +258,24 @@ def find(
     for point in points:
         if only is not None and point.name not in only:
             continue
-        report = PluginReport(point.name, _label(point))
-        if point.dist:
-            report.distribution, report.version = point.dist.name, point.dist.version
+        report = PluginReport(point.name, point.label, point.distribution, point.version)
         reports.append(report)
         if point.name in unwanted:
             report.state, report.cause = "disabled", unwanted[point.name]
         elif names.count(point.name) > 1:
-            others = [_label(p) for p in points if p.name == point.name and p is not point]
+            others = [p.label for p in points if p.name == point.name and p is not point]
             report.state, report.cause = "conflict", f"{', '.join(others)} uses the same name"
         else:
             _load(report, point.load)
     for report in reports:
         _tell_conflicts(report, reports)
+    if only is None:
+        reports += [_unread(each) for each in unreadable_of(GROUP)]
     return reports
+
+
+def _unread(each: Unreadable) -> PluginReport:
+    return PluginReport(each.label.partition(" ")[0], each.label, state="broken", cause=each.cause)
 
 
 def _tell_conflicts(report: PluginReport, reports: Sequence[PluginReport]) -> None:
@@ -304,10 +309,6 @@ def registrations(reports: Iterable[PluginReport]) -> Registrations:
         brokers=Registered("broker", every("broker"), broken),
         codecs=Registered("codec", every("codec"), broken),
     )
-
-
-def _label(point: Any) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, TypeGuard, TypeVar, overload
 
 from core_messaging.annotations import (
     batch_item,
@@ -111,10 +111,22 @@ def with_config(worker: type[Worker], config: WorkerConfig) -> type[Worker]:
 
 def as_worker(thing: object) -> type[Worker] | None:
     """The worker class behind a class or a decorated function; None if *thing* is neither."""
-    if isinstance(thing, type) and issubclass(thing, Worker):
-        return thing if thing.__core_config__ is not None else None
-    found = getattr(thing, MARK, None)
-    return found if isinstance(found, type) and issubclass(found, Worker) else None
+    if (found := _worker_class(thing)) is not None:
+        return found if found.__core_config__ is not None else None
+    try:
+        mark = getattr(thing, MARK, None)
+    except Exception:
+        return None  # a lazy object that is there only inside of a web request, say: it is none of ours
+    return _worker_class(mark)
+
+
+def _worker_class(thing: Any) -> type[Worker] | None:
+    return thing if is_class(thing) and issubclass(thing, Worker) else None
+
+
+def is_class(thing: Any) -> TypeGuard[type]:
+    """Whether *thing* is a class. By ``type()``: the ``__class__`` of a stranger's lazy object may raise."""
+    return issubclass(type(thing), type)
 
 
 @overload

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core_messaging.entry_points import points_of
-from core_messaging.errors import PluginError, RegisteredTwice, text_of
+from core_messaging.errors import PluginError, RegisteredTwice, cause_of
 from core_messaging.printable import printable
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.repeated_options import refusing_repeats
@@ -41,10 +41,8 @@ class Announced:
 @cache
 def announced() -> tuple[Announced, ...]:
     """Every command that an installed package announces, by name."""
-    found = []
-    for point in points_of(GROUP):
-        dist, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
-        found.append(Announced(point.name, point.value, dist, f"{dist} {version}"))
+    points = points_of(GROUP)
+    found = [Announced(point.name, point.value, point.distribution, point.label) for point in points]
     return tuple(sorted(found, key=lambda each: (each.name, each.label)))
 
 
@@ -131,8 +129,8 @@ def plugin_of(each: Announced) -> str:
     from core_messaging.plugins import entry_points  # noqa: PLC0415 - no plugin is read for --help
 
     for point in entry_points():
-        if point.value == each.value and point.dist and point.dist.name == each.dist:
-            return str(point.name)
+        if point.value == each.value and point.distribution == each.dist:
+            return point.name
     raise PluginError(
         f"{each.label} announces `core {each.name}` by {each.value!r}, which is no plugin of it; its author has to "
         f"add {each.value!r} to the entry points of core.plugins"
@@ -153,7 +151,7 @@ def commands_of(report: PluginReport) -> dict[str, Any]:
         raise
     except BaseException as error:
         raise PluginError(
-            f"plugin {report.name} ({report.label}): register_commands raised {type(error).__name__}: {text_of(error)}; "
+            f"plugin {report.name} ({report.label}): register_commands raised {cause_of(error)}; "
             "its author has to mend it"
         ) from error
     wrong = [name for name, command in given.items() if not isinstance(command, click.Command)]

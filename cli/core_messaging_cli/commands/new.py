@@ -56,7 +56,7 @@ def _built_in() -> dict[str, str]:
     """The plugins that come with us: another one of that name would be in conflict for ever."""
     from core_messaging.plugins import entry_points  # noqa: PLC0415 - pluggy only where plugins are read
 
-    ours = [point for point in entry_points() if point.dist and point.dist.name == "core-messaging"]
+    ours = [point for point in entry_points() if point.distribution == "core-messaging"]
     return {point.name: "the plugins of core-messaging" for point in ours}
 
 
