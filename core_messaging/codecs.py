@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import msgspec
 
-from core_messaging.annotations import bare, takes_none, without_none
-from core_messaging.decodable import Way, is_model, way_of
-from core_messaging.errors import Undecodable, Unencodable, cause_of, text_of
+from core_messaging.annotations import bare, one_line, takes_none, without_none
+from core_messaging.decodable import Way, way_of
+from core_messaging.errors import Undecodable, Unencodable, cause_of
+from core_messaging.json_values import BYTES_LIKE, to_json
 
 Decoder = Callable[[bytes | None], Any]
 Encoder = Callable[[Any], bytes]
@@ -86,20 +87,17 @@ def decoder_for(annotation: Any) -> Decoder:
 
 
 def encode(value: Any) -> bytes:
-    """*value* as bytes: bytes and str as they are, pydantic models and everything else as JSON.
+    """*value* as bytes: bytes (``bytearray`` and ``memoryview`` too) and str as they are, everything else as JSON.
 
-    Raises Unencodable.
+    Raises Unencodable, also where JSON would say something else than *value*: NaN, bytes inside of a dict, two keys that
+    are one text.
     """
-    if isinstance(value, bytes):
-        return value
+    if isinstance(value, BYTES_LIKE):
+        return bytes(value)
     try:
-        if isinstance(value, str):
-            return value.encode()
-        if not isinstance(value, dict) and is_model(type(value)):
-            return value.model_dump_json().encode()  # type: ignore[no-any-return] # pydantic may be absent
-        return msgspec.json.encode(value)
+        return value.encode() if isinstance(value, str) else to_json(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise Unencodable(type(value).__name__, text_of(error)) from error
+        raise Unencodable(type(value).__name__, one_line(error)) from error
 
 
 def _raw(annotation: Any) -> Decoder:
