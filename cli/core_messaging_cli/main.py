@@ -11,6 +11,7 @@ import click
 from core_messaging.errors import CoreMessagingError
 from core_messaging.logs import LOG_FORMATS, LogFormat, begin_to_log, tell_the_end
 from core_messaging.printable import printable
+from core_messaging_cli import standard_streams
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.plugin_commands import PluginGroup
 
@@ -50,10 +51,24 @@ def kafka() -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C."""
+    standard_streams.prepare()
     log_format = _log_format(sys.argv[1:])
     begin_to_log(log_format)
     try:
+        _run(log_format)
+    except OSError:
+        if (lost := standard_streams.why_output_is_lost()) is None:
+            raise
+        standard_streams.drop_output()
+        if not isinstance(lost, BrokenPipeError):  # else whoever read our output has seen enough
+            tell_the_end(f"core: standard output cannot be written: {lost.strerror}")
+        sys.exit(1)
+
+
+def _run(log_format: LogFormat) -> None:
+    try:
         core(standalone_mode=False)
+        sys.stdout.flush()
     except click.UsageError as error:
         _tell_wrong_usage(error, log_format)
         sys.exit(error.exit_code)
@@ -65,10 +80,6 @@ def main() -> None:
     except CoreMessagingError as error:
         tell_the_end(f"core: {error}")
         _leave(1)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more while it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 def _log_format(words: Sequence[str]) -> LogFormat:

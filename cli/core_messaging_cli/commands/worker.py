@@ -26,6 +26,7 @@ from core_messaging.settings import Settings
 from core_messaging.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.worker import Worker, config_of, with_config
 from core_messaging_cli.selection import some_of
+from core_messaging_cli.standard_streams import forgive_output
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -91,6 +92,7 @@ def worker(
     core kafka worker --all --create-topics
     core kafka worker ReportWorker --processes 4
     """
+    forgive_output()
     settings = Project(Path.cwd()).settings()
     orders = pipe_from_supervisor() if settings.core_process is not None else None
     set_up_logging(log_level, log_format, settings.core_process, client_log_level)
