@@ -14,6 +14,7 @@ from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable, clock_of
 from core_messaging.engine.settling import Settler
+from core_messaging.error_frames import without_frames
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batch import Batch
 from core_messaging.rules.batches import BatchSchedule
@@ -197,6 +198,8 @@ class BatchRunners:
         )
 
     def _again(self, batch: Batch, jobs: list[Job], delay: float) -> None:
+        for job in jobs:
+            without_frames(job.error)
         self._schedule.again(batch, jobs, self._parts.loop.time() + delay)
         self._parts.rearm()
 

@@ -16,6 +16,7 @@ from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.remarks import Remarks, attempts_made
+from core_messaging.error_frames import without_frames
 from core_messaging.errors import (
     BrokerError,
     DeadLetterRefused,
@@ -118,6 +119,7 @@ class Settler:
         match self.decide(job.attempt, error):
             case TryAgain(delay):
                 await self.will_retry(job, message, error, context, delay)
+                without_frames(error)
                 self._park(job, self._clock() + delay)
             case GiveUp(reason):
                 await self.give_up(job, message, error, context, reason)
@@ -142,6 +144,7 @@ class Settler:
     async def undecodable(self, job: Job, error: Undecodable) -> None:
         """The value is not what the handler takes; no attempt was made and none will be."""
         if self.following is not None and self.following.waits_for_room(job, error):
+            without_frames(error)
             return
         self._counts.undecodable += 1
         own = self._handler.on_undecodable
@@ -154,6 +157,7 @@ class Settler:
     ) -> None:
         """No further attempt: ``on_error``, then the dead-letter queue."""
         if self.following is not None and self.following.waits_for_room(job, error):
+            without_frames(error)
             return
         self.remarks.gives_up(job, error, reason)
         self._counts.exhausted += 1
@@ -184,6 +188,8 @@ class Settler:
             failed_at=time.time(),
         )
         job.sending = sending = Sending(outgoing, message, error=error, trace=self.remarks.new_trace(error))
+        if sending.trace is None:  # else the line about the dead letter shows them
+            without_frames(error)
         await self.go_on(job, sending)
 
     def _without_dlq(self, job: Job, error: BaseException) -> None:
