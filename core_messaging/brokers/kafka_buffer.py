@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from core_messaging.records import Record
+from core_messaging.rules.record_size import sizes_of
+
+FIRST, PART = 4, 32  # records that are parsed before it is looked at how large they are
 
 
 class ClientBuffer:
@@ -29,11 +32,25 @@ class ClientBuffer:
             if hasattr(found, "getall") and self._subscription.is_assigned(source)
         ]
 
-    def read(self, source: Any, limit: int) -> Sequence[Record]:
-        """Up to *limit* records of *source*. Raises what the client raises where it cannot parse them."""
+    def read(self, source: Any, limit: int, size: int) -> Sequence[Record]:
+        """Up to *limit* records of *source*, no more once they have *size* bytes. Raises what the client raises where it
+        cannot parse the first of them."""
         fetcher = self._fetcher
         found = fetcher._records[source]  # noqa: SLF001
-        records: Sequence[Record] = found.getall(limit)
+        part = FIRST
+        records: list[Record] = []
+        got = found.getall(min(limit, part))
+        while got:
+            records += got
+            size -= sum(sizes_of(got))
+            part = min(2 * part, PART)
+            if size <= 0 or len(records) >= limit or not found.has_more():
+                break
+            try:
+                got = found.getall(min(limit - len(records), part))
+            # What was parsed of this part is fetched again, and then it is the first.
+            except Exception:
+                break
         if not found.has_more():
             del fetcher._records[source]  # noqa: SLF001
             fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - it may ask for more

@@ -39,6 +39,8 @@ _FETCH_SLACK = 5.0  # seconds
 _PATIENTLY, _BRIEFLY = 500, 20  # milliseconds
 _LATELY = 1.0  # seconds
 
+_PARTS = 4  # of max_in_flight_bytes: one is what a fetch may add to what is held
+
 _STUCK = 60.0  # seconds between two tries to parse what could not be parsed
 
 
@@ -149,7 +151,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             return {}
         sources = [source for source in self._buffer.sources() if source not in self._paused]
         sources.sort(key=lambda source: self._served.get(source, 0))
-        more = share_out(sources, limit - sum(map(len, first.values())), self._read)
+        size = max(1, self._settings.max_in_flight_bytes // _PARTS // max(1, len(sources)))
+        more = share_out(
+            sources,
+            limit - sum(map(len, first.values())),
+            lambda source, count: self._read(source, count, size),
+        )
         for source in more:
             self._serial += 1
             self._served[source] = self._serial
@@ -158,9 +165,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             for source in dict.fromkeys([*first, *more])
         }
 
-    def _read(self, source: Any, limit: int) -> Sequence[Record]:
+    def _read(self, source: Any, limit: int, size: int) -> Sequence[Record]:
         try:
-            return self._buffer.read(source, limit)
+            return self._buffer.read(source, limit, size)
         except Exception as error:
             if (found := found_in(error)) is None:
                 # What was taken already is handed out; the next fetch tells this.

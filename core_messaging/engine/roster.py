@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.batches import BatchSchedule
+from core_messaging.rules.hold import new_member
 from core_messaging.rules.job import Job
 from core_messaging.rules.left import Left
 from core_messaging.rules.schedule import Schedule
-from core_messaging.rules.vanished import new_member
 
 
 class Roster:

@@ -13,16 +13,18 @@ from typing import Any
 
 from core_messaging.records import Beginning, Committed, Record, TopicPartition
 from core_messaging.rules.blocked import BlockedKeys
-from core_messaging.rules.hold import FENCED, Hold
+from core_messaging.rules.hold import FENCED, Hold, new_member
 from core_messaging.rules.left import Left
 from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged, read
+from core_messaging.rules.record_size import sizes_of
 from core_messaging.rules.runs import folded, offsets_of, runs_beyond
-from core_messaging.rules.vanished import PROOF, PROVEN_AFTER, Vanished, concluded, handed_on, new_member
+from core_messaging.rules.vanished import PROOF, PROVEN_AFTER, Vanished, concluded, handed_on, owned
 
 __all__ = ["FENCED", "PROOF", "PROVEN_AFTER", "Assignment", "Chunk", "Hold"]
 
 _UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
 FEW = 32  # chunks that are not worth folding
+SKEWED = 4  # times the average: the largest record of a chunk that is not like the others
 
 
 class Chunk:
@@ -32,7 +34,7 @@ class Chunk:
     second, at the speed of memchr, instead of by bookkeeping with every message.
     """
 
-    __slots__ = ("assignment", "cursor", "done", "offsets", "records", "size")
+    __slots__ = ("assignment", "cursor", "done", "largest", "offsets", "records", "size")
 
     def __init__(self, assignment: Assignment, records: Sequence[Record]) -> None:
         self.assignment = assignment
@@ -40,7 +42,8 @@ class Chunk:
         self.offsets = offsets_of(records)
         self.done = bytearray(len(records))
         self.cursor = 0  # the first record nobody has taken yet
-        self.size = sum([len(record.value or b"") for record in records])
+        sizes = sizes_of(records)
+        self.size, self.largest = sum(sizes), max(sizes)
 
     def finish(self, index: int) -> None:
         """The record at *index* is finished; once or more often. ``Schedule.finish`` spells this out."""
@@ -67,7 +70,9 @@ class Chunk:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of values still held, by the chunk's average size."""
+        """Bytes still held: by the average where all are alike, else what is left is looked at."""
+        if self.largest * len(self.done) > SKEWED * self.size:
+            return sum(sizes_of([record for record in self.records if record is not None]))
         return self.size * self.unfinished // len(self.done)
 
 
@@ -266,7 +271,7 @@ class Assignment:
         self.touched = True
         self._chunks.append(chunk)
         self.unfinished += len(records)
-        self._largest = max(self._largest, chunk.size // len(records) + 1)
+        self._largest = max(self._largest, chunk.largest, chunk.size // len(records) + 1)
         if self._finished_before:
             self._mark_finished(chunk)
         self._position = records[-1].offset + 1
@@ -324,15 +329,8 @@ class Assignment:
             )  # whoever has touched nothing has neither killed a process nor cleared a message
         if not held:
             return Ownership()
-        return Ownership(
-            held=True,
-            crashes=self.crashes,
-            suspect=self.suspect,
-            delivered=delivered,
-            alone=self.alone if self.suspect == self.accused else 0,
-            owner=self._member,
-            vanished=self._vanished[-self.crashes :] if self.crashes else (),
-        )
+        vanished = Vanished(self.crashes, self._vanished, self.accused, self.alone)
+        return owned(vanished, self.suspect, delivered, self._member)
 
     def _forget_finished(self) -> None:
         while self._chunks and self._chunks[0].done.find(_UNDONE) < 0:
@@ -367,12 +365,12 @@ class Assignment:
 
     @property
     def most_bytes(self) -> int:
-        """As many bytes of values it holds at most; cheap to know."""
+        """As many bytes it holds at most; cheap to know."""
         return self.unfinished * self._largest
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of values still held."""
+        """Bytes of values, keys and headers still held."""
         return sum(chunk.held_bytes for chunk in self._chunks)
 
     def oldest(self) -> Record | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import NamedTuple
 
 from core_messaging.rules.note import MAX_VANISHED, Ownership
@@ -24,11 +23,6 @@ class Vanished(NamedTuple):
     alone: int = 0
 
 
-def new_member() -> int:
-    """A name for this process, which no other one has."""
-    return secrets.randbits(32) or 1
-
-
 def concluded(last: Ownership, me: int) -> Vanished:
     """What the commit says of the owner before, to member *me*.
 
@@ -47,6 +41,19 @@ def concluded(last: Ownership, me: int) -> Vanished:
         return Vanished(crashes, owners, suspect if alone else None, alone)
     owners = (*owners, last.owner)[-MAX_VANISHED:] if last.owner else owners
     return Vanished(crashes + 1, owners, suspect, 0 if suspect is None else alone + 1)
+
+
+def owned(vanished: Vanished, suspect: int | None, delivered: int, me: int) -> Ownership:
+    """What member *me* says while it works, *suspect* being all that runs."""
+    return Ownership(
+        held=True,
+        crashes=vanished.crashes,
+        suspect=suspect,
+        delivered=delivered,
+        alone=vanished.alone if suspect == vanished.suspect else 0,
+        owner=me,
+        vanished=vanished.owners[-vanished.crashes :] if vanished.crashes else (),
+    )
 
 
 def handed_on(vanished: Vanished, delivered: int) -> Ownership:
