@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
-from typing import Annotated, Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from core_messaging.errors import OptionError, text_of
 from core_messaging.signatures import declared, layers
@@ -199,8 +199,8 @@ def wants_tuple(annotation: Any) -> bool:
     return (get_origin(inner) or inner) is tuple
 
 
-def parts(annotation: Any) -> Iterator[Any]:
-    """*annotation* and everything that is written inside of it, with the fields of classes that declare some."""
+def parts(annotation: Any, *, fields: bool = True) -> Iterator[Any]:
+    """*annotation* and everything that is written inside of it; with *fields*, those of classes that declare some too."""
     seen: list[Any] = []
     waiting = [annotation]
     while waiting:
@@ -209,7 +209,7 @@ def parts(annotation: Any) -> Iterator[Any]:
             continue
         seen.append(part)
         yield part
-        waiting += _inside(part)
+        waiting += _inside(part) + (_fields_of(part) if fields else [])
 
 
 def _inside(part: Any) -> list[Any]:
@@ -217,19 +217,24 @@ def _inside(part: Any) -> list[Any]:
         return [part.__origin__]
     if isinstance(part, NewType) or is_alias(part):
         return [bare(part)]
-    inside = [each for each in get_args(part) if not isinstance(each, str | int | list)]
+    return [each for each in get_args(part) if not isinstance(each, str | int | list)]
+
+
+def _fields_of(part: Any) -> list[Any]:
     cls = get_origin(part) or part
-    return inside + _fields(cls) if isinstance(cls, type) else inside
-
-
-def _fields(cls: type) -> list[Any]:
-    declares = ("__struct_fields__", "__dataclass_fields__", "__attrs_attrs__", "__total__", "_fields")
-    if not any(hasattr(cls, name) for name in declares):
+    if not isinstance(cls, type) or not declares_fields(cls):
         return []
     try:
-        return list(get_type_hints(cls, include_extras=True).values())
+        hints = list(get_type_hints(cls, include_extras=True).values())
+        return [hint for hint in hints if (get_origin(hint) or hint) is not ClassVar]
     except Exception:
         return []  # whoever makes the decoder meets the same, and says it
+
+
+def declares_fields(cls: type) -> bool:
+    """Whether it is a Struct, a dataclass, an attrs class, a TypedDict or a NamedTuple."""
+    declares = ("__struct_fields__", "__dataclass_fields__", "__attrs_attrs__", "__total__", "_fields")
+    return any(hasattr(cls, name) for name in declares)
 
 
 def one_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import inspect
 import sys
 from enum import Enum
 from importlib import import_module
@@ -11,7 +12,7 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 import msgspec.inspect as mi
 
-from core_messaging.annotations import bare, members, one_line, parts, without_none
+from core_messaging.annotations import bare, declares_fields, one_line, parts, without_none
 
 RAW = (bytes, bytearray, memoryview, str)  # taken as they are, not as JSON
 
@@ -20,6 +21,7 @@ _KEYS = (
     mi.StrType, mi.IntType, mi.FloatType, mi.EnumType, mi.LiteralType, mi.DateType, mi.TimeType, mi.DateTimeType,
     mi.TimeDeltaType, mi.UUIDType, mi.DecimalType, mi.AnyType, mi.UnionType,
 )  # fmt: skip
+_NO_BYTES = "JSON has no bytes; write str, or take the whole message as bytes"
 _UNHASHABLE = (mi.ListType, mi.SetType, mi.DictType, mi.TypedDictType)
 
 # What validators take without looking inside, or what no JSON becomes.
@@ -55,11 +57,11 @@ def way_of(annotation: Any) -> Way:
     inner = bare(without_none(annotation))
     if any(inner is kind for kind in RAW):
         return _raw(annotation)
-    if is_model(inner) and all(
-        get_origin(part) is not Annotated for part in (annotation, *members(annotation))
-    ):
-        return Way.MODEL if members(annotation) == (annotation,) else Way.ADAPTER
     found = list(parts(annotation))
+    for part in found:
+        _refuse_unfinished(part)
+    if is_model(annotation):
+        return Way.MODEL
     lazy = next((part for part in found if (get_origin(part) or part) in _LAZY), None)
     if lazy is not None:
         raise NotDecodable(f"nothing in JSON is a {_spelled(lazy)}; write list[...] or Sequence[...]")
@@ -76,7 +78,31 @@ def _raw(annotation: Any) -> Way:
     return Way.RAW
 
 
+def _refuse_unfinished(part: Any) -> None:
+    """Raises NotDecodable for a class of which nobody can make an instance, now or ever."""
+    if not isinstance(part, type):
+        return
+    if inspect.isabstract(part) and (declares_fields(part) or is_model(part)):
+        raise NotDecodable(f"{part.__qualname__} is abstract; write a class that can be made")
+    if not is_model(part):
+        return
+    if part is import_module("pydantic").BaseModel:
+        raise NotDecodable("BaseModel has no fields; write a model of your own")
+    model: Any = part
+    if not model.__pydantic_complete__ and not model.model_rebuild(raise_errors=False):
+        raise NotDecodable(
+            f"{part.__qualname__} refers to a name that is not known here; define that one first"
+        )
+
+
+def _refuse_bytes_in_json(annotation: Any) -> None:
+    for part in parts(annotation, fields=False):
+        if any(bare(part) is kind for kind in RAW if kind is not str):
+            raise NotDecodable(_NO_BYTES)
+
+
 def _with_pydantic(annotation: Any, found: list[Any]) -> Way:
+    _refuse_bytes_in_json(annotation)
     try:
         import_module("pydantic").TypeAdapter(annotation)
     except Exception as error:
@@ -119,7 +145,7 @@ class _Inspection:
         if isinstance(info, mi.CustomType) and info.cls is not object and not is_model(info.cls):
             raise NotDecodable(f"nothing decodes to {info.cls.__module__}.{info.cls.__qualname__}")
         if isinstance(info, _BYTES) and not in_fields:
-            raise NotDecodable("JSON has no bytes; write str, or take the whole message as bytes")
+            raise NotDecodable(_NO_BYTES)
         if isinstance(info, mi.SetType | mi.FrozenSetType) and _unhashable(info.item_type):
             raise NotDecodable("what a set holds has to be hashable; write list, or a frozen class")
         if isinstance(info, mi.DictType) and not _is_key(info.key_type):

@@ -20,6 +20,7 @@ from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
+    ClassVar,
     Generic,
     Literal,
     NamedTuple,
@@ -70,6 +71,17 @@ class Named(NamedTuple):
 @attrs.define
 class Attrs:
     id: int
+
+
+@dataclasses.dataclass
+class WithClassVariable:
+    id: int
+    make: ClassVar[Callable[[], int]] = int
+
+
+class WithCallback(pydantic.BaseModel):
+    id: int
+    callback: Callable[[], int] | None = None
 
 
 class Model(pydantic.BaseModel):
@@ -147,6 +159,8 @@ GOOD: list[tuple[Any, bytes, Any]] = [
     (dt.date, b'"2020-01-02"', dt.date(2020, 1, 2)),
     (dict[int, str], b'{"1": "a"}', {1: "a"}),
     (Blob, b'{"data": "aGk="}', Blob(b"hi")),
+    (WithClassVariable, b'{"id": 1}', WithClassVariable(1)),
+    (list[WithCallback], b'[{"id": 1}]', [WithCallback(id=1)]),
     (Model, b'{"id": 1}', Model(id=1)),
     (Model | None, b'{"id": 1}', Model(id=1)),
     (Annotated[Model, "doc"], b'{"id": 1}', Model(id=1)),
@@ -264,6 +278,27 @@ class Checked(msgspec.Struct):
     id: Positive
 
 
+class Unfinished(pydantic.BaseModel):
+    later: NeverDefined  # type: ignore[name-defined] # noqa: F821 - the point
+
+
+class UnfinishedStruct(msgspec.Struct):
+    later: NeverDefined  # type: ignore[name-defined] # noqa: F821 - the point
+
+
+class AbstractModel(pydantic.BaseModel, abc.ABC):
+    @abc.abstractmethod
+    def price(self) -> int: ...
+
+
+@dataclasses.dataclass
+class AbstractData(abc.ABC):
+    id: int
+
+    @abc.abstractmethod
+    def price(self) -> int: ...
+
+
 class HasBytes(TypedDict):
     data: bytes
 
@@ -279,7 +314,8 @@ class Thawed(msgspec.Struct):
      bytes | dict[str, int], str | bytes, list[bytes], dict[str, bytearray], tuple[memoryview, ...], RawBytes | Struct, list[Alias],
      Annotated[str, msgspec.Meta(max_length=3)], Annotated[bytes, pydantic.Field(max_length=3)],
      Struct | Data, Model | Struct, Checked, set[list[int]], set[Thawed], frozenset[dict[str, int]], dict[tuple[int, int], str], dict[Struct, int],
-     HasBytes, 5, "not a type(", "1 / 0", "enum.Missing"],
+     HasBytes, Model | bytes, list[Model | bytes], Unfinished, list[Unfinished], UnfinishedStruct, AbstractModel, list[AbstractModel],
+     AbstractData, pydantic.BaseModel, 5, "not a type(", "1 / 0", "enum.Missing"],
 )  # fmt: skip
 @pytest.mark.parametrize("define", [of_class, of_decorator])
 def test_what_nothing_decodes_to_is_refused_in_one_line(
