@@ -8,6 +8,26 @@ from enum import Enum
 
 from core_messaging.records import TopicPartition
 
+# Of ``WorkerSnapshot.counters``: name -> what it counts. An attempt is one message that the handler is given once: a batch of
+# eight that is called is eight attempts.
+COUNTERS: Mapping[str, str] = {
+    "fetched": "Messages fetched",
+    "started": "Attempts started",
+    "succeeded": "Messages processed, and their results acknowledged where there is an output topic",
+    "failed": "Attempts that raised",
+    "retried": "Attempts that raised and are followed by another one, also in a half of their batch",
+    "exhausted": "Messages that failed for good, or whose result cannot be published",
+    "undecodable": "Messages that could not be decoded; not tried",
+    "followed": "Messages not tried, because an earlier one of their key is in the dead-letter queue",
+    "cleared": "Records that lifted the block of their key and asked to be dropped; not tried",
+    "dead_lettered": "Messages acknowledged by the dead-letter queue",
+    "published": "Results acknowledged by the output topic",
+    "dropped": "Messages whose partition was gone when their attempt, or what followed it, was over",
+    "hook_errors": "Failures of the worker's own on_success, on_error or on_undecodable",
+    "commits": "Commits acknowledged",
+    "commit_failures": "Commits refused or not answered",
+}
+
 
 class Condition(Enum):
     """How a worker is. Only STUCK means that a restart may help."""

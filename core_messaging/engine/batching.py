@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -19,8 +20,8 @@ from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.rules.batch import Batch
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
-from core_messaging.rules.retry import GiveUp, TryAgain
-from core_messaging.stopping import stopping_us
+from core_messaging.rules.retry import Decision, GiveUp, TryAgain, sole, together
+from core_messaging.stopping import forget_cancellations, stopping_us
 
 
 @dataclass(slots=True)
@@ -32,17 +33,19 @@ class Opened:
     messages: list[Any] = field(default_factory=list)
     contexts: list[Context] = field(default_factory=list)  # empty unless somebody wants them
 
+    def context(self, index: int) -> Context | None:
+        return self.contexts[index] if self.contexts else None
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of each message, by its index. ``untried`` did not get their turn and lose no attempt.
+    """What became of each message, by its index.
 
     ``unsaid``: of how many that are done the handler could not say a result, because it raised for the others.
     """
 
     results: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, BaseException] = field(default_factory=dict)
-    untried: list[int] = field(default_factory=list)
     unsaid: int = 0
 
 
@@ -51,18 +54,14 @@ class BatchRunners:
 
     def __init__(self, parts: Parts, settler: Settler) -> None:
         handler, wrap = parts.handler, parts.observers.wrap_process
-        whole = handler.process_batch
-        self._whole = whole is not None
-        call = partial(whole_batch, whole) if whole is not None else partial(one_by_one, parts)
-        self._call: Call = (
-            call
-            if wrap is None or whole is None
-            else partial(whole_batch, partial(wrap, whole, parts.config))
-        )
+        self._whole = handler.process_batch is not None
+        call = cast("Call", handler.process_batch or handler.process)
+        self._call = call if wrap is None else partial(wrap, call, parts.config)
         self._wants_context = handler.wants_context or wrap is not None
         self._decode = handler.decode
         self._schedule = cast("BatchSchedule", parts.schedule)
         self._parts = parts
+        self._counts = parts.counts
         self._settler = settler
         self._turn_ends = 0.0
         self._fine_clock = clock_of(parts.loop)  # not for what is due: the loop's timers have the loop's own
@@ -100,26 +99,15 @@ class BatchRunners:
         opened = await self._open(batch)
         if not opened.jobs:
             return
-        counts, clock = self._parts.counts, self._fine_clock
-        counts.started += len(opened.jobs)
-        started = clock()
-        try:
-            outcome: Outcome = await self._call(opened.messages, opened.contexts, opened.jobs)
-        except BaseException as error:
-            await self._parts.slots.pass_on(error)
-            if isinstance(error, NotBegun):
-                counts.started -= len(opened.jobs)  # whoever has the partition next gets them
-                return
-            await self._whole_failed(opened, as_failure(error))
+        if self._whole:
+            await self._together(opened)
         else:
-            # One that waited for its thread began later; ``one_by_one`` tells its own progress.
-            counts.handled(clock() - max(started, self._began(batch)))
-            if not self._parts.slots.ending:  # else it was cancelled, and has kept that to itself
-                await self._settle(opened, outcome)
+            await self._one_by_one(opened)
 
     def _began(self, batch: Batch) -> float:
+        """When the call of *batch* began; later than it was asked for where it has waited for a thread."""
         slots = self._parts.slots
-        return slots.since[slots.current.index(batch)] if self._whole else 0.0
+        return slots.since[slots.current.index(batch)]
 
     async def _open(self, batch: Batch) -> Opened:
         """Decode each message; those that cannot be are settled here and take nobody with them."""
@@ -137,87 +125,173 @@ class BatchRunners:
                     opened.contexts.append(self._settler.context(job))
         return opened
 
+    async def _together(self, opened: Opened) -> None:
+        """One call of ``process_batch``: an attempt of each message."""
+        counts, count, clock = self._counts, len(opened.jobs), self._fine_clock
+        counts.started += count
+        started = clock()
+        try:
+            outcome = await whole_batch(self._call, opened.messages, opened.contexts, count)
+        except BaseException as error:
+            seconds = clock() - max(started, self._began(opened.batch))
+            await self._parts.slots.pass_on(error)
+            if isinstance(error, NotBegun):
+                counts.started -= count  # whoever has the partition next gets them
+                return
+            counts.handled(seconds, count)
+            await self._whole_failed(opened, as_failure(error))
+        else:
+            counts.handled(clock() - max(started, self._began(opened.batch)), count)
+            if not self._parts.slots.ending:  # else it was cancelled, and has kept that to itself
+                await self._settle(opened, outcome)
+
     async def _settle(self, opened: Opened, outcome: Outcome) -> None:
         if outcome.unsaid and self._parts.config.output_topic is not None:
             self._settler.remarks.unsaid(opened.jobs[0], outcome.unsaid)
         for index, result in outcome.results.items():
-            context = opened.contexts[index] if opened.contexts else None
-            pending = self._settler.succeeded(opened.jobs[index], opened.messages[index], result, context)
+            job, message = opened.jobs[index], opened.messages[index]
+            pending = self._settler.succeeded(job, message, result, opened.context(index))
             if pending is not None:
                 await pending
-        again, delay = list(outcome.untried), 0.0
-        for index, error in outcome.errors.items():
-            wait = await self._failed(opened, index, as_failure(error))
-            if wait is not None:
-                again.append(index)
-                delay = max(delay, wait)
-        if again:
-            self._again(opened.batch, [opened.jobs[index] for index in sorted(again)], delay)
+        errors = {index: as_failure(error) for index, error in outcome.errors.items()}
+        await self._settle_failed(opened, errors)
 
-    async def _failed(self, opened: Opened, index: int, error: BaseException) -> float | None:
-        """Seconds until this message's next attempt; None when it was its last."""
-        job, message = opened.jobs[index], opened.messages[index]
-        context = opened.contexts[index] if opened.contexts else None
-        decision = self._settler.decide(job.attempt, error)
-        match decision:
-            case TryAgain(delay):
-                await self._settler.will_retry(job, message, error, context, delay)
-                return delay
-            case GiveUp(reason):
-                await self._settler.give_up(job, message, error, context, reason)
-                return None
-
-    async def _whole_failed(self, opened: Opened, error: BaseException) -> None:
-        """Retry all by the policy; then halve, so that one bad message never takes the good ones with it."""
-        batch, jobs = opened.batch, opened.jobs
-        if len(jobs) == 1:
-            # Alone at last: its failure is its own. While isolating, it has had its retries already.
-            if batch.isolating:
-                await self._settle_alone(opened, error)
+    async def _settle_failed(self, opened: Opened, errors: dict[int, Exception]) -> None:
+        """Each of *errors* is its message's own. What is tried again after the same delay is tried together."""
+        chance = random.random()  # noqa: S311 - jitter, not secrets; the same for all, so that they stay together
+        decisions = {
+            index: self._settler.decide(opened.jobs[index], error, chance) for index, error in errors.items()
+        }
+        delays = self._delays(opened, decisions)
+        for index, error in errors.items():
+            decision, job, message = decisions[index], opened.jobs[index], opened.messages[index]
+            if isinstance(decision, GiveUp):
+                await self._settler.gave_up(job, message, error, opened.context(index), decision.reason)
             else:
-                await self._settle(opened, Outcome(errors={0: error}))
+                await self._settler.will_retry(job, message, error, opened.context(index), delays[index])
+        for delay in sorted(set(delays.values())):
+            self._again([opened.jobs[index] for index in sorted(delays) if delays[index] == delay], delay)
+
+    def _delays(self, opened: Opened, decisions: dict[int, Decision]) -> dict[int, float]:
+        """Seconds until the next attempt, of those that have one."""
+        wanted = {
+            index: decision.delay for index, decision in decisions.items() if isinstance(decision, TryAgain)
+        }
+        return together(wanted, lambda index: self._schedule.lane_of(opened.jobs[index].record))
+
+    async def _whole_failed(self, opened: Opened, error: Exception) -> None:
+        """Retry all by the policy; then halve, so that one bad message never takes the good ones with it.
+
+        Whose error it is is unknown, so the policy decides by the message with the most attempts. Attempts in halves
+        cost none of a message's retries: what fails in them may be its neighbour's.
+        """
+        jobs = opened.jobs
+        if len(jobs) == 1:
+            await self._settle_failed(opened, {0: error})
             return
-        decision = self._settler.decide(batch.attempt, error)
-        if isinstance(decision, TryAgain) and not batch.isolating:
-            for job, message in zip(jobs, opened.messages, strict=True):
-                await self._settler.will_retry(job, message, error, None, decision.delay)
-            self._again(batch, jobs, decision.delay)
+        latest = max(jobs, key=lambda job: job.counted_attempt)
+        decision = self._settler.decide(latest, error)
+        delay = decision.delay if isinstance(decision, TryAgain) else 0.0
+        for index, job in enumerate(jobs):
+            if isinstance(decision, TryAgain):
+                await self._settler.will_retry(
+                    job, opened.messages[index], error, opened.context(index), delay
+                )
+            else:
+                await self._settler.will_halve(job, opened.messages[index], error, opened.context(index))
+        if isinstance(decision, TryAgain):
+            self._again(jobs, delay)
         else:
             self._settler.remarks.halved(jobs, error)
-            self._schedule.split(batch, jobs)
+            self._schedule.split(jobs)
             self._parts.slots.wake(1)
 
-    async def _settle_alone(self, opened: Opened, error: BaseException) -> None:
-        self._settler.decide(opened.batch.attempt, error)
-        await self._settler.give_up(
-            opened.jobs[0],
-            opened.messages[0],
-            error,
-            opened.contexts[0] if opened.contexts else None,
-            "alone",
-        )
-
-    def _again(self, batch: Batch, jobs: list[Job], delay: float) -> None:
+    def _again(self, jobs: Sequence[Job], delay: float) -> None:
         for job in jobs:
             without_frames(job.error)
-        self._schedule.again(batch, jobs, self._parts.loop.time() + delay)
+        self._schedule.again(jobs, self._parts.loop.time() + delay)
         self._parts.rearm()
+
+    async def _one_by_one(self, opened: Opened) -> None:
+        """A worker with only ``process``: its messages at the same time, in order where order is asked. Each is settled
+        when it is over."""
+        lanes: dict[Hashable, list[int]] = {}
+        for index, job in enumerate(opened.jobs):
+            lane = self._schedule.lane_of(job.record)
+            lanes.setdefault(("alone", index) if lane is None else ("lane", lane), []).append(index)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for indices in lanes.values():
+                    group.create_task(self._in_order(opened, indices))
+        except asyncio.CancelledError as error:
+            # Else a handler has found this task and cancelled it, which has cost its neighbours their attempts.
+            if await self._parts.slots.ended_by(error):
+                raise
+
+    async def _in_order(self, opened: Opened, indices: list[int]) -> None:
+        """One lane: what comes after a failure waits for its retry, and loses no attempt."""
+        for position, index in enumerate(indices):
+            if not await self._process_one(opened, index):
+                self._schedule.wait_behind([opened.jobs[i] for i in indices[position + 1 :]])
+                return
+            self._parts.slots.progressed(opened.batch, self._parts.loop.time())
+
+    async def _process_one(self, opened: Opened, index: int) -> bool:
+        """Whether the next message of its lane may follow."""
+        job, message, context = opened.jobs[index], opened.messages[index], opened.context(index)
+        clock, slots = self._fine_clock, self._parts.slots
+        self._counts.started += 1
+        started = clock()
+        try:
+            result = await self._call(message, context)
+        except BaseException as error:
+            seconds = clock() - started
+            await slots.pass_on(error)
+            if isinstance(error, NotBegun):
+                self._counts.started -= 1
+                return False
+            self._counts.handled(seconds)
+            return await self._settler.failed(job, message, as_failure(error), context)
+        self._counts.handled(clock() - started)
+        if await _was_cancelled() and slots.ending:
+            return False
+        pending = self._settler.succeeded(job, message, result, context)
+        if pending is not None:
+            await pending
+        return True
+
+
+async def _was_cancelled() -> bool:
+    """Whether the handler has kept a cancellation of this task to itself, or has asked for one; it is over by then."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        if not stopping_us(error):
+            raise
+    forget_cancellations()
+    return True
 
 
 async def whole_batch(
-    process_batch: Call, messages: list[Any], contexts: list[Context], jobs: list[Job]
+    process_batch: Call, messages: list[Any], contexts: list[Context], count: int
 ) -> Outcome:
-    """Call *process_batch*; one result a message, None for no results, or PartialBatchError."""
+    """Call *process_batch* with *count* messages; one result a message, None for no results, or PartialBatchError."""
     try:
         results = await process_batch(messages, contexts)
-    except PartialBatchError as error:
-        inside = {index: cause for index, cause in error.errors.items() if 0 <= index < len(jobs)}
+    except BaseException as raised:
+        error = sole(raised)
+        if not isinstance(error, PartialBatchError):
+            raise
+        inside = {index: cause for index, cause in error.errors.items() if 0 <= index < count}
         if not inside:
             # Indices of no message: which ones failed is unknown, so none may count as done.
             raise
-        done = {i: result for i, result in _each(error.results, len(jobs)).items() if i not in inside}
+        done = {i: result for i, result in _each(error.results, count).items() if i not in inside}
         return Outcome(done, inside, unsaid=len(done) if error.results is None else 0)
-    return Outcome(_each(results, len(jobs)))
+    return Outcome(_each(results, count))
 
 
 def _each(results: Sequence[Any] | None, count: int) -> dict[int, Any]:
@@ -227,58 +301,3 @@ def _each(results: Sequence[Any] | None, count: int) -> dict[int, Any]:
     if len(results) != count:
         raise BatchLengthMismatch(count, len(results))
     return dict(enumerate(results))
-
-
-async def one_by_one(parts: Parts, messages: list[Any], contexts: list[Context], jobs: list[Job]) -> Outcome:
-    """A worker with a ``batch_size`` and only ``process``: its messages together, in order where order is asked."""
-    outcome = Outcome()
-    lanes: dict[object, list[int]] = {}
-    for index, job in enumerate(jobs):
-        lanes.setdefault(_lane(parts, job, index), []).append(index)
-    wrap = parts.observers.wrap_process
-    process = cast("Call", parts.handler.process)
-    call = process if wrap is None else partial(wrap, process, parts.config)
-    progressed = partial(parts.slots.progressed, jobs[0].lane)
-    async with asyncio.TaskGroup() as group:
-        for indices in lanes.values():
-            group.create_task(_in_order(call, indices, messages, contexts, outcome, progressed))
-    for index in range(len(jobs)):
-        if index not in outcome.results and index not in outcome.untried:
-            # Its task here, which nobody but a handler can have cancelled.
-            outcome.errors.setdefault(index, asyncio.CancelledError())
-    return outcome
-
-
-def _lane(parts: Parts, job: Job, index: int) -> object:
-    match parts.config.ordering:
-        case "partition":
-            return None
-        case "key" if job.record.key is not None:
-            return job.record.key
-        case _:
-            return index
-
-
-async def _in_order(
-    call: Call,
-    indices: list[int],
-    messages: list[Any],
-    contexts: list[Context],
-    outcome: Outcome,
-    progressed: Callable[[float], None],
-) -> None:
-    """One lane: what comes after a failure has to wait for its retry."""
-    clock = asyncio.get_running_loop().time
-    for position, index in enumerate(indices):
-        try:
-            outcome.results[index] = await call(messages[index], contexts[index] if contexts else None)
-            progressed(clock())
-        except BaseException as error:
-            if stopping_us(error):
-                raise
-            if isinstance(error, NotBegun):
-                outcome.untried.extend(indices[position:])
-                return
-            outcome.errors[index] = error
-            outcome.untried.extend(indices[position + 1 :])
-            return

@@ -26,9 +26,16 @@ LATENCY_BOUNDS = (
 
 
 class Counts:
-    """Counters of one worker since its start; they only grow."""
+    """Counters of one worker since its start; they only grow. ``snapshot.COUNTERS`` says what each counts.
+
+    ``started`` less the attempts that run = attempts that returned + ``failed`` = what ``latency`` counts.
+    ``failed`` = ``retried`` + those after which the message failed for good + those whose partition was gone by then.
+    Each message that is settled counts once in ``succeeded``, ``exhausted``, ``undecodable``, ``followed`` or ``cleared``; those
+    of the three in the middle are ``dead_lettered`` as well, once the dead-letter queue has acknowledged them.
+    """
 
     __slots__ = (
+        "cleared",
         "commit_failures",
         "commits",
         "dead_lettered",
@@ -36,6 +43,7 @@ class Counts:
         "exhausted",
         "failed",
         "fetched",
+        "followed",
         "hook_errors",
         "latency",
         "latency_sum",
@@ -48,22 +56,24 @@ class Counts:
 
     def __init__(self) -> None:
         self.fetched = 0
-        self.started = 0  # attempts
+        self.started = 0
         self.succeeded = 0
-        self.failed = 0  # attempts that raised
+        self.failed = 0
         self.retried = 0
-        self.exhausted = 0  # gave up, whatever came of it
-        self.dead_lettered = 0  # acknowledged by the dead-letter queue
+        self.exhausted = 0
         self.undecodable = 0
-        self.published = 0  # results acknowledged by the output topic
-        self.dropped = 0  # results that came after the partition was gone
-        self.hook_errors = 0  # on_success, on_error or on_undecodable of the worker raised
+        self.followed = 0
+        self.cleared = 0
+        self.dead_lettered = 0
+        self.published = 0
+        self.dropped = 0
+        self.hook_errors = 0
         self.commits = 0
         self.commit_failures = 0
         self.latency = [0] * (len(LATENCY_BOUNDS) + 1)
         self.latency_sum = 0.0
 
-    def handled(self, seconds: float) -> None:
-        """One attempt took *seconds*."""
-        self.latency[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-        self.latency_sum += seconds
+    def handled(self, seconds: float, attempts: int = 1) -> None:
+        """*attempts* are over; each took *seconds*."""
+        self.latency[bisect_left(LATENCY_BOUNDS, seconds)] += attempts
+        self.latency_sum += seconds * attempts

@@ -99,7 +99,8 @@ class Engine:
 
     def _make_parts(self, surroundings: Surroundings) -> Parts:
         slots = Slots(self.config.concurrency)
-        schedule = schedule_for(self.config, slots)
+        one_by_one = getattr(self._worker, "process_batch", None) is None
+        schedule = schedule_for(self.config, slots, one_by_one=one_by_one)
         return Parts(
             config=self.config,
             handler=Handler(

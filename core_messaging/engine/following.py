@@ -23,6 +23,7 @@ class Following:
     def __init__(self, parts: Parts, bury: Callable[[Job, BaseException], Awaitable[None]]) -> None:
         self._name = parts.config.name
         self._schedule = parts.schedule
+        self._counts = parts.counts
         self._park = parts.park
         self._clock = parts.loop.time
         self._bury = bury
@@ -34,10 +35,11 @@ class Following:
         word = unblocking(job.record.headers) if job.record.headers else None
         if word is not None and key in blocked:
             blocked.discard(key)
-            self._say_unblocked(job)
-        if word == CLEAR:
-            self._schedule.finish(job)
-            return False
+            self._say_unblocked(job, word)
+            if word == CLEAR:
+                self._counts.cleared += 1
+                self._schedule.finish(job)
+                return False
         if key not in blocked:
             return True
         await self._bury(job, FollowsADeadLetter(str(job)))
@@ -62,10 +64,12 @@ class Following:
         self._park(job, now + AGAIN)
         return True
 
-    def _say_unblocked(self, job: Job) -> None:
+    def _say_unblocked(self, job: Job, word: bytes) -> None:
         logger.info(
-            "%s: %s lifts the block of its key; its messages are processed again",
+            "%s: %s lifts the block of its key (core-unblock: %s); %s later messages of the key are processed again",
             self._name,
             job,
+            word.decode(),
+            "it is dropped, as asked, and" if word == CLEAR else "it and",
             extra=where(self._name, job, "unblocked"),
         )

@@ -12,24 +12,7 @@ from core_messaging.records import Record, TopicPartition, coordinates_of
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.condition import Facts, judge
 from core_messaging.rules.job import Job
-from core_messaging.snapshot import Histogram, PartitionSnapshot, WorkerSnapshot
-
-# Names of the counters, without "_total": what Counts counts that concerns people.
-COUNTERS = (
-    "fetched",
-    "started",
-    "succeeded",
-    "failed",
-    "retried",
-    "exhausted",
-    "dead_lettered",
-    "undecodable",
-    "published",
-    "dropped",
-    "hook_errors",
-    "commits",
-    "commit_failures",
-)
+from core_messaging.snapshot import COUNTERS, Histogram, PartitionSnapshot, WorkerSnapshot
 
 
 @dataclass(frozen=True, slots=True)

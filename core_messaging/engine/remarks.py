@@ -106,7 +106,7 @@ class Remarks:
             "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s%s",
             self._config.name,
             job,
-            job.attempt,
+            job.counted_attempt,
             self._config.max_retries + 1,
             delay,
             type(error).__name__,

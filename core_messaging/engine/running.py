@@ -18,6 +18,7 @@ from core_messaging.engine.parts import Parts
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import HandlerExit, Undecodable, text_of
 from core_messaging.rules.job import Job
+from core_messaging.rules.retry import sole
 from core_messaging.rules.schedule import Schedule
 
 # Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
@@ -120,6 +121,8 @@ class Runners:
     async def _failed(
         self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
     ) -> None:
+        if message is UNDECODED:
+            self._counts.started -= 1  # no attempt: it was counted before it was decoded
         await self._slots.pass_on(error)
         if isinstance(error, NotBegun):
             self._counts.started -= 1  # whoever has the partition next gets it
@@ -158,7 +161,9 @@ def as_undecodable(error: BaseException) -> Undecodable:
 
 
 def as_failure(error: BaseException) -> Exception:
-    """SystemExit, CancelledError and their like end nothing here: they are a failed attempt."""
+    """SystemExit, CancelledError and their like end nothing here: they are a failed attempt. A group of one error (of a
+    task group, say) stands for what it holds."""
+    error = sole(error)
     if isinstance(error, Exception):
         return error
     wrapped = HandlerExit(error)

@@ -14,6 +14,7 @@ from core_messaging.broker import Answer, Sent
 from core_messaging.context import Context
 from core_messaging.engine.following import Following
 from core_messaging.engine.handler import Call
+from core_messaging.engine.hooks import MessageHooks
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.remarks import Remarks, attempts_made
 from core_messaging.error_frames import without_frames
@@ -28,12 +29,11 @@ from core_messaging.errors import (
     Undecodable,
     Unencodable,
 )
-from core_messaging.observers import tell
 from core_messaging.records import Outgoing, Record
 from core_messaging.rules.assignment import FENCED
 from core_messaging.rules.dead_letter import dead_letter, smaller, trace_headers
 from core_messaging.rules.job import Condemned, Job, Sending
-from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, TryAgain, decide
+from core_messaging.rules.retry import Decision, GiveUp, RetryPolicy, decide
 from core_messaging.stopping import stopping_us
 
 # A broker that does not take a record: ask again soon, then patiently. The message keeps its lane meanwhile.
@@ -61,6 +61,10 @@ class Settler:
         self._park = parts.park
         self._fail = parts.fail
         self.remarks = Remarks(parts.config, parts.loop.time)
+        self._hooks = MessageHooks(parts, self.remarks)
+        self.context = self._hooks.context
+        config = parts.config
+        self._stops = config.dlq_topic is None and config.on_exhausted == "stop"
         follows = parts.config.on_dead_letter == "follow"
         self.following = Following(parts, self._bury_unseen) if follows else None
         own, self._told = parts.handler.on_success, parts.observers.on_success
@@ -88,7 +92,7 @@ class Settler:
         """``succeeded`` where the worker has an ``on_success`` of its own."""
         if job.chunk.assignment.hold is not FENCED:
             own = cast("Call", self._handler.on_success)
-            await self._call_own("on_success", own, job, message, result, context)
+            await self._hooks.call_own("on_success", own, job, message, result, context)
         pending = self._tell_success(job, message, result, context)
         if pending is not None:
             await pending
@@ -114,66 +118,99 @@ class Settler:
         await pending
         self._finish(job, None, None, None)
 
-    async def failed(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
-        """An attempt raised *error*: another one later, or never."""
-        match self.decide(job.attempt, error):
-            case TryAgain(delay):
-                await self.will_retry(job, message, error, context, delay)
-                without_frames(error)
-                self._park(job, self._clock() + delay)
-            case GiveUp(reason):
-                await self.give_up(job, message, error, context, reason)
+    async def failed(self, job: Job, message: Any, error: Exception, context: Context | None) -> bool:
+        """An attempt raised *error*: another one later, or never. Whether the next message of its key may start."""
+        decision = self.decide(job, error)
+        if isinstance(decision, GiveUp):
+            await self.gave_up(job, message, error, context, decision.reason)
+            return not self._stops
+        await self.will_retry(job, message, error, context, decision.delay)
+        without_frames(error)
+        self._park(job, self._clock() + decision.delay)
+        return False
 
-    def decide(self, attempt: int, error: BaseException) -> Decision:
-        """What the worker's policy says about attempt number *attempt*, which raised *error*."""
-        self._counts.failed += 1
-        return decide(error, attempt, self._config.max_retries, self._policy, random.random())  # noqa: S311 - jitter, not secrets
+    def decide(self, job: Job, error: Exception, chance: float | None = None) -> Decision:
+        """What the worker's policy says about the attempt at *job* that raised *error*; *chance* feeds the jitter."""
+        if chance is None:
+            chance = random.random()  # noqa: S311 - jitter, not secrets
+        return decide(error, job.counted_attempt, self._config.max_retries, self._policy, chance)
 
     async def will_retry(
-        self, job: Job, message: Any, error: BaseException, context: Context | None, delay: float
+        self, job: Job, message: Any, error: Exception, context: Context | None, delay: float
     ) -> None:
-        """Say that another attempt follows in *delay* seconds, and count it."""
-        self._counts.retried += 1
-        if (told := self._observers.on_retry) is not None:
-            facts = {"message": message, "error": error, "context": context or self.context(job)}
-            await tell(told, worker=self._config, delay=delay, **facts)
-        self.remarks.will_retry(job, error, delay)
-        job.error = error if isinstance(error, Exception) else None
+        """Its attempt raised *error*, and another one follows in *delay* seconds: count it and say so."""
+        if await self._tries_again(job, message, error, context, delay):
+            self.remarks.will_retry(job, error, delay)
         job.attempt += 1
+
+    async def will_halve(self, job: Job, message: Any, error: Exception, context: Context | None) -> None:
+        """Its batch raised *error*, and is halved: another attempt follows at once, and costs no retry."""
+        await self._tries_again(job, message, error, context, 0.0)
+        job.attempt += 1
+        job.spared += 1
+
+    async def _tries_again(
+        self, job: Job, message: Any, error: Exception, context: Context | None, delay: float
+    ) -> bool:
+        """False: its partition is gone, and nobody is told."""
+        self._counts.failed += 1
+        job.error = error
+        if self._is_gone(job):
+            return False
+        self._counts.retried += 1
+        await self._hooks.retry(job, message, error, context, delay)
+        return True
+
+    def _is_gone(self, job: Job) -> bool:
+        """Whether *job* is of a partition that somebody else has by now: what became of it counts for nothing, is told to
+        nobody, and is counted as dropped."""
+        if job.chunk.assignment.hold is not FENCED:
+            return False
+        self._counts.dropped += 1
+        return True
 
     async def undecodable(self, job: Job, error: Undecodable) -> None:
         """The value is not what the handler takes; no attempt was made and none will be."""
-        if self.following is not None and self.following.waits_for_room(job, error):
-            without_frames(error)
+        if self._is_gone(job) or self._waits_for_room(job, error):
             return
         self._counts.undecodable += 1
-        own = self._handler.on_undecodable
-        if own is not None:
-            await self._call_own("on_undecodable", own, job, job.record.value, error, self.context(job))
+        await self._hooks.own_undecodable(job, error)
         await self._bury(job, None, error, None)
+
+    async def gave_up(
+        self, job: Job, message: Any, error: Exception, context: Context | None, reason: str
+    ) -> None:
+        """Its attempt raised *error*, and none follows."""
+        self._counts.failed += 1
+        await self.give_up(job, message, error, context, reason)
 
     async def give_up(
         self, job: Job, message: Any, error: BaseException, context: Context | None, reason: str
     ) -> None:
         """No further attempt: ``on_error``, then the dead-letter queue."""
-        if self.following is not None and self.following.waits_for_room(job, error):
-            without_frames(error)
+        if self._is_gone(job) or self._waits_for_room(job, error):
             return
         self.remarks.gives_up(job, error, reason)
-        self._counts.exhausted += 1
-        own = self._handler.on_error
-        if own is not None:
-            await self._call_own("on_error", own, job, message, error, context)
+        if not self._stops:
+            self._counts.exhausted += 1
+        await self._hooks.own_error(job, message, error, context)
         await self._bury(job, message, error, context)
+
+    def _waits_for_room(self, job: Job, error: BaseException) -> bool:
+        if self.following is None or not self.following.waits_for_room(job, error):
+            return False
+        without_frames(error)
+        return True
 
     async def _bury_unseen(self, job: Job, error: BaseException) -> None:
         """To the dead-letter queue without having been decoded."""
+        self._counts.followed += 1
         await self._bury(job, None, error, None)
 
     async def _bury(self, job: Job, message: Any, error: BaseException, context: Context | None) -> None:
-        if (told := self._observers.on_error) is not None:
-            facts = {"message": message, "error": error, "context": context or self.context(job)}
-            await tell(told, worker=self._config, **facts)
+        if self._is_gone(job):
+            return
+        await self._hooks.error(job, message, error, context)
         topic = self._config.dlq_topic
         if topic is None:
             self._without_dlq(job, error)
@@ -193,14 +230,20 @@ class Settler:
         await self.go_on(job, sending)
 
     def _without_dlq(self, job: Job, error: BaseException) -> None:
-        config = self._config
-        if config.on_exhausted == "stop":
-            # Not finished: it stays uncommitted, and the next start begins with it.
+        if self._is_gone(job):
+            return
+        if self._stops:
             self.remarks.stops(job, error)
-            self._fail(RetriesExhausted(config.name, str(job), error))
+            self._stop_at(job, RetriesExhausted(self._config.name, str(job), error))
             return
         self.remarks.skipped(job, error)
         self._schedule.finish(job)
+
+    def _stop_at(self, job: Job, error: RetriesExhausted) -> None:
+        """End the worker. The message is not finished, so it stays uncommitted and the next start begins with it: at once,
+        and with all its attempts."""
+        job.assignment.attempts.pop(job.record.offset, None)
+        self._fail(error)
 
     async def _publish_result(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
         try:
@@ -208,7 +251,6 @@ class Settler:
             headers = trace_headers(job.record.headers) if context is None else _carried(job.record, context)
         except Unencodable as error:
             # The handler would return the same again: trying again helps nobody.
-            self._counts.failed += 1
             await self.give_up(job, message, error, context, "its result cannot be encoded")
             return
         outgoing = Outgoing(
@@ -298,9 +340,7 @@ class Settler:
                 await pending
             return
         self._counts.dead_lettered += 1
-        if (told := self._observers.on_dead_letter) is not None:
-            topic = sending.outgoing.topic
-            await tell(told, worker=self._config, error=sending.error, context=self.context(job), topic=topic)
+        await self._hooks.dead_letter(job, sending.error, sending.outgoing.topic)
         self.remarks.dead_lettered(job, sending.error, sending.trace)
         if sending.is_shortened:
             self.remarks.shortened(job, sending.outgoing)
@@ -332,32 +372,9 @@ class Settler:
             return True
         sending.restore()  # the topic may be mended meanwhile, and then takes all of it
         if self._config.on_exhausted == "stop":
-            self._fail(DeadLetterRefused(self._config.name, str(job), error))
+            self._stop_at(job, DeadLetterRefused(self._config.name, str(job), error))
             return True
         return False
-
-    async def _call_own(
-        self, name: str, own: Call, job: Job, first: Any, second: Any, context: Context | None
-    ) -> None:
-        """The worker's own callback. Its failure is logged and counted; it never changes the verdict."""
-        if context is None and self._handler.wants_context:
-            context = self.context(job)
-        try:
-            await own(first, second, context)
-        except BaseException as error:
-            if stopping_us(error):
-                raise
-            self._counts.hook_errors += 1
-            self.remarks.own_raised(name, job, error)
-
-    def context(self, job: Job) -> Context:
-        """What a handler or hook may ask about *job*."""
-        timeout = self._config.timeout
-        deadline = None if timeout is None else self._clock() + timeout
-        # Asked anew each time: a partition that comes straight back brings its job into another assignment.
-        return Context(
-            job.record, self._config.name, job.attempt, deadline, lambda: job.chunk.assignment.is_gone
-        )
 
 
 def _carried(record: Record, context: Context) -> tuple[tuple[str, bytes], ...]:

@@ -113,7 +113,7 @@ class Watch:
             outage=self._outage,
             rebalancing_for=_rebalancing_for(session, now),
             longest_running=now - since,
-            longest_job=str(longest.jobs[0]) if longest else "",
+            longest_job=str(longest.jobs[0]) if longest and longest.jobs else "",
             attempt_limit=self._attempt_limit(),
             long_attempt=LONG,
             unfinished=sum(assignment.unfinished for assignment in assignments),

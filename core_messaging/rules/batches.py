@@ -6,26 +6,28 @@ import heapq
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 from core_messaging.config import Ordering
 from core_messaging.records import Record, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
-from core_messaging.rules.batch import Batch, Gathering, Group, Work
+from core_messaging.rules.batch import Batch, Gathering, Work, halves
+from core_messaging.rules.held_keys import Waiting
 from core_messaging.rules.intake import LITTLE
 from core_messaging.rules.job import Condemned, Job
 from core_messaging.rules.partition_queue import SettlementQueue
-from core_messaging.rules.schedule import remember_due
+from core_messaging.rules.schedule import LANES, remember_due
 
 
 class BatchSchedule:
     """Batches of one worker. ``size`` messages of one partition, or what came within ``wait`` seconds.
 
-    Under ``ordering`` "key" and "partition" one group of a partition is under way at a time; under "none" any
-    number. Partitions that have a batch to start take turns, one batch each.
+    Under ``ordering`` "key" and "partition" one fresh batch of a partition is under way at a time; under "none" any
+    number. What waits for a retry, or for a topic that does not take its record, holds up its key only (the whole
+    partition under "partition"). Partitions that have a batch to start take turns, one batch each.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have defaults
         self,
         ordering: Ordering,
         size: int,
@@ -33,10 +35,15 @@ class BatchSchedule:
         handed_out: Callable[[], None] = lambda: None,
         delay: Callable[[int], float] = lambda _attempt: 0.0,
         to_settle: Callable[[], None] = lambda: None,
+        *,
+        one_by_one: bool = False,
     ) -> None:
         """*handed_out* is called when a batch is taken; *delay*: seconds before an attempt, by its number; *to_settle* is
-        called when something comes into ``settlements``."""
+        called when something comes into ``settlements``; *one_by_one*: each message of a batch has a call of its own, so
+        what failed apart may be tried again together."""
+        self._one_by_one = one_by_one
         self._one_at_a_time = ordering != "none"
+        self.lane_of: Callable[[Record], Hashable] = LANES[ordering]
         self._size = size
         self._wait = wait
         self._handed_out = handed_out
@@ -57,6 +64,11 @@ class BatchSchedule:
         gathering = self._gathering_of(assignment)
         gathering.chunks.append((now, assignment.deliver(records)))
         gathering.dry = False
+        if assignment.waits:
+            self._let_wait(gathering)
+            assignment.forget_waits(records[-1].offset)
+        if gathering.held_keys:
+            gathering.sift(self.lane_of)
 
     def _gathering_of(self, assignment: Assignment) -> Gathering:
         gathering = self._gatherings.get(assignment)
@@ -64,6 +76,12 @@ class BatchSchedule:
             gathering = self._gatherings[assignment] = Gathering(assignment)
             self._turns.append(gathering)
         return gathering
+
+    def _let_wait(self, gathering: Gathering) -> None:
+        """What was tried before this assignment waits for the rest of its delay; what is due at the same time waits together,
+        as the batch that it was."""
+        for due, jobs in gathering.late(self.lane_of, self._delay).items():
+            self._put_aside(jobs, due)
 
     def take(self, now: float = 0.0) -> Batch | None:
         """The next batch that may run now."""
@@ -84,34 +102,30 @@ class BatchSchedule:
         if not gathering.ready:
             return None
         gathering.ready_next = False
-        return gathering.ready.popleft()
+        batch = gathering.ready.popleft()
+        return self._joined(batch, gathering) if self._one_by_one else batch
+
+    def _joined(self, batch: Batch, gathering: Gathering) -> Batch:
+        """*batch*, and what is ready beside it; their keys differ."""
+        jobs = batch.jobs
+        while gathering.ready and len(jobs) + len(gathering.ready[0].jobs) <= self._size:
+            jobs += gathering.ready.popleft().jobs
+        return Batch(jobs)
 
     def _new_batch(self, gathering: Gathering, now: float) -> Batch | None:
         while self._may_start(gathering, now):
-            jobs = gathering.gather(self._size, now, self._delay)
+            jobs = gathering.gather(self._size)
             if jobs:
                 self._handed_out()
                 self._cut_off -= {gathering.assignment.source}  # its end makes room
-            if gathering.late:
-                jobs = self._let_wait(gathering, jobs)
-            if jobs:
                 gathering.groups += 1
-                return Batch(jobs, Group(len(jobs)))
+                return Batch(jobs, fresh=True)
         return None
 
-    def _let_wait(self, gathering: Gathering, jobs: list[Job]) -> list[Job]:
-        """What was tried before this assignment waits for the rest of its delay: with all that came with it where order
-        is asked, else among itself. What need not wait."""
-        due = max(due for due, _ in gathering.late)
-        late = jobs if self._one_at_a_time else [job for _, job in gathering.late]
-        gathering.groups += 1
-        self.retry(Batch(late, Group(len(late))), due)
-        return [] if self._one_at_a_time else [job for job in jobs if job not in late]
-
     def _may_start(self, gathering: Gathering, now: float) -> bool:
-        if not gathering.chunks or (self._one_at_a_time and gathering.groups):
+        if not gathering.has_some or (self._one_at_a_time and gathering.groups):
             return False
-        if gathering.fresh >= self._size or now >= gathering.chunks[0][0] + self._wait:
+        if gathering.fresh >= self._size or now >= gathering.since + self._wait:
             return True
         # It cannot become full. Where another one is full, that one makes room for more.
         return gathering.assignment.source in self._cut_off and not any(map(self._is_full, self._turns))
@@ -140,9 +154,7 @@ class BatchSchedule:
         if len(self._turns) * self._size <= capacity:
             return set()
         in_flight = sum(g.assignment.unfinished - g.assignment.held for g in self._turns)
-        begun = sorted(
-            (g for g in self._turns if g.chunks), key=lambda g: (g.chunks[0][0], g.assignment.source)
-        )
+        begun = sorted((g for g in self._turns if g.has_some), key=lambda g: (g.since, g.assignment.source))
         # Where nothing runs and nothing can, one must be filled, whatever it takes.
         idle = in_flight == sum(g.fresh for g in begun) and not any(map(self._is_full, begun))
         missing, out = 0, set()
@@ -172,8 +184,9 @@ class BatchSchedule:
         """Take in *record*, which must not meet the handler again: it is given up, with *error*."""
         chunk = assignment.deliver([record])
         chunk.cursor = 1
-        self._gathering_of(assignment).groups += 1
-        job = Batch([Job(chunk, 0, record, None)], Group(1)).jobs[0]
+        gathering = self._gathering_of(assignment)
+        gathering.groups += 1
+        job = Batch([Job(chunk, 0, record, None)], fresh=True).jobs[0]
         job.sending = Condemned(error)
         self.settlements.put(job)
 
@@ -188,65 +201,102 @@ class BatchSchedule:
         assignment.unfinished -= 1
         if assignment.attempts:
             assignment.attempts.pop(job.record.offset, None)
-        batch = job.lane
-        assert isinstance(batch, Batch)  # noqa: S101 - for the type checker; gather() sets nothing else
-        batch.left -= 1
-        batch.group.left -= 1
-        if batch.left == 0:
-            self._batch_over(batch.group, assignment)
-        if batch.group.left == 0 and assignment in self._gatherings:
-            self._gatherings[assignment].groups -= 1
+        gathering = self._gatherings.get(assignment)
+        if gathering is not None:
+            self._leave(job, gathering)
+            if gathering.held_keys:
+                self._free(gathering, gathering.held_keys.settle(self.lane_of(job.record), job))
         return True
 
-    def _batch_over(self, group: Group, assignment: Assignment) -> None:
-        group.active -= 1
-        if group.active == 0 and group.queue and self._open(assignment):
-            group.active += 1
-            self._make_ready(group.queue.popleft())
+    def _leave(self, job: Job, gathering: Gathering) -> None:
+        batch: Batch | None = job.lane
+        job.lane = None
+        if batch is not None:
+            batch.left -= 1
+            if batch.left == 0 and batch.fresh:
+                gathering.groups -= 1
+
+    def _free(self, gathering: Gathering, freed: Sequence[Waiting]) -> None:
+        """*freed* waited behind something of their key that is settled now."""
+        if not freed:
+            return
+        gathering.assignment.held -= len(freed)
+        if freed[0][2].attempt > 1:
+            self._make_ready(Batch([job for _, _, job in freed]))
+        else:
+            gathering.put_back(freed)
 
     def _make_ready(self, work: Work) -> None:
         """*work* may go on: a batch in its partition's turn, a message without a handler as soon as somebody settles it."""
-        if isinstance(work, Batch):
-            self._gathering_of(work.assignment).ready.append(work)
-        else:
+        if isinstance(work, Job):
             self.settlements.put(work)
+        elif self._open(work.assignment):
+            self._gathering_of(work.assignment).ready.append(work)
 
-    def retry(self, work: Work, due: float) -> None:
-        """*work* waits until *due*; it holds no slot, only its partition's order."""
-        if not self._open(work.assignment):
+    def retry(self, job: Job, due: float) -> None:
+        """*job* waits until *due*; it holds no slot, only its key."""
+        if job.sending is None:
+            self.again([job], due)
             return
+        self._remember([job], due)
+        if self._open(job.assignment):
+            self._hold([job])
+            self._push(job, due)
+
+    def again(self, jobs: Sequence[Job], due: float) -> None:
+        """*jobs* failed and are tried again together at *due*; the others of their batch are settled on their own."""
+        self._remember(jobs, due)
+        if self._open(jobs[0].assignment):
+            self._put_aside(jobs, due)
+
+    def _put_aside(self, jobs: Sequence[Job], due: float) -> None:
+        self._hold(jobs)
+        self._push(Batch(jobs), due)
+
+    def _push(self, work: Work, due: float) -> None:
         self._sequence += 1
-        for job in work.jobs:
-            if job.attempt > 1:
-                work.assignment.attempts[job.record.offset] = job.attempt
-        work.assignment.held += len(work.jobs) if isinstance(work, Batch) else 1
+        work.assignment.held += len(work.jobs)
         heapq.heappush(self._retries, (due, self._sequence, work))
 
-    def again(self, batch: Batch, jobs: Sequence[Job], due: float) -> None:
-        """*jobs* of *batch* failed and are tried again together; the others are settled on their own."""
-        rest = Batch(jobs, batch.group, batch.attempt + 1)
-        rest.isolating = batch.isolating
-        batch.group.active += 1
-        batch.left -= len(jobs)
-        if batch.left == 0:
-            self._batch_over(batch.group, batch.assignment)
-        self.retry(rest, due)
+    def _remember(self, jobs: Sequence[Job], due: float) -> None:
+        """What the commit and the next owner know of *jobs*, also where this one gives them back just now."""
+        for job in jobs:
+            if job.counted_attempt > 1:
+                job.assignment.attempts[job.record.offset] = job.counted_attempt
+        if not self._open(jobs[0].assignment):
+            remember_due(jobs, due)
 
-    def split(self, batch: Batch, jobs: Sequence[Job]) -> None:
-        """Look for the bad one among *jobs*, the unsettled ones of *batch*: the halves run one after the other,
-        each once, until it is alone."""
-        middle = len(jobs) // 2
-        second = self._isolating(batch, jobs[middle:])
-        first = self._isolating(batch, jobs[:middle])
-        batch.group.queue.appendleft(second)
-        # The first half takes the place of the batch, which has nothing left of its own.
-        if self._open(batch.assignment):
-            self._make_ready(first)
+    def _hold(self, jobs: Sequence[Job]) -> None:
+        """*jobs* leave their batches, and what comes after them in their keys waits for them."""
+        gathering = self._gathering_of(jobs[0].assignment)
+        for job in jobs:
+            self._leave(job, gathering)
+            gathering.held_keys.hold(self.lane_of(job.record), job)
+        if gathering.held_keys:
+            gathering.sift(self.lane_of)
 
-    def _isolating(self, batch: Batch, jobs: Sequence[Job]) -> Batch:
-        half = Batch(jobs, batch.group, batch.attempt)
-        half.isolating = True
-        return half
+    def wait_behind(self, jobs: Sequence[Job]) -> None:
+        """*jobs* did not have their turn: what is before them in their key has failed, and waits for its retry."""
+        if not jobs or not self._open(jobs[0].assignment):
+            return
+        gathering = self._gathering_of(jobs[0].assignment)
+        for job in jobs:
+            self._leave(job, gathering)
+            gathering.held_keys.wait_behind(self.lane_of(job.record), job, float("-inf"))
+            gathering.assignment.held += 1
+
+    def split(self, jobs: Sequence[Job]) -> None:
+        """Look for the bad one among *jobs*, the unsettled ones of a batch: each half is a batch of its own. Halves that
+        have a key in common run one after the other."""
+        if not self._open(jobs[0].assignment):
+            return
+        self._hold(jobs)
+        first, second = halves(jobs, self.lane_of)
+        self._make_ready(Batch(first))
+        if self.lane_of(first[-1].record) == self.lane_of(second[0].record) is not None:
+            self.wait_behind(second)
+        else:
+            self._make_ready(Batch(second))
 
     def resume(self, job: Job) -> None:
         """The job can be settled: what it waited for (not time) has come."""
@@ -269,9 +319,9 @@ class BatchSchedule:
         """When ``release`` has something to do next: a retry, or a batch that has waited long enough."""
         times = [self._retries[0][0]] if self._retries else []
         times += [
-            gathering.chunks[0][0] + self._wait
+            gathering.since + self._wait
             for gathering in self._gatherings.values()
-            if gathering.chunks and not (self._one_at_a_time and gathering.groups)
+            if gathering.has_some and not (self._one_at_a_time and gathering.groups)
         ]
         return min(times, default=None)
 
@@ -280,7 +330,9 @@ class BatchSchedule:
         assignment.hold = Hold.DRAINING
         self._drop(lambda work: work.assignment is assignment)
         gathering = self._gatherings.pop(assignment, None)
-        self._turns = deque(other for other in self._turns if other is not gathering)
+        if gathering is not None:
+            assignment.held -= gathering.held_keys.behind
+            self._turns.remove(gathering)
 
     def fence(self, assignment: Assignment) -> None:
         """Revoke, second half: results of *assignment* count for nothing from here on."""
@@ -308,7 +360,7 @@ class BatchSchedule:
         self._retries = kept
 
     def _unhold(self, work: Work) -> None:
-        work.assignment.held -= len(work.jobs) if isinstance(work, Batch) else 1
+        work.assignment.held -= len(work.jobs)
 
     def _open(self, assignment: Assignment) -> bool:
         return assignment.hold is Hold.OPEN and not self._closed

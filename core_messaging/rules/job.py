@@ -67,7 +67,8 @@ class Job(msgspec.Struct, eq=False):
     index: int
     record: Record
     lane: Any  # hashable
-    attempt: int = 1
+    attempt: int = 1  # this one, or the next: how often the handler has been given the message
+    spared: int = 0  # of the attempts before, those that ``max_retries`` does not count
     error: Exception | None = None  # what the attempt before raised
     sending: Sending | Condemned | None = None
     given_up: bool = False  # it ended without being finished: its partition was being taken away
@@ -75,6 +76,11 @@ class Job(msgspec.Struct, eq=False):
     @property
     def assignment(self) -> Assignment:
         return self.chunk.assignment
+
+    @property
+    def counted_attempt(self) -> int:
+        """This attempt, or the next, as ``max_retries`` counts them."""
+        return self.attempt - self.spared
 
     def disown(self) -> None:
         """Whatever its handler still brings counts for nothing: it was cancelled, and may say otherwise."""

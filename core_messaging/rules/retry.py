@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never, cast, get_args
 
@@ -72,7 +72,10 @@ class RetryPolicy:
 
     def retries(self, error: BaseException) -> bool:
         """Whether this kind of failure is worth another try at all."""
-        return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)
+        leaves = leaves_of(error)
+        if any(isinstance(each, self.give_up_on) for each in (error, *leaves)):
+            return False
+        return isinstance(error, self.retry_on) or all(isinstance(leaf, self.retry_on) for leaf in leaves)
 
 
 def _kinds(name: str, given: object) -> tuple[type[BaseException], ...]:
@@ -105,17 +108,45 @@ def decide(
     error: BaseException, attempt: int, max_retries: int, policy: RetryPolicy, chance: float = 0.0
 ) -> Decision:
     """What a failed attempt means. *attempt* is 1-based: the first try is 1, retry n is attempt n + 1."""
+    error = sole(error)
     # What is undecodable today is undecodable tomorrow; waiting only holds up its key.
     if isinstance(error, Undecodable):
         return GiveUp("undecodable")
-    if isinstance(error, Reject):
+    leaves = leaves_of(error)
+    if any(isinstance(leaf, Reject) for leaf in leaves):
         return GiveUp("rejected")
     if attempt > max_retries:
         return GiveUp("retries exhausted")
     # The handler knows better than the policy, but not better than max_retries.
-    if isinstance(error, RetryAfter):
+    asked = [leaf for leaf in leaves if isinstance(leaf, RetryAfter)]
+    if asked:
         # A class made of it may have forgotten to say how long.
-        return TryAgain(getattr(error, "seconds", policy.delay(attempt, chance)))
+        return TryAgain(max(getattr(leaf, "seconds", policy.delay(attempt, chance)) for leaf in asked))
     if not policy.retries(error):
         return GiveUp(f"{type(error).__name__} is not retried")
     return TryAgain(policy.delay(attempt, chance))
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """The errors in the group *error* (``asyncio.TaskGroup`` raises one), however they nest; *error* itself if it is none."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    inside: Sequence[BaseException] = error.exceptions
+    return [leaf for member in inside for leaf in leaves_of(member)]
+
+
+def sole(error: BaseException) -> BaseException:
+    """What a group of one holds; else *error* itself."""
+    leaves = leaves_of(error)
+    return leaves[0] if len(leaves) == 1 else error
+
+
+def together(delays: Mapping[int, float], lane_of: Callable[[int], Hashable]) -> dict[int, float]:
+    """The *delays* of messages that failed together, by their index: those of one lane wait for the longest of theirs,
+    because they keep their order. A message whose lane is None waits for nobody."""
+    longest: dict[Hashable, float] = {}
+    for index, delay in delays.items():
+        lane = lane_of(index)
+        if lane is not None:
+            longest[lane] = max(delay, longest.get(lane, delay))
+    return {index: longest.get(lane_of(index), delay) for index, delay in delays.items()}

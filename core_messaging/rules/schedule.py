@@ -259,14 +259,16 @@ class Schedule:
             self._make_ready(follower)
 
     def retry(self, job: Job, due: float) -> None:
-        """The job waits until *due*; it holds no slot, only its lane."""
+        """The job waits until *due*; it holds no slot, only its lane. Where nothing starts any more, its attempt is noted
+        for the commit, and for the next owner."""
+        if job.counted_attempt > 1:
+            job.assignment.attempts[job.record.offset] = job.counted_attempt
         if job.assignment.hold is not Hold.OPEN or self._closed:
             job.given_up = True
+            remember_due([job], due)
             return
         self._sequence += 1
         _hold(job)
-        if job.attempt > 1:
-            job.assignment.attempts[job.record.offset] = job.attempt
         heapq.heappush(self._retries, (due, self._sequence, job))
 
     def evict(self, assignment: Assignment, count: int) -> int:

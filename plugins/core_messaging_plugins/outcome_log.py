@@ -19,7 +19,9 @@ SHOWN = {
     "retried": "retried",
     "dead_lettered": "dead-lettered",
     "undecodable": "undecodable",
-    "exhausted": "given up",
+    "exhausted": "failed for good",
+    "followed": "not tried behind a dead letter",
+    "cleared": "cleared",
     "dropped": "dropped",
 }
 

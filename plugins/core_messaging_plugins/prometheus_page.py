@@ -12,24 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from core_messaging.snapshot import Condition, HookCalls, Snapshot, WorkerSnapshot
+from core_messaging.snapshot import COUNTERS, Condition, HookCalls, Snapshot, WorkerSnapshot
 from core_messaging_plugins.http_server import Answer
-
-COUNTERS = {
-    "fetched": "Messages fetched",
-    "started": "Attempts started",
-    "succeeded": "Messages processed",
-    "failed": "Attempts that raised",
-    "retried": "Retries scheduled",
-    "exhausted": "Messages given up, whatever came of them",
-    "dead_lettered": "Messages acknowledged by the dead-letter queue",
-    "undecodable": "Messages that could not be decoded",
-    "published": "Results acknowledged by the output topic",
-    "dropped": "Results that came after the partition was gone",
-    "hook_errors": "Failures of the worker's own on_success, on_error or on_undecodable",
-    "commits": "Commits acknowledged",
-    "commit_failures": "Commits refused or not answered",
-}
 
 HOOKS = {
     "calls": "Calls of a plugin's hook",

@@ -10,7 +10,6 @@ import pytest
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batch import Batch
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Condemned
 from core_messaging.rules.note import CommitNote, Ownership
@@ -146,11 +145,11 @@ def test_in_no_order_only_what_was_tried_before_waits() -> None:
     schedule = BatchSchedule("none", 3, 60.0, delay=lambda attempt: 3600.0)
     assignment = Assignment(SOURCE, 2, commit)
     schedule.deliver(assignment, [PlainRecord(offset, b"k%d" % offset) for offset in range(9)], 100.0)
-    batches = [schedule.take(100.0) for _ in range(4)]
+    batches = [schedule.take(100.0), schedule.take(100.0), schedule.take(100.0), schedule.take(160.0)]
     assert [[job.record.offset for job in batch.jobs] for batch in batches if batch] == [
-        [1, 2],
-        [3, 4, 5],
-        [6, 7, 8],
+        [1, 2, 3],
+        [4, 5, 6],
+        [7, 8],
     ]
     assert schedule.next_due == 3700.0
     assert schedule.release(3700.0) == 1
@@ -159,13 +158,28 @@ def test_in_no_order_only_what_was_tried_before_waits() -> None:
     assert [job.record.offset for job in retried.jobs] == [0]
 
 
-def test_a_batch_waits_for_the_latest_of_its_messages() -> None:
+def test_what_was_tried_before_holds_up_its_own_key_only_also_in_batches() -> None:
+    # Whatever came with it waited for the whole of its delay.
     _, commit = _tried_once()
     schedule = BatchSchedule("key", 3, 1.0, delay=lambda attempt: 25.0 * attempt)
     _waiting(schedule, commit)
-    assert schedule.take(100.0) is None
+    assert schedule.next_due == 101.0
+    assert _offsets(schedule, 101.0) == [2]
     assert schedule.next_due == 150.0
+    assert _offsets(schedule, 149.0) == []
     assert schedule.release(150.0) == 1
     batch = schedule.take(150.0)
-    assert isinstance(batch, Batch)
-    assert [job.record.offset for job in batch.jobs] == [0, 1, 2]
+    assert batch is not None
+    (job,) = batch.jobs
+    assert (job.record.offset, job.attempt) == (0, 2)
+    schedule.finish(job)
+    assert _offsets(schedule, 151.0) == [1]
+
+
+def _offsets(schedule: BatchSchedule, now: float) -> list[int]:
+    """Of the batch that starts *now*, which is finished at once."""
+    batch = schedule.take(now)
+    jobs = batch.jobs if batch is not None else []
+    for job in jobs:
+        schedule.finish(job)
+    return [job.record.offset for job in jobs]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from core_messaging.engine.portrait import COUNTERS, Seen, Written, of_partition
+from core_messaging.engine.portrait import Seen, Written, of_partition
 from core_messaging.engine.roster import Roster
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.schedule import Schedule
-from core_messaging.snapshot import Condition, Histogram, PartitionSnapshot, WorkerSnapshot
+from core_messaging.snapshot import COUNTERS, Condition, Histogram, PartitionSnapshot, WorkerSnapshot
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)

@@ -82,7 +82,7 @@ def test_on_error() -> None:
     def on_error(message: Any, error: Any, context: Any) -> None:
         TOLD.append((message, type(error).__name__, context.attempt))
 
-    assert told_to(on_error, BAD, b"no JSON") == [(None, "Undecodable", 1), ({"n": 3}, "ValueError", 2)]
+    assert told_to(on_error, BAD, b"no JSON") == [(None, "Undecodable", 0), ({"n": 3}, "ValueError", 2)]
 
 
 def test_on_retry() -> None:

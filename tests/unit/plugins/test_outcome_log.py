@@ -6,9 +6,15 @@ from typing import Any
 import pytest
 from core_messaging_plugins.outcome_log import OutcomeLog
 
-from core_messaging.engine.portrait import COUNTERS
 from core_messaging.records import TopicPartition
-from core_messaging.snapshot import Condition, Histogram, PartitionSnapshot, Snapshot, WorkerSnapshot
+from core_messaging.snapshot import (
+    COUNTERS,
+    Condition,
+    Histogram,
+    PartitionSnapshot,
+    Snapshot,
+    WorkerSnapshot,
+)
 
 
 def snapshot(end: int | None = 7, **counters: int) -> Snapshot:

@@ -92,7 +92,7 @@ def test_where_not_all_batches_fit_they_are_filled_one_after_the_other(
             intake.batches.append(batch)
             for job in batch.jobs:
                 intake.schedule.finish(job)
-    assert [len(batch.jobs) for batch in intake.batches] == [size] * (2 * partitions)
+    assert [len(batch.members) for batch in intake.batches] == [size] * (2 * partitions)
 
 
 def two_partitions(size: int) -> tuple[BatchSchedule, Assignment, Assignment]:

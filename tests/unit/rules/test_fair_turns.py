@@ -132,11 +132,13 @@ def test_batches_that_are_retried_and_new_ones_start_in_turn(failures: int, *, t
     schedule.deliver(first, records(0, 2 * failures, 1))
     batches = [batch for _ in range(failures) if (batch := schedule.take()) is not None]
     for batch in batches:
-        schedule.again(batch, batch.jobs, 0.0)
+        for job in batch.jobs:
+            job.attempt = 2
+        schedule.again(batch.jobs, 0.0)
     schedule.release(0.0)
     schedule.deliver(first if together else other, records(1_000, 2 * failures, 1))
     started = [batch for _ in range(2 * failures) if (batch := schedule.take()) is not None]
-    kinds = [batch.attempt > 1 for batch in started]
+    kinds = [batch.jobs[0].attempt > 1 for batch in started]
     assert sum(kinds) == failures
     assert all(kinds[i] != kinds[i + 1] for i in range(0, 2 * failures, 2))
 
