@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from core_messaging.brokers import artifacts
+from core_messaging.brokers.data_folder import private, write_private
 from core_messaging.brokers.guarded import GuardedProcess
 from core_messaging.brokers.ports import HOST, free_ports, require_free
 from core_messaging.brokers.probe import alive_brokers
@@ -96,12 +97,12 @@ class ApacheNode:
         return f"{HOST}:{self.ports[listener]}"
 
     def format(self, voters: str) -> None:
-        """Write the configuration, and the storage format where the folder has none yet."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write the configuration, and the storage format where the folder has none yet. Raises FolderUnusable."""
+        private(self.folder)
         config = self.folder / "server.properties"
         properties = server_properties(self, voters, self._options)
-        config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        (self.folder / "log4j2.properties").write_text(_LOG4J.format(log=self.log))
+        write_private(config, "".join(f"{name}={value}\n" for name, value in properties.items()))
+        write_private(self.folder / "log4j2.properties", _LOG4J.format(log=self.log))
         if not (self.folder / "data" / "meta.properties").exists():
             self._format_storage(config)
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from core_messaging.errors import DownloadFailed, ToolMissing
+from core_messaging.errors import DownloadFailed, LocalBrokerError, ToolMissing
 
 KAFKA_VERSION = "4.3.1"
 FOLDER_VARIABLE = "CORE_KAFKA_FOLDER"
@@ -65,12 +65,24 @@ def kafka_folder() -> Path:
 def kafka_jars() -> Path:
     """The folder with Apache Kafka's jar files, fetched (about 44 MB) if they are not there yet.
 
-    Raises ToolMissing without Maven, DownloadFailed where Maven fails.
+    Raises ToolMissing without Maven, DownloadFailed where Maven fails, LocalBrokerError where the folder is somebody else's.
     """
     folder = kafka_folder()
     if not folder.is_dir():
         _fetch_into(folder)
+    if not os.environ.get(FOLDER_VARIABLE):
+        _keep_private(folder)
     return folder
+
+
+def _keep_private(folder: Path) -> None:
+    """What is in it is run: nobody but this user may have put it there, or may change it. Raises LocalBrokerError."""
+    if any(found.st_uid != os.getuid() for found in (folder.lstat(), folder.stat())):
+        raise LocalBrokerError(
+            f"{folder} belongs to another user, and what is in it would be run; remove it, or let {FOLDER_VARIABLE} "
+            "name a folder that you trust"
+        )
+    folder.chmod(0o700)
 
 
 def absent() -> str | None:
@@ -102,7 +114,7 @@ def _fetch_into(folder: Path) -> None:
     """All or nothing, also with two processes at it: each fetches beside the folder, the first rename wins."""
     maven = _maven()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadFailed(_WHAT, f"there is no place for it: {error}", FOLDER_VARIABLE) from error
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import IO
 
 from core_messaging.errors import FolderInUse, FolderUnusable, ForeignFolder
 
+_PRIVATE = 0o700
 MARKER = ".made-by-core-kafka-up"
 _WORDS = "`core kafka up --engine apache` keeps its data here; `--reset` deletes the node-* folders beside this file.\n"
 
@@ -33,23 +35,71 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def wipe(folder: Path) -> None:
-    """Delete the brokers' data in a claimed folder, and nothing a person may have put beside it."""
-    for node in folder.glob("node-*"):
-        shutil.rmtree(node)
+    """Delete the brokers' data in a claimed folder, and nothing a person may have put beside it. Of a symbolic link only
+    the link is deleted. Raises FolderUnusable."""
+    try:
+        for node in folder.glob("node-*"):
+            if node.is_symlink() or not node.is_dir():
+                node.unlink()
+            else:
+                shutil.rmtree(node)
+    except OSError as error:
+        raise FolderUnusable(str(folder), str(error)) from error
+
+
+def private(folder: Path) -> None:
+    """Have *folder* for this user alone, and without symbolic links in it: they could lead what is written elsewhere.
+
+    Raises FolderUnusable.
+    """
+    try:
+        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        links = [folder] if folder.is_symlink() else _links_in(folder)
+        if not links:
+            folder.chmod(_PRIVATE)
+    except OSError as error:
+        raise FolderUnusable(str(folder), str(error)) from error
+    if links:
+        raise FolderUnusable(str(folder), f"{links[0]} is a symbolic link; remove it, or start with --reset")
+
+
+def _links_in(folder: Path) -> list[Path]:
+    return [
+        Path(place, name)
+        for place, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+        if Path(place, name).is_symlink()
+    ]
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only this user can read; never through a symbolic link (OSError)."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(file, flags, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
 
 
 def _claimed(folder: Path, marker: Path) -> IO[str]:
     try:
         _make(folder, marker)
-        return marker.open("a")
+        return os.fdopen(os.open(marker, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "w")
     except OSError as error:
         raise FolderUnusable(str(folder), str(error)) from error
 
 
 def _make(folder: Path, marker: Path) -> None:
+    _refuse_links(folder)
     if marker.is_file():
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ForeignFolder(str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(_WORDS)
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    write_private(marker, _WORDS)
+
+
+def _refuse_links(folder: Path) -> None:
+    """The folder itself, and those on the way from the current one: a repository may hold a link called ``.core``."""
+    below_here = [] if folder.is_absolute() else [each for each in folder.parents if each != Path()]
+    for each in (folder, *below_here):
+        if each.is_symlink():
+            raise FolderUnusable(str(folder), f"{each} is a symbolic link; name the folder that it leads to")
