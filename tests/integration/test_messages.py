@@ -284,7 +284,7 @@ def test_a_result_larger_than_the_broker_takes_goes_to_the_dlq(
             await until_committed(kafka_broker.address, topic, 1)
         return letter
 
-    assert run(test()).facts["core-error-type"] == b"RecordRefused"
+    assert run(test()).facts["core-error-type"] == b"RecordTooLarge"
     assert len(made.seen) == 1
 
 
