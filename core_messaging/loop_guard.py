@@ -79,7 +79,7 @@ def _say_blocked(seconds: float, where: str) -> None:
 
 def _say_free(seconds: float, where: str) -> None:
     logger.warning(
-        "the event loop goes on: it was blocked for %.1f s, last by %s",
+        "the event loop runs again: it was blocked for %.1f s, last by %s",
         seconds,
         where,
         extra={"action": "loop free"},

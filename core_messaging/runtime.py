@@ -379,7 +379,7 @@ def _leave_behind_threads(code: int) -> None:
     )
     names = [each.name for each in others]
     logger.warning(
-        "leaving: everything is over, and after %g s more the process is still held up by %s; make such threads "
+        "leaving: all work has ended, and after %g s more the process is still held up by %s; make such threads "
         "daemons, or end them in teardown()",
         GRACE,
         f"threads {', '.join(names)}" if names else "a task or an exit handler",

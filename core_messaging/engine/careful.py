@@ -46,7 +46,7 @@ class Careful:
 
     def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
         logger.warning(
-            "%s: %s of %s vanished in a row; its messages run one at a time until the culprit is found",
+            "%s: %s of %s vanished in a row; its messages run one at a time, to find the one that ends the process",
             self._parts.config.name,
             counted(assignment.crashes, "owner"),
             assignment.source,

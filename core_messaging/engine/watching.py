@@ -61,8 +61,8 @@ class Watch:
         if self._silent_since is None:
             self._silent_since = self._parts.loop.time()
             logger.warning(
-                "%s: the broker does not answer (%s); what is at hand goes on, nothing is committed meanwhile and "
-                "nothing is lost. Waiting for it",
+                "%s: the broker does not answer (%s); fetched messages are processed, nothing is committed until it "
+                "answers, and nothing is lost",
                 name,
                 str(error) or "no answer in time",
                 extra={"worker": name, "action": "outage"},

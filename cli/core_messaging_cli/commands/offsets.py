@@ -28,7 +28,7 @@ from core_messaging_cli.tables import say, say_json, show_table
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="Of every worker there is.")
+@click.option("--all", "everything", is_flag=True, help="Show every worker there is.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
 @click.option(
     "--unfinished",
@@ -36,13 +36,13 @@ from core_messaging_cli.tables import say, say_json, show_table
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="How many unfinished messages a partition to look up.",
+    help="How many unfinished messages to look up for each partition.",
 )
 def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int) -> None:
     """Show how far the group of worker NAME is: committed offset, end, lag, and what is unfinished between.
 
-    Only reads: it joins no group and commits nothing, so it is safe beside running workers. What is finished
-    beyond the committed offset is told by the note that travels with each commit (once in commit_interval).
+    It only reads: it joins no group and commits nothing, so it is safe beside running workers. Each commit (once in
+    commit_interval) carries metadata that says what is finished beyond the committed offset.
 
     \b
     core kafka offsets EmailWorker

@@ -18,15 +18,21 @@ from core_messaging_cli.tables import say, say_json, show_table
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a plugin is broken, for CI.")
-@click.option("--disable-plugin", multiple=True, metavar="NAME", help="As `core kafka worker` would take it.")
+@click.option(
+    "--disable-plugin",
+    multiple=True,
+    metavar="NAME",
+    help="List this plugin as disabled, as `core kafka worker` takes it; repeatable.",
+)
 @click.option("--trace", is_flag=True, help="Print every hook call that this command makes, with its time.")
 def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...], trace: bool) -> None:
     """List the plugins that are installed, with their state.
 
-    Disable one with --disable-plugin, the setting core_plugins_disable, or CORE_PLUGINS_DISABLE=name,name;
-    CORE_PLUGINS=name,name is the list of those that may load at all.
+    Disable one with --disable-plugin, the setting core_plugins_disable, or CORE_PLUGINS_DISABLE=name,name. With
+    CORE_PLUGINS=name,name no other plugin is loaded.
 
-    Hooks are called here to register; all others while a worker runs: core kafka worker NAME --trace-plugins.
+    This command calls the hooks that register something. Workers call all others: core kafka worker NAME
+    --trace-plugins.
     """
     reports = find(Project(Path.cwd()).settings(), disable=disable_plugin)
     tell_problems(reports, TOP)

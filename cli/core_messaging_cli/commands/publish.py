@@ -84,7 +84,7 @@ class Tally:
 @click.option(
     "--raw",
     is_flag=True,
-    help="Publish each line's bytes as they are, without asking whether they are JSON. Empty lines are left out.",
+    help="Publish each line's bytes as they are; they need not be JSON. Empty lines are left out.",
 )
 @click.option("--create-topics", is_flag=True, help="Create the topic if it does not exist.")
 def publish(
@@ -97,7 +97,7 @@ def publish(
     raw: bool,
     create_topics: bool,
 ) -> None:
-    """Publish messages to TOPIC; what is counted is acknowledged by the broker.
+    """Publish messages to TOPIC. Only what the broker has acknowledged is counted.
 
     Without --message and --file (or with --file -), JSON lines are read from standard input. Lines that are not JSON are named and
     left out, and the exit code is 1.

@@ -38,7 +38,7 @@ _DEFAULT_DATA = Path(".core") / "kafka"
     help="0 takes any free port.",
 )
 @click.option(
-    "--topic", "topics", multiple=True, metavar="NAME[:PARTITIONS]", help="Have this topic. Repeatable."
+    "--topic", "topics", multiple=True, metavar="NAME[:PARTITIONS]", help="Create this topic; repeatable."
 )
 @click.option(
     "--data",

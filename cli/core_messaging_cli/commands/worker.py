@@ -48,7 +48,7 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="So many processes of the same group, each with its share of the partitions; for work that needs the CPU.",
+    help="Run this many processes of one group; each has its share of the partitions. For work that needs the CPU.",
 )
 @click.option("--create-topics", is_flag=True, help="Create topics that do not exist.")
 @click.option("--disable-plugin", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.")
