@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -12,7 +11,7 @@ import msgspec
 from core_messaging import hookimpl
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
-from core_messaging_plugins.http_server import Pages, listen, port_of
+from core_messaging_plugins.http_server import HttpServer, Pages
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,7 +32,7 @@ class Endpoint:
     def __init__(self) -> None:
         self._config = Config()
         self._place = 1
-        self._server: asyncio.Server | None = None
+        self._server: HttpServer | None = None
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
         """Asked for only where a port is set, so what they need is imported in here."""
@@ -54,8 +53,9 @@ class Endpoint:
         if port is None:
             return
         mine = port + self._place - 1 if port else 0
-        self._server = await listen(self.pages(snapshot), host, mine, self.name)
-        address = f"http://{host}:{port_of(self._server)}"
+        self._server = HttpServer(self.pages(snapshot))
+        await self._server.listen(host, mine, self.name)
+        address = f"http://{host}:{self._server.port}"
         logging.getLogger(f"core_messaging.plugins.{self.name}").info(self.told.format(address=address))
 
     def close(self) -> None:

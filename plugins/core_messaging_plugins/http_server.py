@@ -6,14 +6,20 @@ Enough of HTTP/1.1 for probes and scrapes (GET and HEAD, one request a connectio
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 from core_messaging.errors import ConfigurationError
 
+logger = logging.getLogger("core_messaging.plugins")
+
 PATIENCE = 5.0  # seconds a client has to ask
 LONGEST = 8 * 1024  # bytes of a request
+MOST = 64  # clients at once
+BACKLOG = 16  # clients that the system accepts, and we have not seen yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +33,116 @@ class Answer:
 
 Pages = Mapping[str, Callable[[], Answer]]
 
+FAILED = Answer(500, "text/plain", b"the page could not be made; the log says why\n")
 NOT_FOUND = Answer(404, "text/plain", b"there is no such page\n")
 NOT_ALLOWED = Answer(405, "text/plain", b"only GET and HEAD\n")
 
 
-async def listen(pages: Pages, host: str, port: int, plugin: str) -> asyncio.Server:
-    """Serve *pages* (path -> maker) until the server is closed. Raises ConfigurationError for a port in use."""
+class HttpServer:
+    """Serves *pages* (path -> maker) to at most MOST clients at once: their descriptors are those of the whole process,
+    and a client that only connects must not take them from the handlers. One more, and the oldest one that has not
+    asked anything is disconnected."""
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._clients: dict[_Client, None] = {}  # the oldest first
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, plugin: str) -> None:
+        """Serve until ``close``. Raises ConfigurationError for a port in use."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(PATIENCE):
-                request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(pages, request))
-                await writer.drain()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a probe that hangs up or never asks is its own affair
-        finally:
-            writer.close()
+            self._server = await loop.create_server(lambda: _Client(self), host, port, backlog=BACKLOG)
+        except OSError as error:
+            raise ConfigurationError(
+                f"plugin {plugin} cannot listen on {host}:{port} ({error.strerror or error}); choose another port "
+                f"in [tool.core.plugins.{plugin}] or CORE_PLUGIN_{plugin.upper()}_PORT"
+            ) from error
 
-    try:
-        return await asyncio.start_server(connected, host, port, limit=LONGEST)
-    except OSError as error:
-        raise ConfigurationError(
-            f"plugin {plugin} cannot listen on {host}:{port} ({error.strerror or error}); choose another port "
-            f"in [tool.core.plugins.{plugin}] or CORE_PLUGIN_{plugin.upper()}_PORT"
-        ) from error
+    @property
+    def port(self) -> int:
+        """The port it listens on; what 0 became."""
+        assert self._server is not None, "it does not listen"  # noqa: S101 - a mistake of ours
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Listen no more, and disconnect everybody."""
+        if self._server is not None:
+            self._server.close()
+        for client in list(self._clients):
+            client.disconnect()
+
+    def admit(self, client: _Client) -> None:
+        """*client* has connected."""
+        self._clients[client] = None
+        if len(self._clients) > MOST:
+            oldest = next((each for each in self._clients if not each.answered), next(iter(self._clients)))
+            oldest.disconnect()
+            self.forget(oldest)
+
+    def forget(self, client: _Client) -> None:
+        """*client* has gone."""
+        self._clients.pop(client, None)
+
+    def respond(self, request: bytes) -> bytes:
+        """The response to *request*, whatever a page raises."""
+        try:
+            return _response(self._pages, request)
+        except Exception:
+            logger.exception("a page could not be made", extra={"action": "page failed"})
+            return _written(FAILED, head_only=False)
 
 
-def port_of(server: asyncio.Server) -> int:
-    """The port it listens on; what 0 became."""
-    return int(server.sockets[0].getsockname()[1])
+class _Client(asyncio.Protocol):
+    """One connection: a request, an answer, and PATIENCE seconds for both."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._request = b""
+        self._transport: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self.answered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._limit = asyncio.get_running_loop().call_later(PATIENCE, self.disconnect)
+        self._server.admit(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None or self.answered:
+            return
+        self._request += data
+        if b"\r\n\r\n" in self._request:
+            self.answered = True
+            self._transport.write(self._server.respond(self._request))
+            self._transport.close()  # once it is written
+        elif len(self._request) > LONGEST:
+            self.disconnect()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why is its own affair
+        if self._limit is not None:
+            self._limit.cancel()
+        self._server.forget(self)
+
+    def disconnect(self) -> None:
+        """At once, whatever is not written yet."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _response(pages: Pages, request: bytes) -> bytes:
     method, _, rest = request.partition(b" ")
     path = rest.split(b" ")[0].split(b"?")[0].decode("latin-1")
     answer = _answer(pages, method, path)
+    return _written(answer, head_only=method == b"HEAD")
+
+
+def _written(answer: Answer, *, head_only: bool) -> bytes:
     head = (
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\nContent-Type: {answer.content_type}\r\n"
         f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
     )
-    return head.encode() + (b"" if method == b"HEAD" else answer.body)
+    return head.encode() + (b"" if head_only else answer.body)
 
 
 def _answer(pages: Pages, method: bytes, path: str) -> Answer:

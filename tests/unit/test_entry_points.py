@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.entry_points import _line_by_line, all_points, warn_of_unreadable
+from core_messaging.worker import defined
 
 WORKER = """
 from core_messaging import Worker
@@ -65,7 +66,7 @@ Site = Callable[[Mapping[str, str | bytes]], None]
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    modules = set(sys.modules)
+    modules, workers = set(sys.modules), dict(defined)
     folder = tmp_path / "site"
     monkeypatch.syspath_prepend(folder)
     (tmp_path / "project").mkdir()
@@ -79,6 +80,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
     yield install
     forget()
+    defined.clear()
+    defined.update(workers)
     for name in set(sys.modules) - modules:
         del sys.modules[name]
 
