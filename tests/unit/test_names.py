@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from core_messaging_cli.main import core
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -216,3 +218,14 @@ def test_a_text_is_a_topic_or_is_told_to_be_none(text: str) -> None:
 def test_a_plain_text_stays_what_it_is(text: str) -> None:
     assert plain(Shouting(text)) == text
     assert type(plain(Shouting(text))) is str
+
+
+@pytest.mark.parametrize("topic", [topic for topic in IMPOSSIBLE if ":" not in topic and "\x00" not in topic])
+@pytest.mark.parametrize("command", [["publish", "--message", "1"], ["up", "--topic"]])
+def test_a_command_refuses_a_topic_that_cannot_be_before_it_asks_a_broker(
+    command: list[str], topic: str
+) -> None:
+    outcome = CliRunner().invoke(core, ["kafka", *command, topic], catch_exceptions=True)
+    assert outcome.exit_code != 0
+    told = outcome.output + str(outcome.exception)
+    assert "1 to 249 of the characters" in told or "is not NAME" in told

@@ -18,7 +18,7 @@ import msgspec
 from core_messaging.broker import Broker
 from core_messaging.choosing import broker_of
 from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent, TopicMissing
-from core_messaging.outgoing import Key, outgoing
+from core_messaging.outgoing import Key, outgoing, topic_name
 from core_messaging.printable import printable
 from core_messaging.producer import get_producer
 from core_messaging.project import Project
@@ -114,6 +114,7 @@ def publish(
         raise click.UsageError("give --key or --key-field, not both")
     if raw and key_field is not None:
         raise click.UsageError("give --raw or --key-field, not both: a raw line has no fields")
+    topic = topic_name(topic)  # no broker is asked for a topic that cannot be
     pairs = [_header(text) for text in headers]
     settings = Project(Path.cwd()).settings()
     tally = Tally()

@@ -13,6 +13,7 @@ import click
 from core_messaging.brokers import artifacts, standing
 from core_messaging.brokers.embedded import LIMITS
 from core_messaging.brokers.standing import NewTopic, Standing
+from core_messaging.names import TOPIC_RULE, is_topic
 from core_messaging_cli.tables import say
 
 Engine = Literal["embedded", "apache"]
@@ -88,6 +89,10 @@ def _parse(text: str) -> NewTopic:
     if not name or (colon and not (number.isdecimal() and int(number) > 0)):
         raise click.BadParameter(
             f"{text!r} is not NAME or NAME:PARTITIONS, as in emails:8", param_hint="--topic"
+        )
+    if not is_topic(name):
+        raise click.BadParameter(
+            f"{name!r} is no topic name; a topic name has {TOPIC_RULE}", param_hint="--topic"
         )
     return NewTopic(name, int(number) if colon else None)
 
