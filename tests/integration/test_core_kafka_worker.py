@@ -262,7 +262,10 @@ def test_json_logs_are_one_object_a_line_with_where_it_happened(
         assert run.wait() == 0
     lines = [json.loads(line) for line in run.lines]
     retry = next(line for line in lines if line.get("action") == "retry")
-    assert (retry["worker"], retry["topic"], retry["offset"], retry["level"]) == ("Slow", topic, 0, "warning")
+    # The first of its kind, so it is an error and has its traceback.
+    assert (retry["worker"], retry["topic"], retry["offset"], retry["level"]) == ("Slow", topic, 0, "error")
+    assert "in process" in retry["traceback"]
+    assert "ValueError: 1" in retry["traceback"]
 
 
 def test_why_it_ended_is_an_object_too_where_the_log_is_one_of_objects(tmp_path: Path) -> None:

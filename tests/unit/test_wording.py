@@ -31,7 +31,7 @@ def test_a_plural_is_spelled_as_in_english(noun: str, plural: str) -> None:
 
 def test_no_line_of_the_log_and_no_error_has_a_number_before_a_fixed_plural() -> None:
     fixed = re.compile(
-        r"(?<!all )(%d|%s|\{len\([^{}]*\)\}|\{\w*count\w*\}) (messages|records|lines|processes|owners|results)\b"
+        r"(?<!all )(?<!= )(%d|%s|\{len\([^{}]*\)\}|\{\w*count\w*\}) (messages|records|lines|processes|owners|results)\b"
     )
     found = [
         f"{file.name}:{number}: {line.strip()}"
