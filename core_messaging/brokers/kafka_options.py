@@ -6,12 +6,14 @@ import ssl
 from typing import Any
 
 from core_messaging.brokers.bootstrap_servers import checked_servers
+from core_messaging.brokers.kafka_security import check_security
 from core_messaging.errors import ConfigurationError
 from core_messaging.settings import Settings
 
 
 def client_options(settings: Settings, client_id: str) -> dict[str, Any]:
     """Keyword arguments that consumer, producer and admin client share. Raises ConfigurationError."""
+    check_security(settings)
     options: dict[str, Any] = {
         "bootstrap_servers": checked_servers(settings.kafka_bootstrap_servers),
         "client_id": client_id,
@@ -43,9 +45,14 @@ def _plain(secret: Any) -> str:
     return str(secret.get_secret_value() if hasattr(secret, "get_secret_value") else secret)
 
 
+def _no_password() -> str:
+    """Asked for where a key is encrypted. Without it, OpenSSL would ask whoever sits at the terminal, and wait."""
+    raise ConfigurationError("the key of the TLS certificate is encrypted; set KAFKA_SSL_PASSWORD")
+
+
 def ssl_context(settings: Settings) -> ssl.SSLContext:
     """The trust and identity that *settings* describe. Raises ConfigurationError if a file cannot be read."""
-    password = _plain(settings.kafka_ssl_password) if settings.kafka_ssl_password else None
+    password = _plain(settings.kafka_ssl_password) if settings.kafka_ssl_password else _no_password
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
         context.check_hostname = settings.kafka_ssl_check_hostname

@@ -89,7 +89,18 @@ def forget(folder: Path) -> None:
 
 async def _create(address: str, topics: Sequence[NewTopic]) -> None:
     # The environment may describe another broker; ours has no security to speak of.
-    settings = Settings(kafka_bootstrap_servers=address, kafka_security_protocol="PLAINTEXT")
+    settings = Settings(
+        kafka_bootstrap_servers=address,
+        kafka_security_protocol="PLAINTEXT",
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username=None,
+        kafka_sasl_password=None,
+        kafka_ssl_cafile=None,
+        kafka_ssl_certfile=None,
+        kafka_ssl_keyfile=None,
+        kafka_ssl_password=None,
+        kafka_ssl_check_hostname=True,
+    )
     making = KafkaBroker(settings).topics()
     for topic in topics:
         await making.create([topic.name], topic.partitions or PARTITIONS, 1)
