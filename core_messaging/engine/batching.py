@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Hashable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -17,6 +18,7 @@ from core_messaging.engine.running import TEAM, TURN, as_failure, as_undecodable
 from core_messaging.engine.settling import Settler
 from core_messaging.error_frames import without_frames
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
+from core_messaging.message_context import within
 from core_messaging.rules.batch import Batch
 from core_messaging.rules.batches import BatchSchedule
 from core_messaging.rules.job import Job
@@ -81,7 +83,7 @@ class BatchRunners:
                 called = False
                 slots.wake(TEAM)
             slots.current[slot], slots.since[slot] = work, clock()
-            await self._attempt(work)
+            await within(copy_context(), self._attempt(work))
             slots.current[slot] = None
             slots.noticed()
             if clock() >= self._turn_ends:
@@ -231,7 +233,7 @@ class BatchRunners:
     async def _in_order(self, opened: Opened, indices: list[int]) -> None:
         """One lane: what comes after a failure waits for its retry, and loses no attempt."""
         for position, index in enumerate(indices):
-            if not await self._process_one(opened, index):
+            if not await within(copy_context(), self._process_one(opened, index)):
                 self._schedule.wait_behind([opened.jobs[i] for i in indices[position + 1 :]])
                 return
             self._parts.slots.progressed(opened.batch, self._parts.loop.time())

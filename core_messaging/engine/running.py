@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from bisect import bisect_left
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.settling import Settler
 from core_messaging.errors import HandlerExit, Undecodable, text_of
+from core_messaging.message_context import within
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import sole
 from core_messaging.rules.schedule import Schedule
@@ -52,23 +54,28 @@ class Runners:
         """One runner, for as long as the worker lives."""
         slots, schedule = self._slots, self._schedule
         PLACE.set(Place(slots, slot, self._clock))
+        base = contextvars.copy_context()
         while not slots.ending:
             try:
-                await self._work_off(slot)
-                if not slots.ending:  # else it was cancelled, and a handler has kept that to itself
+                mine = base.copy()
+                leaked = await within(mine, self._work_off(slot, mine, base))
+                if (
+                    not leaked and not slots.ending
+                ):  # else it was cancelled, and a handler has kept that to itself
                     await slots.wait()
                     slots.wake(min(TEAM, schedule.ready - 1))
             except asyncio.CancelledError as error:
                 if slots.current[slot] is not None or await slots.ended_by(error):
                     raise
 
-    async def _work_off(self, slot: int) -> None:
-        """Take, decode, process, settle, until nothing may start."""
+    async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901 - in parts it would cost a call a message for each
+        """Take, decode, process, settle, until nothing may start. True: a message has left variables in *mine*, the context
+        of these calls, which was a copy of *base*; the next one must not see them."""
         slots, counts, settler, clock = self._slots, self._counts, self._settler, self._clock
         take, decode, process = self._schedule.take, self._straight, self._process
         current, since, latency, succeeded = slots.current, slots.since, counts.latency, settler.succeeded
         following, wants_context = settler.following, self._wants_context
-        now, number = clock(), 0
+        now, number, leaked = clock(), 0, False
         while (job := take()) is not None:
             current[slot], since[slot] = job, now
             if following is None or await following.may_start(job):
@@ -96,8 +103,17 @@ class Runners:
                         now = clock()
             if now >= slots.turn_ends:
                 now = await self._give_way(slot, number, now)
+            try:
+                leaked = (
+                    mine != base
+                )  # as a rule both are one and the same inside, and this costs next to nothing
+            except Exception:  # values that cannot be compared are others
+                leaked = True
+            if leaked:
+                break
         current[slot] = None
         slots.noticed()
+        return leaked
 
     async def _give_way(self, slot: int, number: int, now: float) -> float:
         """Let the event loop go once round, unless it has since attempt *number*, this runner's last, began; when

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.running import TEAM, TURN
 from core_messaging.engine.settling import Settler
+from core_messaging.message_context import within
 
 
 class SettlementRunners:
@@ -43,7 +45,7 @@ class SettlementRunners:
             if job.sending is None:
                 continue
             slots.current[slot], slots.since[slot] = job, clock()
-            await self._settler.go_on(job, job.sending)
+            await within(copy_context(), self._settler.go_on(job, job.sending))
             slots.current[slot] = None
             slots.noticed()
             slots.wake_one()  # for what waited behind it

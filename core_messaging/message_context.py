@@ -1,0 +1,27 @@
+"""Context variables of one message are not there for the next: a coroutine in a context of its own, without a task."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+@types.coroutine
+def within(context: Context, coroutine: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
+    """Await *coroutine*, each step of which sees and sets the variables of *context*."""
+    run, step, argument = context.run, coroutine.send, None
+    while True:
+        try:
+            waits_for = run(step, argument)
+        except StopIteration as over:
+            result: Result = over.value
+            return result
+        try:
+            argument = yield waits_for
+            step = coroutine.send
+        except BaseException as error:
+            step, argument = coroutine.throw, error
