@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
     max_partition_in_flight: int = Field(default=5_000, ge=1)
     max_waiting_retries: int = Field(default=10_000, ge=1)
+    obey_unblock_headers: bool = True
     max_crashes: int = Field(
         default=4, ge=3
     )  # processes that a message takes with it, in the last two of them running alone, before it is dead-lettered

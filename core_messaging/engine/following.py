@@ -28,11 +28,12 @@ class Following:
         self._clock = parts.loop.time
         self._bury = bury
         self._throttle = Throttle(LOG_EVERY)
+        self._obeys = parts.settings.obey_unblock_headers
 
     async def may_start(self, job: Job) -> bool:
         """False: *job* is settled by what became of its key."""
         blocked, key = job.assignment.blocked, job.record.key
-        word = unblocking(job.record.headers) if job.record.headers else None
+        word = unblocking(job.record.headers) if job.record.headers and self._obeys else None
         if word is not None and key in blocked:
             blocked.discard(key)
             self._say_unblocked(job, word)

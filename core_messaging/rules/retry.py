@@ -108,13 +108,10 @@ def decide(
     error: BaseException, attempt: int, max_retries: int, policy: RetryPolicy, chance: float = 0.0
 ) -> Decision:
     """What a failed attempt means. *attempt* is 1-based: the first try is 1, retry n is attempt n + 1."""
-    error = sole(error)
-    # What is undecodable today is undecodable tomorrow; waiting only holds up its key.
-    if isinstance(error, Undecodable):
-        return GiveUp("undecodable")
     leaves = leaves_of(error)
-    if any(isinstance(leaf, Reject) for leaf in leaves):
-        return GiveUp("rejected")
+    reason = _why_never(leaves, policy)
+    if reason is not None:
+        return GiveUp(reason)
     if attempt > max_retries:
         return GiveUp("retries exhausted")
     # The handler knows better than the policy, but not better than max_retries.
@@ -125,6 +122,19 @@ def decide(
     if not policy.retries(error):
         return GiveUp(f"{type(error).__name__} is not retried")
     return TryAgain(policy.delay(attempt, chance))
+
+
+def _why_never(leaves: Sequence[BaseException], policy: RetryPolicy) -> str | None:
+    """Why no attempt may follow one that raised *leaves*, however many are left; None where one may."""
+    # What is undecodable today is undecodable tomorrow; waiting only holds up its key.
+    if any(isinstance(leaf, Undecodable) for leaf in leaves):
+        return "undecodable"
+    if any(isinstance(leaf, Reject) for leaf in leaves):
+        return "rejected"
+    for leaf in leaves:
+        if isinstance(leaf, policy.give_up_on) and not isinstance(leaf, RetryAfter):
+            return f"{type(leaf).__name__} is not retried"
+    return None
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
