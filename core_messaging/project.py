@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ class Project:
         """Let ``import src...`` find the project's modules, as a user expects who stands in it."""
         root = str(self.root)
         if root not in sys.path:
-            sys.path.insert(0, root)
+            sys.path.insert(_behind_the_standard_library(), root)
 
     def settings(self) -> Settings:
         """An instance of the project's settings class (``src/settings.py``, or the package ``src/settings``), or of the
@@ -123,3 +124,14 @@ class Project:
 def project_settings() -> Settings:
     """The settings of the project in the current folder. Raises ConfigurationError."""
     return Project(Path.cwd()).settings()
+
+
+def _behind_the_standard_library() -> int:
+    """Where in ``sys.path`` a project's modules are: before installed packages, but an ``email.py`` or ``token.py`` of the
+    project is no module of the standard library."""
+    own = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    places = [
+        place for place, path in enumerate(sys.path) if path in own or Path(path).parent.as_posix() in own
+    ]
+    installed = ("site-packages", "dist-packages")
+    return 1 + max((place for place in places if not sys.path[place].endswith(installed)), default=-1)

@@ -272,3 +272,23 @@ def running_broker() -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield process, process.stdout.readline().strip()
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_project_may_have_files_that_are_called_like_modules_of_python(
+    tmp_path: Path, processes: str
+) -> None:
+    # Each process ended in a traceback: `python -m` put the folder before the standard library.
+    (port,) = free_ports(1)
+    folder = project(tmp_path, "t")
+    for name in ("email", "logging", "token", "platform", "calendar", "statistics", "colorsys"):
+        (folder / f"{name}.py").write_text("raise ImportError(__name__)\n")
+    source = folder / "src/workers/some.py"
+    source.write_text("import calendar, colorsys, statistics\n" + source.read_text())
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
+    arguments = ("kafka", "worker", "Beside", "--processes", processes)
+    with running_core(*arguments, folder=folder, env=variables) as process:
+        process.until(lambda: process.output.count("waiting up to") == int(processes))
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0, process.output
+    assert "Traceback" not in process.output

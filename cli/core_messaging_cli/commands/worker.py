@@ -142,7 +142,9 @@ def _supervise(processes: int, settings: Settings) -> int:
             added["KAFKA_GROUP_INSTANCE_ID"] = f"{settings.kafka_group_instance_id}-{place}"
         return added
 
-    command = [sys.executable, "-m", "core_messaging_cli", "kafka", "worker", *_given_without("processes")]
+    # -P: without it ``-m`` puts the current folder before the standard library, and a project has an email.py.
+    command = [sys.executable, "-P", "-m", "core_messaging_cli", "kafka", "worker"]
+    command += _given_without("processes")
     soon = settings.kafka_start_timeout + TO_BEGIN  # one that waits for a broker in vain has not begun either
     return asyncio.run(Supervisor(command, processes, environment, soon).run())
 
