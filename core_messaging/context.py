@@ -19,7 +19,8 @@ def _never() -> bool:
 class Context:
     """Handed to a handler (or hook) that names a parameter ``context``.
 
-    ``timestamp`` is milliseconds since the epoch, as Kafka has it. ``attempt`` is 1 for the first try.
+    ``timestamp`` is milliseconds since the epoch, as Kafka has it. ``attempt`` is 1 for the first try, and
+    0 in a hook that is told of a message that was not tried.
     ``deadline`` is the event loop's time (seconds) at which ``timeout`` ends this attempt, None without one.
     ``carry`` are the headers that tie what is published to this message: those of its trace, unless a middleware
     (tracing) sets others.

@@ -14,7 +14,7 @@ BACKOFFS: tuple[str, ...] = get_args(Backoff)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when a failed message is tried again.
+    """How often and when a failed message is tried again. An ``ExceptionGroup`` is judged by the errors in it.
 
     Retry *n* (1, 2, ... ``max_retries``) starts this long after the failure:
 
