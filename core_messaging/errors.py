@@ -57,6 +57,7 @@
     ├── SimulationStuck            a simulation can make no progress
     ├── SimulationFailed           a guarantee was broken in one
     ├── NoWorker                   the testing kit was given something else
+    ├── LoopRunning                the testing kit was to make an event loop inside of another one
     └── NotFinished                the testing kit waited in vain
 
 Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
@@ -593,6 +594,16 @@ class NoWorker(CoreMessagingError, TypeError):
     def __init__(self, thing: object) -> None:
         super().__init__(
             f"{thing!r} is no worker; pass a subclass of Worker that has an input_topic, or a function under @worker"
+        )
+
+
+class LoopRunning(CoreMessagingError, RuntimeError):
+    """What makes an event loop of its own was called where one runs already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "run() and simulate() make an event loop of their own, and one runs here already; in an async test await "
+            "process_all(...) instead, or call them from a plain def test"
         )
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
-from core_messaging.errors import SimulationStuck
+from core_messaging.errors import LoopRunning, SimulationStuck
 from core_messaging.testing.life import life_of
 
 Result = TypeVar("Result")
@@ -92,6 +92,18 @@ class InlineThreads(ThreadPoolExecutor):
 
 
 def run_virtually(program: Coroutine[Any, Any, Result]) -> Result:
-    """``asyncio.run`` on a virtual clock. Raises SimulationStuck where the program can never end."""
+    """``asyncio.run`` on a virtual clock. Raises SimulationStuck where the program can never end, LoopRunning inside of a
+    loop."""
+    if _loop_runs():
+        program.close()
+        raise LoopRunning
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(program)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

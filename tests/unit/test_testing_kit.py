@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core_messaging import Codec, Context, Reject, RetryAfter, RetryPolicy, Worker, hookimpl, worker
-from core_messaging.errors import NotFinished, NoWorker, PluginError, RetriesExhausted
+from core_messaging.errors import LoopRunning, NotFinished, NoWorker, PluginError, RetriesExhausted
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.testing import Outcome, process_all, run, run_with, running
 from core_messaging.worker import defined
@@ -296,3 +296,12 @@ def test_a_handler_that_takes_none_gets_tombstones_and_another_one_does_not() ->
     assert [success.message for success in outcome.successes] == [{"n": 1}]
     (letter,) = outcome.dead_letters
     assert "a tombstone" in str(letter.error)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_form_without_a_loop_says_which_one_to_use_inside_of_a_loop() -> None:
+    async def a_test() -> None:
+        run(Charge, MESSAGES)
+
+    with pytest.raises(LoopRunning, match=r"await process_all\(...\) instead"):
+        asyncio.run(a_test())
