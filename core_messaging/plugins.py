@@ -207,6 +207,9 @@ class Plugins:
                     exc_info=exc_info_of(error),
                     extra={"plugin": report.name, "action": "plugin close failed"},
                 )
+        for found in self._implementations.values():
+            for implementation in found:
+                implementation.end()
         leave_behind()
 
 

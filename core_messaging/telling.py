@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from time import monotonic
@@ -16,6 +16,7 @@ import pluggy
 from core_messaging.apart import Apart, within
 from core_messaging.errors import NothingRan, text_of
 from core_messaging.hook_check import positional
+from core_messaging.log_throttle import LogThrottle, words_of
 from core_messaging.observers import Tell
 from core_messaging.rules.breaker import Breaker
 from core_messaging.rules.throttle import Throttle, also
@@ -25,6 +26,10 @@ from core_messaging.tracing import traced
 logger = logging.getLogger("core_messaging.plugins")
 
 SLOW = 0.1  # seconds an implementation may hold the event loop before it is named
+
+
+def _now() -> float:
+    return monotonic()
 
 
 class Implementation:
@@ -56,7 +61,7 @@ class Implementation:
         self.calls = 0
         self.failures = 0
         self.seconds = 0.0
-        self._throttle = Throttle(10.0)
+        self._throttle = LogThrottle(10.0, _now, self._say_held_back)
         self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
         self._unremarkable = min(SLOW, limit)
 
@@ -147,16 +152,32 @@ class Implementation:
             )
 
     def _warn_slow(self, seconds: float) -> None:
-        if self._throttle.pass_through("slow", monotonic()) is not None:
+        swallowed = self._throttle.pass_through("slow", monotonic())
+        if swallowed is not None:
             logger.warning(
-                "plugin %s: %s held the event loop for %.2g s; await something asynchronous in it, or do less",
+                "plugin %s: %s held the event loop for %.2g s; await something asynchronous in it, or do less%s",
                 self.plugin,
                 self.hook,
                 seconds,
+                also(swallowed),
                 extra=self._tag("plugin slow"),
             )
 
-    def _tag(self, action: str) -> dict[str, str]:
+    def end(self) -> None:
+        """No call follows: tell what was held back."""
+        self._throttle.end()
+
+    def _say_held_back(self, kind: Hashable, count: int) -> None:
+        logger.warning(
+            "plugin %s: %s: %d more like the last line about %s",
+            self.plugin,
+            self.hook,
+            count,
+            words_of(kind),
+            extra=self._tag("held back") | {"count": count},
+        )
+
+    def _tag(self, action: str) -> dict[str, Any]:
         return {"plugin": self.plugin, "action": action}
 
 

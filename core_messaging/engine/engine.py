@@ -86,6 +86,7 @@ class Engine:
         settler = Settler(parts)
         self._runners = runners(parts, settler)
         self._settlement_runners = SettlementRunners(parts, settler)
+        self._remarks = settler.remarks
         self._careful = Careful(parts, self._committer)
         self._watch = Watch(parts)
         self._session: Session | None = None
@@ -147,6 +148,7 @@ class Engine:
             self.phase = "the plugins' on_stop"
             await self._tell(self._observers.on_stop, error=self._failure)
             self.phase = ""
+            self._remarks.end()
         if self._failure is not None:
             raise self._failure
 

@@ -27,7 +27,7 @@ class Following:
         self._park = parts.park
         self._clock = parts.loop.time
         self._bury = bury
-        self._throttle = Throttle(LOG_EVERY)
+        self._throttle = Throttle(LOG_EVERY)  # a state that lasts: it is said again, and not counted
         self._obeys = parts.settings.obey_unblock_headers
 
     async def may_start(self, job: Job) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from core_messaging.errors import (
     Undecodable,
     text_of,
 )
+from core_messaging.log_throttle import LogThrottle, words_of
 from core_messaging.records import Outgoing
 from core_messaging.rules.dead_letter import has_facts
 from core_messaging.rules.job import Job
@@ -93,7 +94,7 @@ class Remarks:
     def __init__(self, config: WorkerConfig, clock: Callable[[], float]) -> None:
         self._config = config
         self._clock = clock
-        self._throttle = Throttle(LOG_EVERY)
+        self._throttle = LogThrottle(LOG_EVERY, clock, self._say_held_back)
         self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
 
     def will_retry(self, job: Job, error: BaseException, delay: float) -> None:
@@ -173,16 +174,18 @@ class Remarks:
 
     def shortened(self, job: Job, letter: Outgoing) -> None:
         """Its dead letter *letter* is stored without headers of ours, because with them it was too large."""
-        if self._throttle.pass_through(("shortened", letter.topic), self._clock()) is None:
+        swallowed = self._throttle.pass_through(("shortened", letter.topic), self._clock())
+        if swallowed is None:
             return
         logger.warning(
             "%s: with all core-... headers the dead letter of %s was too large for %s, so %s left out; raise "
-            "max.message.bytes of that topic by a few kB above that of %s",
+            "max.message.bytes of that topic by a few kB above that of %s%s",
             self._config.name,
             job,
             letter.topic,
             "the text of its error is" if has_facts(letter) else "all of them are",
             job.record.topic,
+            also(swallowed),
             extra=self._where(job, "dead letter shortened"),
         )
 
@@ -214,16 +217,20 @@ class Remarks:
 
     def not_published(self, job: Job, topic: str, error: BaseException) -> None:
         """What it led to is not in *topic* yet."""
-        if self._throttle.pass_through((topic, type(error).__name__), self._clock()) is None:
+        swallowed = self._throttle.pass_through(
+            ("publish failed", topic, type(error).__name__), self._clock()
+        )
+        if swallowed is None:
             return
         refused = isinstance(error, RecordRefused)  # and it is a dead letter: a result is given up
         logger.error(
-            "%s cannot publish to %s: %s. %s waits with its key and is tried again%s; nothing is lost",
+            "%s cannot publish to %s: %s. %s waits with its key and is tried again%s; nothing is lost%s",
             self._config.name,
             topic,
             error,
             job,
             " every 15 s, so it goes when the topic is mended, without a restart" if refused else "",
+            also(swallowed),
             extra=self._where(job, "publish failed"),
         )
 
@@ -259,6 +266,19 @@ class Remarks:
             also(told.swallowed),
             exc_info=told.exc_info,
             extra=self._where(job, f"{name} failed"),
+        )
+
+    def end(self) -> None:
+        """The worker has stopped: tell what was held back."""
+        self._throttle.end()
+
+    def _say_held_back(self, kind: Hashable, count: int) -> None:
+        logger.warning(
+            "%s: %d more like the last line about %s",
+            self._config.name,
+            count,
+            words_of(kind),
+            extra={"worker": self._config.name, "action": "held back", "count": count},
         )
 
     def _telling(self, what: str, error: BaseException, level: int) -> Telling | None:
