@@ -20,9 +20,10 @@ from core_messaging.announcements import say_joining, say_shared_groups
 from core_messaging.broker import Broker, Publisher
 from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.codecs import Codec
-from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
 from core_messaging.engine.remarks import say_raised
+from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
 from core_messaging.exit_containment import exits_contained
 from core_messaging.fork_safety import in_forked_child, leave_forked_child
@@ -188,7 +189,7 @@ class _Run:
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings
         self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
-        around = Surroundings(
+        around = SharedResources(
             broker=broker,
             publisher=publisher,
             codecs=codecs,

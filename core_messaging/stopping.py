@@ -35,3 +35,11 @@ def forget_cancellations() -> int:
         task.uncancel()
         count += 1
     return count
+
+
+def sole_cause(error: BaseException) -> BaseException:
+    """What the task group wrapped, if it was one thing: people read the cause, not the wrapping."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        inner: BaseException = error.exceptions[0]
+        error = inner
+    return error

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from core_messaging.broker import Broker, Publisher, Subscription
-from core_messaging.codecs import Codec
+from core_messaging.broker import Subscription
 from core_messaging.config import WorkerConfig
 from core_messaging.engine.batching import BatchRunners
 from core_messaging.engine.careful import Careful
 from core_messaging.engine.committing import Committer
 from core_messaging.engine.handler import Handler, refuse_generator
-from core_messaging.engine.handler_threads import HandlerThreads
 from core_messaging.engine.parts import Parts
 from core_messaging.engine.remarks import say_raised
 from core_messaging.engine.roster import Roster
@@ -26,6 +23,7 @@ from core_messaging.engine.schedule_factory import schedule_for
 from core_messaging.engine.session import Session, tell_revoked
 from core_messaging.engine.settlement_loop import SettlementRunners
 from core_messaging.engine.settling import Settler
+from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
 from core_messaging.engine.watching import Watch
@@ -36,31 +34,17 @@ from core_messaging.errors import (
     CoreMessagingError,
     ShutdownTimeout,
 )
-from core_messaging.observers import NOBODY, Observers, Tell, tell
+from core_messaging.observers import Tell, tell
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
-from core_messaging.settings import Settings
 from core_messaging.snapshot import WorkerSnapshot
-from core_messaging.stopping import stopping_us
+from core_messaging.stopping import sole_cause, stopping_us
 from core_messaging.worker import Worker
 
 logger = logging.getLogger("core_messaging.worker")
 
 REOPEN = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
 STEADY = 60.0  # seconds; a member that lived so long had no trouble of its own
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What all workers of a process share."""
-
-    broker: Broker
-    publisher: Publisher
-    settings: Settings
-    threads: HandlerThreads  # for plain def code
-    observers: Observers = NOBODY
-    codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
-    ends: Callable[[str, BaseException], None] = lambda _worker, _error: None  # one begins to end by itself
 
 
 class Engine:
@@ -70,15 +54,15 @@ class Engine:
     and is safe to repeat.
     """
 
-    def __init__(self, worker: Worker, config: WorkerConfig, surroundings: Surroundings) -> None:
+    def __init__(self, worker: Worker, config: WorkerConfig, shared: SharedResources) -> None:
         self._loop = asyncio.get_running_loop()
         self._worker = worker
         self.config = config
-        self._broker = surroundings.broker
-        self._settings = surroundings.settings
-        self._observers = surroundings.observers
+        self._broker = shared.broker
+        self._settings = shared.settings
+        self._observers = shared.observers
         self.state = RunState.NEW
-        self._parts = parts = self._make_parts(surroundings)
+        self._parts = parts = self._make_parts(shared)
         self.counts, self.schedule = parts.counts, parts.schedule
         self.slots, self.roster = parts.slots, parts.roster
         self._committer = Committer(config.name, self.counts)
@@ -95,10 +79,10 @@ class Engine:
         self._stop = asyncio.Event()
         self._setting_up: asyncio.Timeout | None = None  # while setup() runs; its end cancels it
         self._failure: Exception | None = None
-        self._ends = surroundings.ends
+        self._ends = shared.ends
         self.phase = ""  # what of the user's code or of the broker holds it up, outside of messages
 
-    def _make_parts(self, surroundings: Surroundings) -> Parts:
+    def _make_parts(self, shared: SharedResources) -> Parts:
         slots = Slots(self.config.concurrency)
         one_by_one = getattr(self._worker, "process_batch", None) is None
         schedule = schedule_for(self.config, slots, one_by_one=one_by_one)
@@ -107,15 +91,15 @@ class Engine:
             handler=Handler(
                 self._worker,
                 self.config,
-                surroundings.threads,
-                surroundings.codecs.get(self.config.codec or ""),
+                shared.threads,
+                shared.codecs.get(self.config.codec or ""),
             ),
             schedule=schedule,
             slots=slots,
             roster=Roster(schedule),
-            publisher=surroundings.publisher,
-            observers=surroundings.observers,
-            settings=surroundings.settings,
+            publisher=shared.publisher,
+            observers=shared.observers,
+            settings=shared.settings,
             loop=self._loop,
             park=self._park,
             rearm=self._rearm,
@@ -131,12 +115,12 @@ class Engine:
                 try:
                     await self._consume()
                 except Exception as error:
-                    self._ends(self.config.name, _only_one(error))
+                    self._ends(self.config.name, sole_cause(error))
                     raise
                 finally:
                     broken = await self._tear_down()
         except BaseExceptionGroup as group:
-            cause = _only_one(group)
+            cause = sole_cause(group)
             self._failure = self._failure or (cause if isinstance(cause, Exception) else None)
             raise cause from None
         except Exception as error:
@@ -413,11 +397,3 @@ async def _done(method: str, outcome: object) -> None:
     if inspect.isawaitable(outcome):
         outcome = await outcome
     refuse_generator(method, outcome)
-
-
-def _only_one(error: BaseException) -> BaseException:
-    """What the task group wrapped, if it was one thing: people read the cause, not the wrapping."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        inner: BaseException = error.exceptions[0]
-        error = inner
-    return error

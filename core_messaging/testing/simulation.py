@@ -23,8 +23,9 @@ from typing import Any
 
 from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.choosing import codecs_of
-from core_messaging.engine.engine import Engine, Surroundings
+from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
@@ -68,7 +69,7 @@ class _Process:
     """One worker in one simulated process."""
 
     def __init__(
-        self, name: str, worker: type[Worker], broker: SimulatedBroker, around: Surroundings
+        self, name: str, worker: type[Worker], broker: SimulatedBroker, around: SharedResources
     ) -> None:
         self.name = name
         self.broker = broker
@@ -156,7 +157,7 @@ class Simulation:
         while self.broker.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
             await asyncio.sleep(1)
         await publisher.start()
-        around = Surroundings(
+        around = SharedResources(
             broker=broker,
             publisher=publisher,
             settings=self._settings,

@@ -1,0 +1,25 @@
+"""What all workers of a process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from core_messaging.broker import Broker, Publisher
+from core_messaging.codecs import Codec
+from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.observers import NOBODY, Observers
+from core_messaging.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedResources:
+    """Made once by the runtime, and handed to each engine."""
+
+    broker: Broker
+    publisher: Publisher
+    settings: Settings
+    threads: HandlerThreads  # for plain def code
+    observers: Observers = NOBODY
+    codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
+    ends: Callable[[str, BaseException], None] = lambda _worker, _error: None  # one begins to end by itself
