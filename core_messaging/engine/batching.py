@@ -75,7 +75,7 @@ class BatchRunners:
         while not slots.ending:
             work = self._schedule.take(clock())
             if work is None:
-                self._parts.rearm()
+                self._parts.timer.set()
                 await self._wait()
                 called = True
                 continue
@@ -212,7 +212,7 @@ class BatchRunners:
         for job in jobs:
             without_frames(job.error)
         self._schedule.again(jobs, self._parts.loop.time() + delay)
-        self._parts.rearm()
+        self._parts.timer.set()
 
     async def _one_by_one(self, opened: Opened) -> None:
         """A worker with only ``process``: its messages at the same time, in order where order is asked. Each is settled

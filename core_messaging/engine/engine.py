@@ -26,6 +26,7 @@ from core_messaging.engine.settling import Settler
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.slots import Slots
 from core_messaging.engine.state import NEXT, RunState
+from core_messaging.engine.timer import Timer
 from core_messaging.engine.watching import Watch
 from core_messaging.errors import (
     BrokenWorker,
@@ -74,8 +75,6 @@ class Engine:
         self._careful = Careful(parts, self._committer)
         self._watch = Watch(parts)
         self._session: Session | None = None
-        self._alarm: asyncio.Handle | None = None
-        self._alarm_due: float | None = None
         self._stop = asyncio.Event()
         self._setting_up: asyncio.Timeout | None = None  # while setup() runs; its end cancels it
         self._failure: Exception | None = None
@@ -101,8 +100,7 @@ class Engine:
             observers=shared.observers,
             settings=shared.settings,
             loop=self._loop,
-            park=self._park,
-            rearm=self._rearm,
+            timer=Timer(self._loop, schedule, slots),
             fail=self._fail,
         )
 
@@ -272,8 +270,7 @@ class Engine:
     async def _leave(self) -> None:
         """The commit needs a live member, so it comes before leaving the group."""
         self.phase = "its last commit and leaving the group"
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._parts.timer.cancel()
         session = self._session
         if session is None:
             return
@@ -343,33 +340,6 @@ class Engine:
         while True:
             await asyncio.sleep(self._settings.metrics_interval)
             await self._watch.look(self._session, draining=self.state is RunState.DRAINING)
-
-    def _park(self, job: Job, due: float) -> None:
-        """Put *job* aside until *due*, and see to it that somebody wakes up then."""
-        self.schedule.retry(job, due)
-        self._rearm()
-
-    def _rearm(self) -> None:
-        """See to it that the loop calls when the next retry or batch is due."""
-        due = self.schedule.next_due
-        # The handle need not know its time: uvloop rounds it, and has none for what is due now.
-        if due == self._alarm_due:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = None if due is None else self._loop.call_at(due, self._something_due, due)
-        self._alarm_due = due
-
-    def _something_due(self, due: float) -> None:
-        # The loop may call a little early (clock resolution); what is due at the alarm's own time is due.
-        now = max(due, self._loop.time())
-        self._alarm = self._alarm_due = None
-        self.slots.wake(self.schedule.release(now))
-        # A batch that is due but finds no free runner stays due: an alarm for the past would spin the loop.
-        # The runner that becomes free looks by itself.
-        following = self.schedule.next_due
-        if following is not None and following > now:
-            self._rearm()
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:

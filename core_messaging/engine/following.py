@@ -24,7 +24,7 @@ class Following:
         self._name = parts.config.name
         self._schedule = parts.schedule
         self._counts = parts.counts
-        self._park = parts.park
+        self._park = parts.timer.park
         self._clock = parts.loop.time
         self._bury = bury
         self._throttle = Throttle(LOG_EVERY)  # a state that lasts: it is said again, and not counted

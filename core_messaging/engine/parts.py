@@ -12,9 +12,9 @@ from core_messaging.engine.counts import Counts
 from core_messaging.engine.handler import Handler
 from core_messaging.engine.roster import Roster
 from core_messaging.engine.slots import Slots
+from core_messaging.engine.timer import Timer
 from core_messaging.observers import Observers
 from core_messaging.rules.batches import BatchSchedule
-from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
 
@@ -23,7 +23,6 @@ from core_messaging.settings import Settings
 class Parts:
     """Made once by the engine and handed to its collaborators.
 
-    ``park(job, due)`` puts a job aside until the loop's time is *due*; ``rearm()`` looks at what is due next;
     ``fail(error)`` ends the worker.
     """
 
@@ -36,7 +35,6 @@ class Parts:
     observers: Observers
     settings: Settings
     loop: AbstractEventLoop
-    park: Callable[[Job, float], None]
-    rearm: Callable[[], None]
+    timer: Timer
     fail: Callable[[Exception], None]
     counts: Counts = field(default_factory=Counts)

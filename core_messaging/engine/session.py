@@ -70,7 +70,7 @@ class Session:
         self._handler = parts.handler
         self._committer = committer
         self._clock = parts.loop.time
-        self._rearm = parts.rearm
+        self._set_timer = parts.timer.set
         self._careful = careful
         self._counts = parts.counts
         self._limits = _limits(parts.settings, parts.config)
@@ -163,7 +163,7 @@ class Session:
             count += len(records)
         self._counts.fetched += count
         self._slots.wake(count)
-        self._rearm()
+        self._set_timer()
         return True
 
     async def _catch_up(self) -> None:

@@ -58,7 +58,7 @@ class Settler:
         self._observers = parts.observers
         self._counts = parts.counts
         self._clock = parts.loop.time
-        self._park = parts.park
+        self._park = parts.timer.park
         self._fail = parts.fail
         self.remarks = Remarks(parts.config, parts.loop.time)
         self._hooks = MessageHooks(parts, self.remarks)
