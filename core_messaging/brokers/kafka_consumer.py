@@ -100,6 +100,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             session_timeout_ms=_ms(settings.kafka_session_timeout),
             heartbeat_interval_ms=_ms(settings.kafka_heartbeat_interval),
             rebalance_timeout_ms=_ms(settings.kafka_rebalance_timeout),
+            metadata_max_age_ms=_ms(settings.kafka_metadata_max_age),
             partition_assignment_strategy=(assignor,),
             **client_options(settings, self._subscription.client_id),
         )

@@ -169,7 +169,7 @@ class Assignment:
             self._read(committed)
         # Lane -> what waits behind the job that runs (or waits for a retry) there; owned by the schedule.
         self.busy: dict[Hashable, deque[object] | None] = {}
-        # Jobs that wait for a retry, or behind one in their lane; and those lanes. What waits behind a running job is next.
+        # Jobs that wait for a retry, or behind one in their lane; and those lanes.
         self.held = 0
         self.held_lanes: set[Hashable] = set()
 
@@ -190,8 +190,8 @@ class Assignment:
         self._proven_at = last.delivered + PROVEN_AFTER
 
     def place(self, position: int, end: int | None) -> None:
-        """The first record comes from *position*, and the log ends at *end* (None: not known, and nothing beyond
-        *position* is believed). What the commit's metadata says of offsets that there are not is not believed."""
+        """The first record comes from *position*, and the log ends at *end* (None: not known). What the commit says beyond
+        that is not believed."""
         self.placed = True
         if self._position is None or not self.touched:
             self._position = position
@@ -207,8 +207,7 @@ class Assignment:
         self.waits = {at: due for at, due in self.waits.items() if at < limit}
 
     def reach(self, position: int) -> None:
-        """The client goes on at *position*, and all that it has handed out was delivered: what lies before it is no
-        message (the end of a transaction, what retention has deleted)."""
+        """The client goes on at *position*, and all before it was delivered, or is no message (the end of a transaction)."""
         if not self.unfinished and self._position is not None and position > self._position:
             self._position = position
             self._chunks.clear()
@@ -216,14 +215,18 @@ class Assignment:
     def left(self) -> Left:
         """For ``take_over`` of the next assignment of this partition."""
         vanished = Vanished(self.crashes, self._vanished, self.accused, self.alone)
-        return Left(self.acknowledged, vanished, dict(self.attempts), self.dues)
+        start, reached = self.acknowledged.offset if self.acknowledged else 0, self.committable() or 0
+        runs = [(start, reached - 1)] if start < reached else []
+        finished = merged(sorted([*runs, *self.finished_beyond(), *self._finished_before]))
+        known = (dict(self.attempts), self.dues, finished, self.blocked.packed())
+        return Left(self.acknowledged, vanished, *known)
 
     def take_over(self, left: Left) -> None:
-        """This member had the partition until now, and nobody since: the commit is the one that it left behind. So the
-        process that seems to have vanished is this one, and when retries are due is known."""
+        """This member had the partition until now, and nobody since: the commit is the one that it left behind."""
         self.crashes, self._vanished, self.accused, self.alone = left.vanished
         self.suspect = None
         self._inherited = handed_on(left.vanished, self._proven_at - PROVEN_AFTER)
+        self._finished_before, self.blocked = deque(left.finished), BlockedKeys(left.blocked)
         self.attempts = dict(left.attempts)
         self.waits = {
             offset: left.dues.get(offset) for offset, attempt in left.attempts.items() if attempt > 1
@@ -239,8 +242,7 @@ class Assignment:
             self.accused, self.alone = None, 0
 
     def due_of(self, offset: int, now: float, delay: Callable[[int], float]) -> float:
-        """When the record at *offset*, which has just come, may be tried: *now*, or after the *delay* of its attempt. Where
-        *now* is minus infinity nothing is waited for."""
+        """When the record at *offset*, which has just come, may be tried; *now* of minus infinity waits for nothing."""
         if offset not in self.waits:
             return now
         due = self.waits.pop(offset)
@@ -258,7 +260,7 @@ class Assignment:
             self._position = offset
 
     def caught_up(self) -> None:
-        """The broker has no more records for now. If all are finished, none of them kills the process."""
+        """The broker has no more records for now. If all are finished, none kills the process."""
         if self.crashes and not self.unfinished:
             self.crashes = 0
 

@@ -90,3 +90,30 @@ def test_a_partition_that_does_not_come_back_is_fenced() -> None:
     schedule, roster, (first, _), _ = revoked_with_running_work()
     roster.assign({})
     assert not schedule.finish(first)
+
+
+def test_what_was_finished_and_not_committed_is_known_when_the_partition_comes_back() -> None:
+    # A handler that holds up the event loop for longer than the session is thrown out of its group each time: its
+    # message was run for ever.
+    schedule = Schedule("key")
+    roster = Roster(schedule)
+    roster.assign({SOURCE: None})
+    first = roster.get(SOURCE)
+    assert first is not None
+    schedule.deliver(first, RECORDS)
+    first.acknowledged = commit = first.progress()
+    assert commit is not None
+    while (job := schedule.take()) is not None:
+        if job.record.offset != 1:
+            schedule.finish(job)
+    first.blocked.add(b"b")
+    roster.fence([SOURCE])
+    assert come_back(schedule, roster, commit) == [1]
+    second = roster.get(SOURCE)
+    assert second is not None
+    assert b"b" in second.blocked
+
+
+def test_what_was_finished_is_not_believed_where_somebody_else_had_the_partition() -> None:
+    schedule, roster, _, commit = revoked_with_running_work()
+    assert come_back(schedule, roster, Committed(commit.offset, "1:somebody else's")) == [0, 2]
