@@ -67,6 +67,7 @@ Site = Callable[[Mapping[str, str | bytes]], None]
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     modules, workers = set(sys.modules), dict(defined)
+    defined.clear()  # what other tests have defined is none of these distributions
     folder = tmp_path / "site"
     monkeypatch.syspath_prepend(folder)
     (tmp_path / "project").mkdir()
