@@ -29,6 +29,7 @@ POLL = 1.0  # seconds one fetch waits for records
 # within 0.04 s and would then wait for the next look; seldom later, because looking costs with every partition.
 SOON, FULL = 0.005, 0.05  # seconds
 KEEP_ALIVE = 30.0  # seconds without a fetch after which the group must hear that we are alive
+LITTLE_IN_HAND = 64  # messages
 SAY_EVERY = 60.0  # seconds between two lines that say the same of a partition
 
 FULL_AND_WAITING = (
@@ -97,13 +98,20 @@ class Session:
 
     async def fetch_forever(self) -> None:
         """Fetch while there is room. Raises BrokerError when the member is beyond repair."""
+        careful = asyncio.ensure_future(self._careful.run(self.consumer))
+        try:
+            await self._fetch_beside(careful)
+        finally:
+            careful.cancel()
+            await asyncio.wait([careful])
+
+    async def _fetch_beside(self, careful: asyncio.Future[None]) -> None:
         last, pause = self._clock(), SOON
         while True:
+            if careful.done():
+                careful.result()  # it never ends by itself
             await self._start_new()
-            if self._careful.waiting:
-                self.full = True  # nothing is fetched meanwhile, and that is no standstill
-                await self._careful.step(self.consumer)
-            elif room := self._balance():
+            if room := self._balance():
                 last = self._clock()
                 # While something is paused, the next look at it must not wait for other partitions' records.
                 came = await self._fetch(room, pause if self._paused else POLL)
@@ -141,7 +149,7 @@ class Session:
     async def _fetch(self, room: int, wait: float) -> bool:
         """Take in up to *room* records; whether any came within *wait* seconds."""
         fetched = await self.consumer.fetch(room, wait)
-        if self._batches is not None and sum(map(len, fetched.values())) < room:
+        if wait and self._batches is not None and sum(map(len, fetched.values())) < room:
             self._batches.ran_dry(set(self._roster.sources).difference(self._paused, fetched))
         if not fetched:
             if wait >= FULL:  # else it may only not have answered yet
@@ -167,8 +175,10 @@ class Session:
         return True
 
     async def _catch_up(self) -> None:
-        """The broker has no more records for now, and all that were fetched are delivered."""
-        assignments = list(self._roster.assignments)
+        """The broker has no more records for now of what is not paused, and all that were fetched are delivered."""
+        waiting = self._careful.assignments
+        asked = (a for a in self._roster.assignments if a.source not in self._paused)
+        assignments = [a for a in asked if a not in waiting]
         for assignment in assignments:
             assignment.caught_up()
         await self._positioning.reach(assignments)
@@ -179,17 +189,22 @@ class Session:
         A message that kills the process at once would otherwise leave no trace, and kill the next one for ever.
         A refused commit does not hold anything up: these records are here and must be worked on or revoked.
         """
-        new = [(assignment, records) for assignment, records in arrived if not assignment.announced]
-        for assignment, records in new:
-            assignment.begin_at(records[0].offset)
-            assignment.announced = True
+        new = []
+        for assignment, records in arrived:
+            watched = not self._careful.wants(assignment) and assignment.announce(records[-1].offset + 1)
+            if not assignment.announced or watched:
+                assignment.begin_at(records[0].offset)
+                assignment.announced = True
+                new.append(assignment)
         if new:
-            await self._committer.commit(self.consumer, [assignment for assignment, _ in new])
+            await self._committer.commit(self.consumer, new)
 
     def _balance(self) -> int:
         """Pause what is full, resume what has room; how many messages may come."""
         batches = self._batches
-        held_back = batches.crowded_out(self._limits.shared) if batches is not None else ()
+        held_back = set(self._careful.assignments)
+        if batches is not None:
+            held_back |= batches.crowded_out(self._limits.shared)
         todo = plan(self._roster.assignments, self._paused, self._limits, held_back)
         if batches is not None:
             self._slots.wake(batches.cut_off(todo.closed))
@@ -199,8 +214,16 @@ class Session:
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
         self._relieve(todo)
         room = min(todo.room, self._schedule.wanted(self._slots.waiting))
+        if any(assignment.crashes for assignment in self._roster.assignments):
+            room = min(room, self._room_after_a_crash())
         self.full = not room or bool(self._paused)
         return room
+
+    def _room_after_a_crash(self) -> int:
+        """What is in hand is under suspicion if this process vanishes as well, so it is little more than what runs."""
+        size = max(1, self._limits.batch_size)
+        most = max(LITTLE_IN_HAND, self._slots.count * size * 5 // 4)
+        return max(0, most - sum(a.unfinished - a.held for a in self._roster.assignments))
 
     def _relieve(self, todo: IntakePlan) -> None:
         """Do what the worker's policy says where too many messages wait for retries, and say so."""

@@ -147,9 +147,9 @@ class Slots:
         if self.watch is not None:
             self.watch.set()
 
-    async def quiet(self, concerns: Callable[[Job], bool]) -> None:
-        """Until no such job is running or unacknowledged."""
-        while self.busy(concerns):
+    async def quiet(self, concerns: Callable[[Job], bool], waits: Callable[[], bool] = lambda: False) -> None:
+        """Until no such job is running or unacknowledged, and none *waits* for a slot."""
+        while self.busy(concerns) or waits():
             if self.watch is None:
                 self.watch = asyncio.Event()
             self.watch.clear()

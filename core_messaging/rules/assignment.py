@@ -1,8 +1,6 @@
 """What was delivered of one partition while this member has it, and what of that may be committed.
 
-An ``Assignment`` is one partition during one assignment epoch: made on assign, fenced on revoke. When the
-partition comes back it is another Assignment, so a result that comes late meets a fenced object, not a flag
-that was reset meanwhile.
+An ``Assignment`` is made on assign and fenced on revoke: a late result meets a fenced object, not a flag that was reset.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ from core_messaging.records import Beginning, Committed, Record, TopicPartition
 from core_messaging.rules.blocked import BlockedKeys
 from core_messaging.rules.hold import FENCED, Hold, new_member
 from core_messaging.rules.left import Left
-from core_messaging.rules.note import SURELY_FIT, CommitNote, Ownership, Run, merged, read
+from core_messaging.rules.note import PROVEN_AFTER, SURELY_FIT, CommitNote, Ownership, Run, merged, read
 from core_messaging.rules.record_size import sizes_of
 from core_messaging.rules.runs import folded, offsets_of, runs_beyond
-from core_messaging.rules.vanished import PROOF, PROVEN_AFTER, Vanished, concluded, handed_on, owned
+from core_messaging.rules.vanished import PROOF, Vanished, concluded, handed_on, owned
 
 __all__ = ["FENCED", "PROOF", "PROVEN_AFTER", "Assignment", "Chunk", "Hold"]
 
@@ -28,11 +26,7 @@ SKEWED = 4  # times the average: the largest record of a chunk that is not like 
 
 
 class Chunk:
-    """The records of one fetch in delivered order, and which of them are finished.
-
-    Finishing is one store into a bytearray; what may be committed is found by scanning at commit time, once a
-    second, at the speed of memchr, instead of by bookkeeping with every message.
-    """
+    """The records of one fetch in order, and which are finished: a bytearray that is scanned for the commit once a second."""
 
     __slots__ = ("assignment", "cursor", "done", "largest", "offsets", "records", "size")
 
@@ -79,11 +73,11 @@ class Chunk:
 class Assignment:
     """One partition during one assignment epoch. Knows nothing of Kafka.
 
-    Offsets are only ever compared in delivered order: compaction and transactions leave gaps, so the next
-    offset is whatever is delivered next, never "plus one".
+    Offsets are compared in delivered order only: there are gaps, so the next one is never "plus one".
     """
 
     __slots__ = (
+        "_announced_to",
         "_began",
         "_chunks",
         "_finished_before",
@@ -93,7 +87,6 @@ class Assignment:
         "_member",
         "_noted",
         "_position",
-        "_proven_at",
         "_vanished",
         "accused",
         "acknowledged",
@@ -113,6 +106,7 @@ class Assignment:
         "limbo",
         "parked",
         "placed",
+        "proven_at",
         "source",
         "successor",
         "suspect",
@@ -133,8 +127,8 @@ class Assignment:
         self.epoch = epoch
         self._member = member or new_member()
         self.hold = Hold.OPEN
-        # The commit the broker is known to have.
-        self.acknowledged = None if isinstance(committed, Beginning) else committed
+        self.acknowledged = None if isinstance(committed, Beginning) else committed  # the broker's
+        self._announced_to: int | None = None  # the commit says that nothing from this offset on was started
         self.announced = False  # the commit says that this member works on the partition
         self.touched = False  # a record was delivered; until then this member can have broken nothing
         self.placed = False  # where it begins is known, and the commit was compared with the log
@@ -161,7 +155,7 @@ class Assignment:
         # The suspect of the owner that vanished, until its turn comes: what waits before it is tried first, and alone.
         self.accused: int | None = None
         self.alone = 0  # earlier owners in a row that vanished while the accused was all that ran
-        self._proven_at = 0  # the offset from which on earlier crashes are forgiven
+        self.proven_at = 0  # the offset from which on earlier crashes are forgiven
         self._vanished: tuple[int, ...] = ()  # of those owners, the last ones by name
         self._inherited = Ownership()  # what the commit goes on saying until a message is touched
         self._began: Mapping[int, int] = {}  # what the group began with; every commit passes it on
@@ -182,12 +176,11 @@ class Assignment:
         self.blocked = BlockedKeys(note.blocked)
         self._began = note.began
         last = note.ownership.shifted(start)
-        # Held and not given back: its owner vanished. After an orderly end the count starts anew.
         found = concluded(last, self._member)
         self.crashes, self.suspect, self._vanished = found.crashes, found.suspect, found.owners
         self.accused, self.alone = found.suspect, found.alone
-        self._inherited = handed_on(found, last.delivered)
-        self._proven_at = last.delivered + PROVEN_AFTER
+        self.proven_at = last.proven_at
+        self._inherited = handed_on(found, self.proven_at)
 
     def place(self, position: int, end: int | None) -> None:
         """The first record comes from *position*, and the log ends at *end* (None: not known). What the commit says beyond
@@ -202,7 +195,7 @@ class Assignment:
         if self.accused is not None and self.accused >= limit:
             self.accused, self.suspect, self.alone = None, None, 0
             self.doubt = f"it accuses a message beyond the end ({limit})"
-        self._proven_at = min(self._proven_at, limit + PROVEN_AFTER)
+        self.proven_at = min(self.proven_at, limit + PROVEN_AFTER)
         self.attempts = {at: number for at, number in self.attempts.items() if at < limit}
         self.waits = {at: due for at, due in self.waits.items() if at < limit}
 
@@ -225,7 +218,7 @@ class Assignment:
         """This member had the partition until now, and nobody since: the commit is the one that it left behind."""
         self.crashes, self._vanished, self.accused, self.alone = left.vanished
         self.suspect = None
-        self._inherited = handed_on(left.vanished, self._proven_at - PROVEN_AFTER)
+        self._inherited = handed_on(left.vanished, self.proven_at)
         self._finished_before, self.blocked = deque(left.finished), BlockedKeys(left.blocked)
         self.attempts = dict(left.attempts)
         self.waits = {
@@ -253,6 +246,12 @@ class Assignment:
     def forget_waits(self, offset: int) -> None:
         """What has come up to *offset* waits, or is finished, or runs."""
         self.waits = {at: due for at, due in self.waits.items() if at > offset}
+
+    def announce(self, end: int) -> bool:
+        """Records before *end* come now. Whether that is committed first: after a crash, to know what was in hand at one more."""
+        before, watched = self._announced_to, self.crashes and end < self.proven_at + PROVEN_AFTER
+        self._announced_to = end if watched else None
+        return self._announced_to != before
 
     def begin_at(self, offset: int) -> None:
         """Where there is no commit yet, the first record is the beginning."""
@@ -310,7 +309,7 @@ class Assignment:
         offset = self.committable()
         if offset is None:
             return None
-        if offset >= self._proven_at:
+        if offset >= self.proven_at:
             self.crashes = 0
         commit = Committed(offset, self._note(offset, held=held).encode())
         return None if commit == self.acknowledged else commit
@@ -326,12 +325,12 @@ class Assignment:
 
     def _ownership(self, delivered: int, *, held: bool) -> Ownership:
         if not (self.announced or self.touched):
-            return (
-                self._inherited
-            )  # whoever has touched nothing has neither killed a process nor cleared a message
+            return self._inherited  # whoever has touched nothing has neither killed nor cleared anything
         if not held:
             return Ownership()
         vanished = Vanished(self.crashes, self._vanished, self.accused, self.alone)
+        if self.crashes and self._announced_to is not None:
+            return owned(vanished, self.suspect, max(delivered, self._announced_to), self._member, exact=True)
         return owned(vanished, self.suspect, delivered, self._member)
 
     def _forget_finished(self) -> None:

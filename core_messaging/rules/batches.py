@@ -51,6 +51,7 @@ class BatchSchedule:
         self.settlements = SettlementQueue(to_settle)
         self._gatherings: dict[Assignment, Gathering] = {}
         self._turns: deque[Gathering] = deque()  # all of them, the next one first
+        self._only: Assignment | None = None  # the one that is isolated
         self._retries: list[tuple[float, int, Work]] = []
         self._sequence = 0
         self._closed = False
@@ -74,8 +75,14 @@ class BatchSchedule:
         gathering = self._gatherings.get(assignment)
         if gathering is None:
             gathering = self._gatherings[assignment] = Gathering(assignment)
-            self._turns.append(gathering)
+            if self._only is None or assignment is self._only:
+                self._turns.append(gathering)
         return gathering
+
+    def isolate(self, assignment: Assignment | None) -> None:
+        """Start batches of *assignment* only; None: of all again."""
+        self._only = assignment
+        self._turns = deque(g for g in self._gatherings.values() if assignment in (None, g.assignment))
 
     def _let_wait(self, gathering: Gathering) -> None:
         """What was tried before this assignment waits for the rest of its delay; what is due at the same time waits together,
@@ -371,8 +378,9 @@ class BatchSchedule:
         return sum(gathering.fresh for gathering in self._gatherings.values())
 
     def working(self) -> set[Assignment]:
-        """Which partitions have messages for a batch at hand."""
-        return {gathering.assignment for gathering in self._turns if gathering.fresh or gathering.ready}
+        """Which partitions have messages at hand for a batch that need not wait for the one before."""
+        mine = (g for g in self._turns if g.ready or (g.fresh and not (self._one_at_a_time and g.groups)))
+        return {gathering.assignment for gathering in mine}
 
     def wanted(self, _waiting: int) -> int:
         """Whatever there is room for, because each partition needs a batch of its own; where not all of them fit, as many

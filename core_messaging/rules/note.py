@@ -35,6 +35,11 @@ _Token = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _Whole = Annotated[int, msgspec.Meta(ge=1 - BEYOND, le=BEYOND - 1)]
 
 
+# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched, and about
+# this many more where the commit is not ``exact``. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
+PROVEN_AFTER = 1_000  # offsets
+
+
 class Ownership(msgspec.Struct, frozen=True, array_like=True):
     """Who has the partition and how it went. Offsets are absolute here and relative in a note.
 
@@ -45,6 +50,7 @@ class Ownership(msgspec.Struct, frozen=True, array_like=True):
     - ``alone``: how many members in a row have vanished while the suspect was the only message that ran
     - ``owner``: the member that wrote this (a random number of its process); 0: written by an older version
     - ``vanished``: the owners that are counted in ``crashes``, the last ones
+    - ``exact``: nothing from ``delivered`` on was started
     """
 
     held: bool = False
@@ -54,6 +60,12 @@ class Ownership(msgspec.Struct, frozen=True, array_like=True):
     alone: _Count = 0
     owner: _Token = 0
     vanished: Annotated[tuple[_Token, ...], msgspec.Meta(max_length=MAX_VANISHED)] = ()
+    exact: bool = False
+
+    @property
+    def proven_at(self) -> int:
+        """The offset from which on nothing can have killed the owner before."""
+        return self.delivered + (0 if self.exact else PROVEN_AFTER)
 
     def shifted(self, by: int) -> Ownership:
         """The same with offsets counted from elsewhere."""

@@ -107,6 +107,7 @@ class Schedule:
         self._turns: deque[PartitionQueue] = (
             deque()
         )  # of those that may have something to start, the next one first
+        self._only: Assignment | None = None  # the one that is isolated
         self._ready = 0  # jobs in ``ready`` of all queues
         self._retries: list[tuple[float, int, Job]] = []  # a heap by due time
         self._sequence = 0  # breaks ties in the heap in the order of arrival
@@ -133,7 +134,14 @@ class Schedule:
     def _line_up(self, queue: PartitionQueue) -> None:
         if not queue.in_turn:
             queue.in_turn = True
-            self._turns.append(queue)
+            if self._only is None or queue.assignment is self._only:
+                self._turns.append(queue)
+
+    def isolate(self, assignment: Assignment | None) -> None:
+        """Start messages of *assignment* only; None: of all again."""
+        self._only = assignment
+        lined_up = (queue for queue in self._queues.values() if queue.in_turn)
+        self._turns = deque(queue for queue in lined_up if assignment in (None, queue.assignment))
 
     def _make_ready(self, job: Job) -> None:
         """*job* may go on: with its handler in its partition's turn, or without one as soon as somebody settles it."""
@@ -345,7 +353,7 @@ class Schedule:
     @property
     def fresh(self) -> int:
         """Messages that came and were not looked at yet."""
-        return sum(queue.fresh for queue in self._turns)
+        return sum(queue.fresh for queue in self._queues.values() if queue.in_turn)
 
     def working(self) -> set[Assignment]:
         """Whose messages may start now: the partitions of one round."""

@@ -6,10 +6,6 @@ from typing import NamedTuple
 
 from core_messaging.rules.note import MAX_VANISHED, Ownership
 
-# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched, and about
-# this many more. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
-PROVEN_AFTER = 1_000  # offsets
-
 PROOF = 2  # members that vanish while the same message is all that runs
 
 
@@ -43,8 +39,11 @@ def concluded(last: Ownership, me: int) -> Vanished:
     return Vanished(crashes + 1, owners, suspect, 0 if suspect is None else alone + 1)
 
 
-def owned(vanished: Vanished, suspect: int | None, delivered: int, me: int) -> Ownership:
-    """What member *me* says while it works, *suspect* being all that runs."""
+def owned(
+    vanished: Vanished, suspect: int | None, delivered: int, me: int, *, exact: bool = False
+) -> Ownership:
+    """What member *me* says while it works, *suspect* being all that runs of what is suspected. *exact*: nothing from *delivered* on was
+    started."""
     return Ownership(
         held=True,
         crashes=vanished.crashes,
@@ -52,12 +51,13 @@ def owned(vanished: Vanished, suspect: int | None, delivered: int, me: int) -> O
         delivered=delivered,
         alone=vanished.alone if suspect == vanished.suspect else 0,
         owner=me,
+        exact=exact,
         vanished=vanished.owners[-vanished.crashes :] if vanished.crashes else (),
     )
 
 
-def handed_on(vanished: Vanished, delivered: int) -> Ownership:
-    """An ownership of which the next owner concludes *vanished*: this member has touched no message."""
+def handed_on(vanished: Vanished, proven_at: int) -> Ownership:
+    """An ownership of which the next owner concludes *vanished*, and *proven_at*: this member has touched no message."""
     if not vanished.crashes:
         return Ownership()
     last = vanished.owners[-1] if vanished.owners else 0
@@ -65,7 +65,8 @@ def handed_on(vanished: Vanished, delivered: int) -> Ownership:
         held=True,
         crashes=vanished.crashes - 1,
         suspect=vanished.suspect,
-        delivered=delivered,
+        delivered=proven_at,
+        exact=True,
         alone=max(0, vanished.alone - 1),
         owner=last,
         vanished=vanished.owners[:-1],
