@@ -184,7 +184,7 @@ def batch_item(annotation: Any) -> Any | None:
     """What one message of a batch is annotated as; None where *annotation* is of no list of messages."""
     inner = bare(without_none(annotation))
     origin, arguments = get_origin(inner) or inner, get_args(inner)
-    if origin in _BATCHES:
+    if any(origin is kind for kind in _BATCHES):  # ``in`` would hash it, and ``[dict]`` has no hash
         return arguments[0] if arguments else dict
     if origin is tuple:
         if not arguments:

@@ -21,8 +21,12 @@ _KEYS = (
     mi.StrType, mi.IntType, mi.FloatType, mi.EnumType, mi.LiteralType, mi.DateType, mi.TimeType, mi.DateTimeType,
     mi.TimeDeltaType, mi.UUIDType, mi.DecimalType, mi.AnyType, mi.UnionType,
 )  # fmt: skip
+_NO_KEY = "a key of a JSON object is a text; write str, int or another type that a text can hold"
+_NOT_HASHABLE = "what a set holds has to be hashable; write list, or a frozen class"
 _NO_BYTES = "JSON has no bytes; write str, or take the whole message as bytes"
 _UNHASHABLE = (mi.ListType, mi.SetType, mi.DictType, mi.TypedDictType)
+_SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
+_OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 # What validators take without looking inside, or what no JSON becomes.
 _LAZY = frozenset(
@@ -62,13 +66,18 @@ def way_of(annotation: Any) -> Way:
         _refuse_unfinished(part)
     if is_model(annotation):
         return Way.MODEL
-    lazy = next((part for part in found if (get_origin(part) or part) in _LAZY), None)
+    lazy = next((part for part in found if _one_of(get_origin(part) or part, _LAZY)), None)
     if lazy is not None:
         raise NotDecodable(f"nothing in JSON is a {_spelled(lazy)}; write list[...] or Sequence[...]")
     if any(is_pydantics(part) for part in found):
         return _with_pydantic(annotation, found)
     _ask_msgspec(annotation)
     return Way.MSGSPEC
+
+
+def _one_of(kind: Any, kinds: collections.abc.Collection[Any]) -> bool:
+    """As ``in``; also where somebody wrote ``[dict]``, which cannot be hashed."""
+    return any(kind is each for each in kinds)
 
 
 def _raw(annotation: Any) -> Way:
@@ -103,6 +112,8 @@ def _refuse_bytes_in_json(annotation: Any) -> None:
 
 def _with_pydantic(annotation: Any, found: list[Any]) -> Way:
     _refuse_bytes_in_json(annotation)
+    for part in parts(annotation):
+        _refuse_impossible(part)
     try:
         import_module("pydantic").TypeAdapter(annotation)
     except Exception as error:
@@ -115,6 +126,32 @@ def _with_pydantic(annotation: Any, found: list[Any]) -> Way:
         _ask_msgspec(annotation)
         return Way.MIXED
     return Way.ADAPTER
+
+
+def _refuse_impossible(part: Any) -> None:
+    """Raises NotDecodable for what pydantic makes a validator of that no JSON passes."""
+    kind, inside = get_origin(part), get_args(part)
+    if kind is type:
+        raise NotDecodable(f"nothing in JSON is a class; {_spelled(part)} asks for one")
+    if not inside or kind is None:
+        return
+    if kind in _OBJECTS and _holds_more(bare(inside[0])):
+        raise NotDecodable(_NO_KEY)
+    if kind in _SETS and _cannot_be_hashed(bare(inside[0])):
+        raise NotDecodable(_NOT_HASHABLE)
+
+
+def _holds_more(key: Any) -> bool:
+    """Whether *key* is written in JSON as an object or a list, which no key of an object is."""
+    kind = get_origin(key) or key
+    return isinstance(kind, type) and (
+        is_model(kind) or declares_fields(kind) or issubclass(kind, dict | list | tuple | set | frozenset)
+    )
+
+
+def _cannot_be_hashed(item: Any) -> bool:
+    kind = get_origin(item) or item
+    return isinstance(kind, type) and getattr(kind, "__hash__", None) is None
 
 
 def _ask_msgspec(annotation: Any) -> None:
@@ -147,11 +184,9 @@ class _Inspection:
         if isinstance(info, _BYTES) and not in_fields:
             raise NotDecodable(_NO_BYTES)
         if isinstance(info, mi.SetType | mi.FrozenSetType) and _unhashable(info.item_type):
-            raise NotDecodable("what a set holds has to be hashable; write list, or a frozen class")
+            raise NotDecodable(_NOT_HASHABLE)
         if isinstance(info, mi.DictType) and not _is_key(info.key_type):
-            raise NotDecodable(
-                "a key of a JSON object is a text; write str, int or another type that a text can hold"
-            )
+            raise NotDecodable(_NO_KEY)
 
 
 def _children(info: Any) -> list[Any]:

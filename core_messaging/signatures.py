@@ -74,8 +74,10 @@ def as_called(cls: type, attribute: str) -> Any:
 
 def why_uncallable(function: Callable[..., Any], arguments: int, *named: str) -> str:
     """Why *function* cannot be called with so many positional *arguments* and those *named*; empty if it can."""
-    own, written = outermost(function), declared(function)
     given, by_name = [_UNKNOWN] * arguments, dict.fromkeys(named, _UNKNOWN)
+    while inspect.ismethod(function):  # inspect has no signature for a method that forgot its ``self``
+        function, given = function.__func__, [_UNKNOWN, *given]
+    own, written = outermost(function), declared(function)
     try:
         if own is not None:
             own.bind(*given, **by_name)

@@ -315,6 +315,8 @@ class Thawed(msgspec.Struct):
      Annotated[str, msgspec.Meta(max_length=3)], Annotated[bytes, pydantic.Field(max_length=3)],
      Struct | Data, Model | Struct, Checked, set[list[int]], set[Thawed], frozenset[dict[str, int]], dict[tuple[int, int], str], dict[Struct, int],
      HasBytes, Model | bytes, list[Model | bytes], Unfinished, list[Unfinished], UnfinishedStruct, AbstractModel, list[AbstractModel],
+     set[Model], frozenset[Model], dict[str, set[Model]], dict[Model, int], dict[tuple[int, int], Model], dict[Alias, list[Model]],
+     type[Model], list[type[Model]], [dict], {}, list[Model | type[Model]],
      AbstractData, pydantic.BaseModel, 5, "not a type(", "1 / 0", "enum.Missing"],
 )  # fmt: skip
 @pytest.mark.parametrize("define", [of_class, of_decorator])
@@ -417,7 +419,8 @@ def test_a_batch_may_be_any_kind_of_sequence(annotation: Any, kind: type) -> Non
 
 
 @pytest.mark.parametrize(
-    "annotation", [Struct, set[Struct], dict[str, Struct], tuple[Struct, Struct], Iterator[Struct], bytes]
+    "annotation",
+    [Struct, set[Struct], dict[str, Struct], tuple[Struct, Struct], Iterator[Struct], bytes, [dict]],
 )
 def test_a_batch_handler_that_asks_for_no_list_is_refused(annotation: Any) -> None:
     async def process_batch(self: Worker, messages: Any) -> None: ...

@@ -184,6 +184,8 @@ async def keyword_only(self: Worker, *, message: dict[str, Any]) -> None: ...
 async def context_first(self: Worker, context: Context, message: dict[str, Any]) -> None: ...
 async def context_by_position(self: Worker, message: dict[str, Any], context: Context, /) -> None: ...
 async def without_message(self: Worker) -> None: ...
+async def without_self() -> None: ...
+async def self_by_name(*, self: Worker, message: dict[str, Any]) -> None: ...
 
 
 HOPELESS: list[Anything] = [
@@ -193,10 +195,14 @@ HOPELESS: list[Anything] = [
     context_first,
     context_by_position,
     without_message,
+    without_self,
+    self_by_name,
 ]
 
 
-@pytest.mark.parametrize("process", [*HOPELESS, *map(wrapped, HOPELESS[2:4]), staticmethod(one_more)])
+@pytest.mark.parametrize(
+    "process", [*HOPELESS, *map(wrapped, HOPELESS[2:4]), wrapped(without_self), staticmethod(one_more)]
+)
 @pytest.mark.parametrize("method", ["process", "process_batch"])
 def test_a_handler_that_no_call_can_satisfy_is_refused(process: Anything, method: str) -> None:
     with pytest.raises(OptionError, match=f"{method} (cannot be called with what it gets|takes no)"):
@@ -208,7 +214,7 @@ def test_a_callback_that_no_call_can_satisfy_is_refused(method: str) -> None:
     async def one_fact(self: Worker, fact: object) -> None: ...
     async def four(self: Worker, first: object, second: object, third: object) -> None: ...
 
-    for callback in (one_fact, four):
+    for callback in (one_fact, four, without_self):
         with pytest.raises(OptionError, match=f"{method} cannot be called"):
             type("Hopeless", (Worker,), {"input_topic": "t", "process": coroutine_of, method: callback})
 
@@ -217,8 +223,9 @@ def test_a_callback_that_no_call_can_satisfy_is_refused(method: str) -> None:
 def test_a_setup_that_wants_something_is_refused(method: str) -> None:
     async def wants(self: Worker, context: Context) -> None: ...
 
-    with pytest.raises(OptionError, match=f"{method} cannot be called with what it gets"):
-        type("Hopeless", (Worker,), {"input_topic": "t", "process": coroutine_of, method: wants})
+    for function in (wants, without_self):
+        with pytest.raises(OptionError, match=f"{method} cannot be called with what it gets"):
+            type("Hopeless", (Worker,), {"input_topic": "t", "process": coroutine_of, method: function})
 
 
 async def coroutine_of(self: Worker, message: dict[str, Any]) -> None: ...
