@@ -32,6 +32,7 @@ _FAITHFUL = frozenset(
 _LISTS = (list, tuple, set, frozenset, deque, UserList)
 _NO_KEYS = (NoneType, bool, tuple, frozenset)  # msgspec knows these, as long as they are no keys
 _MAPPINGS = (dict, MappingProxyType, ChainMap, UserDict)
+_STARS = '"**********"'  # what pydantic writes for a secret, whatever is in it
 
 
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
@@ -71,7 +72,12 @@ def _is_plain(value: Any) -> bool:
 
 def _encode_what_msgspec_does_not_know(value: Any) -> Any:
     if is_model(type(value)):
-        return msgspec.Raw(value.model_dump_json().encode())
+        text = value.model_dump_json()
+        if _STARS in text and _has_secret(value.model_dump()):
+            raise NotFaithful(
+                "pydantic writes stars for a secret; leave it out, or give its field a @field_serializer(when_used='json')"
+            )
+        return msgspec.Raw(text.encode())
     if type(value) in _NO_KEYS:
         raise TypeError(f"JSON has no keys of {type(value).__qualname__}; make them texts")
     for kind in (str, int, float):  # subclasses of a user's own
@@ -82,6 +88,15 @@ def _encode_what_msgspec_does_not_know(value: Any) -> Any:
     if isinstance(value, deque | UserList):
         return list(value)
     raise TypeError(f"JSON has no {type(value).__qualname__}")
+
+
+def _has_secret(value: Any) -> bool:
+    """Whether a secret of pydantic is in *value*, the fields of a model."""
+    if isinstance(value, dict):
+        return any(map(_has_secret, value.values()))
+    if isinstance(value, _LISTS):
+        return any(map(_has_secret, value))
+    return hasattr(value, "get_secret_value")
 
 
 _encode = msgspec.json.Encoder(enc_hook=_encode_what_msgspec_does_not_know).encode

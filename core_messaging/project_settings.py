@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
 MODULE, FILE, FOLDER = "src.settings", Path("src/settings.py"), Path("src/settings")
 CONVENTION = "AppSettings"
+_KEYS = ("plugins", "workers")  # what [tool.core] in pyproject.toml may have
+_ALIKE = 0.8  # of 1: how alike a key has to be to one of them, to be meant as it
 
 
 def settings_in(project: Project) -> Settings:
     """The settings of *project*. Raises ConfigurationError."""
     keep_secrets_of(environment(Settings))  # before any of them can be in an error
+    _refuse_unread_keys(project.tool_core())
     where = _place_of(project.root)
     if where is None:
         return _checked(_instance(Settings, "the environment"))
@@ -33,6 +37,24 @@ def settings_in(project: Project) -> Settings:
     chosen = _chosen(module, where)
     made = chosen if isinstance(chosen, Settings) else _instance(chosen, str(where))
     return _checked(made)
+
+
+def _refuse_unread_keys(table: Mapping[str, Any]) -> None:
+    """A setting in [tool.core] is not read. Keys that are like none of ours may be somebody else's."""
+    ours = Settings.model_fields
+    meant = {word.name: word.meant for word in misspelt(table, ours)} | {
+        name: name.lower() for name in table if name.lower() in ours
+    }
+    for name, setting in meant.items():
+        raise ConfigurationError(
+            f"pyproject.toml: {name} in [tool.core] is not read; set {setting.upper()} in the environment or .env, or "
+            f"{setting} in src/settings.py"
+        )
+    for name in table:
+        if name not in _KEYS and (nearest := get_close_matches(name, _KEYS, n=1, cutoff=_ALIKE)):
+            raise ConfigurationError(
+                f"pyproject.toml: {name} in [tool.core] is not read; did you mean {nearest[0]}?"
+            )
 
 
 def _place_of(root: Path) -> Path | None:
@@ -125,7 +147,12 @@ def _settings_of_another(thing: Any) -> list[str]:
 
 
 def _checked(settings: Settings) -> Settings:
-    """*settings*. Raises ConfigurationError where a setting is misspelt: its default would be in force."""
+    """*settings*. Raises ConfigurationError where a setting is misspelt, or hidden by what is no field: its default would be
+    in force."""
+    for name in Settings.model_fields.keys() - type(settings).model_fields:
+        raise ConfigurationError(
+            f"{name} in the settings class is a ClassVar, so it is no setting and is not read; write it without ClassVar"
+        )
     for word, where in _misspelt_in(settings):
         meant = word.meant if where == "the settings class" else _variable(settings, word.meant)
         raise ConfigurationError(

@@ -149,7 +149,23 @@ class Loose(pydantic.BaseModel):
     share: float
 
 
+class Login(pydantic.BaseModel):
+    password: pydantic.SecretStr
+
+
+class Logins(pydantic.BaseModel):
+    logins: list[Login]
+
+
+class Told(Login):
+    @pydantic.field_serializer("password", when_used="json")
+    def tell(self, password: pydantic.SecretStr) -> str:
+        return password.get_secret_value()
+
+
 REFUSED: list[tuple[Any, str]] = [
+    *[(wrap(Login(password=pydantic.SecretStr("word"))), "pydantic writes stars for a secret")
+      for wrap in (lambda m: m, lambda m: [m], Struct, lambda m: Logins(logins=[m]))],
     *[(wrap(number), "JSON has no (nan|inf|-inf)") for number in (math.nan, math.inf, -math.inf, Decimal("NaN"), Float("nan"))
       for wrap in (lambda n: n, lambda n: [n], lambda n: {"a": [{"b": n}]}, Struct, Data, Attrs, Named, lambda n: {n})],
     *[(Model(share=number), "JSON has no") for number in (math.nan, math.inf)],
@@ -174,6 +190,14 @@ REFUSED: list[tuple[Any, str]] = [
     (range(3), "JSON has no range"),
     (array.array("H", [1]), "JSON has no array"),
 ]  # fmt: skip
+
+
+def test_a_secret_is_published_where_its_model_says_how() -> None:
+    assert encode(Told(password=pydantic.SecretStr("word"))) == b'{"password":"word"}'
+
+
+def test_stars_that_hide_no_secret_are_published() -> None:
+    assert encode({"text": "**********", "model": Model(id=1)}).startswith(b'{"text":"**********"')
 
 
 @pytest.mark.parametrize(("value", "says"), REFUSED, ids=named)

@@ -196,6 +196,26 @@ REFUSED = {
         {".env": "KAFKA_BROKERS=production:9092\n"},
         "did you mean KAFKA_BOOTSTRAP_SERVERS",
     ),
+    "a ClassVar": (
+        {
+            "src/settings.py": "from typing import ClassVar\n"
+            + IMPORT
+            + SERVERS.replace(": str", ": ClassVar[str]")
+        },
+        "kafka_bootstrap_servers in the settings class is a ClassVar",
+    ),
+    "in pyproject.toml": (
+        {"pyproject.toml": "[tool.core]\nkafka_bootstrap_servers = 'production:9092'\n"},
+        r"kafka_bootstrap_servers in \[tool\.core\] is not read; set KAFKA_BOOTSTRAP_SERVERS in the environment",
+    ),
+    "misspelt in pyproject.toml": (
+        {"pyproject.toml": "[tool.core]\nplugins_disable = ['health']\n"},
+        r"plugins_disable in \[tool\.core\] is not read; set CORE_PLUGINS_DISABLE in the environment",
+    ),
+    "a misspelt table": (
+        {"pyproject.toml": "[tool.core.plugin.health]\nport = 8080\n"},
+        r"plugin in \[tool\.core\] is not read; did you mean plugins\?",
+    ),
     "with a prefix of its own": (
         {
             "src/settings.py": IMPORT
@@ -248,6 +268,13 @@ def test_variables_of_others_are_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "1")
+    assert Project(project).settings() == Settings()
+
+
+def test_keys_of_others_in_tool_core_are_left_alone(project: Path) -> None:
+    (project / "pyproject.toml").write_text(
+        "[tool.core]\nline_length = 3\nname = 'a'\n[tool.core.plugins.x]\na = 1\n"
+    )
     assert Project(project).settings() == Settings()
 
 
