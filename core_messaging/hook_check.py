@@ -10,7 +10,7 @@ from typing import Any
 
 from core_messaging import hookspecs
 from core_messaging.errors import PluginError
-from core_messaging.signatures import is_async, is_generator
+from core_messaging.signatures import declared, is_async, is_generator
 
 API = "1"
 MARK = f"{hookspecs.PROJECT}_impl"
@@ -98,9 +98,10 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
         raise PluginError(
             f"{name} is a pluggy wrapper; each implementation is called alone, use wrap_process"
         )
-    wrong = [
-        parameter for parameter in inspect.signature(function).parameters if parameter not in HOOKS[name]
-    ]
+    signature = declared(function)
+    if signature is None:
+        raise PluginError(f"{name} has no parameters that can be read; a method of a plugin begins with self")
+    wrong = [parameter for parameter in signature.parameters if parameter not in HOOKS[name]]
     if wrong:
         raise PluginError(
             f"{name} has no argument {', '.join(map(repr, wrong))}; it has {', '.join(HOOKS[name]) or 'none'}"

@@ -60,19 +60,25 @@ def with_carried(headers: HeadersLike) -> HeadersLike:
 
 
 def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:
-    if headers is None or isinstance(headers, str | bytes):
+    if headers is None or isinstance(headers, str | bytes | bytearray | memoryview):
         raise InvalidRecord(f"headers = {headers!r}", 'write a dict: {"source": "shop"}')
     if not headers:
         return ()
     try:
-        pairs = [
-            (name, value) for name, value in (headers.items() if isinstance(headers, Mapping) else headers)
-        ]
+        found = list(headers.items() if isinstance(headers, Mapping) else headers)
+        pairs = [(name, value) for name, value in map(_no_text, found)]
     except (TypeError, ValueError) as error:
         raise InvalidRecord(
             f"headers = {headers!r}", "write a dict, or pairs of a name and a value"
         ) from error
     return tuple(_header(name, value) for name, value in pairs)
+
+
+def _no_text(pair: Any) -> Any:
+    """*pair*. Raises TypeError for a text: one of two letters can be taken apart like a pair, and is none."""
+    if isinstance(pair, str):
+        raise TypeError("a text is no pair of a name and a value")
+    return pair
 
 
 def _header(name: object, value: object) -> tuple[str, bytes]:

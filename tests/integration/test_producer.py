@@ -590,7 +590,7 @@ def test_a_block_needs_no_other_end(broker: RunningBroker, tmp_path: Path) -> No
 NOT_TO_BE_SENT: list[dict[str, Any]] = [
     *({"topic": topic} for topic in (None, "", "a b", "t\n", ".", "..", "x" * 250, b"t", 1)),
     *({"key": key} for key in (1, 1.5, ["k"], "\ud800")),
-    *({"headers": headers} for headers in (None, "h", {"h": 1}, {1: "h"}, [("h",)], [1], 1)),
+    *({"headers": headers} for headers in (None, "h", {"h": 1}, {1: "h"}, [("h",)], ["ab"], [1], 1)),
     *({"partition": partition} for partition in (-1, "1", True, 1.0, 2**31)),
     *(
         {"timestamp": timestamp}

@@ -141,6 +141,13 @@ def test_a_yield_in_a_hook_is_refused(hook: str, wrap: Anything) -> None:
         check(plugin)
 
 
+@pytest.mark.parametrize("hook", ["on_success", "wrap_process", "metrics"])
+def test_a_hook_without_self_is_refused_and_says_so(hook: str) -> None:
+    plugin = type("Plugin", (), {hook: hookimpl(without_self)})()
+    with pytest.raises(PluginError, match=f"{hook} has no parameters that can be read.*begins with self"):
+        check(plugin)
+
+
 def test_a_yield_in_a_plugins_close_is_refused() -> None:
     class Plugin:
         def close(self) -> Iterator[None]:
