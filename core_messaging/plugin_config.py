@@ -48,6 +48,31 @@ def warn_of_unknown(sections: Iterable[str], plugins: Sequence[str]) -> None:
         )
 
 
+def warn_of_misspelt_variables(reports: Sequence[PluginReport], settings: Settings) -> None:
+    """A variable that is nearly one of a plugin's would configure nothing, in silence."""
+    known = [variable for report in reports for variable in _variables_of(report)]
+    # What these may have is not known: they take any field, or cannot be asked.
+    open_prefixes = tuple(prefix_of(report.name) for report in reports if not _variables_of(report))
+    for name in sorted(environment(settings)):
+        if name in known or not name.upper().startswith("CORE_PLUGIN_") or name.startswith(open_prefixes):
+            continue
+        if nearest := get_close_matches(name.upper(), known, n=1, cutoff=0.9):
+            logger.warning(
+                "%s in the environment or .env is of no plugin that is installed; did you mean %s?",
+                name,
+                nearest[0],
+                extra={"action": "unknown variable"},
+            )
+
+
+def _variables_of(report: PluginReport) -> list[str]:
+    """How the fields of a plugin that says which it has are called in the environment."""
+    kind = attribute_of(report.plugin, "core_config") if report.usable else None
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return []
+    return [prefix_of(report.name) + field.upper() for field in kind.__struct_encode_fields__]
+
+
 def refuse_unavailable(
     report: PluginReport, section: Mapping[str, Any], settings: Settings, plugins: Iterable[str]
 ) -> None:

@@ -26,6 +26,7 @@ from core_messaging.plugin_config import (
     refuse_shared_ports,
     refuse_unavailable,
     sections_of,
+    warn_of_misspelt_variables,
     warn_of_unknown,
 )
 from core_messaging.registrations import Offer, Registered, Registrations, asked, contested
@@ -233,6 +234,7 @@ def load(
     sections = sections_of(root or Path.cwd())
     if only is None:
         warn_of_unknown(sections, [report.name for report in reports])
+        warn_of_misspelt_variables(reports, settings)
     refuse_shared_ports(reports, sections, settings, processes=1)
     for report in reports:
         section = sections.get(report.name, {})

@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from core_messaging.errors import ConfigurationError
+from core_messaging.secrecy import HIDDEN
 
 _HOST = re.compile(r"[\w.-]+")
 _LAST_PORT = 65_535
@@ -26,6 +27,8 @@ def checked_servers(text: str) -> str:
 def _checked(address: str) -> str:
     if "://" in address:
         raise _wrong(address, f"leave {address.partition('://')[0]}:// out")
+    if "@" in address:
+        raise _wrong(address, "user and password are settings of their own, leave them and the @ out")
     if address.startswith("["):
         host, bracket, rest = address[1:].partition("]")
         port, good = rest[1:], bool(bracket) and _is_ipv6(host) and rest[:1] in (":", "")
@@ -50,7 +53,9 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _wrong(address: str, why: str) -> ConfigurationError:
+    user, at, place = address.rpartition("@")
+    shown = f"{HIDDEN}{at}{place}" if user else address  # a URL may have a password before the @
     return ConfigurationError(
-        f"kafka_bootstrap_servers names {address!r}, which is no address of a broker: {why}. Write host:port, and "
+        f"kafka_bootstrap_servers names {shown!r}, which is no address of a broker: {why}. Write host:port, and "
         "commas between several: broker-1:9092,broker-2:9092"
     )

@@ -46,6 +46,15 @@ def test_what_is_no_address_is_refused_before_anybody_is_asked(text: str) -> Non
 
 
 @pytest.mark.parametrize(
+    "text", ["kafka://me:s3cret-word@host:9092", "me:s3cret-word@host:9092", "me:s3cret-word@host"]
+)
+def test_a_password_in_an_address_is_not_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"@host.*which is no address of a broker") as caught:
+        checked_servers(text)
+    assert "s3cret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("text", "meant"),
     [
         ("localhost:9092", "localhost:9092"),

@@ -219,6 +219,29 @@ def test_a_field_a_shipped_plugin_does_not_have_is_told(
         load(SETTINGS)
 
 
+@pytest.mark.parametrize(
+    "name", ["CORE_PLUGIN_HEALHT_PORT", "CORE_PLUGIN_HEALTH_PROT", "core_plugin_health_port"]
+)
+def test_a_misspelt_variable_of_a_plugin_is_told_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv(name, "8080")
+    load(SETTINGS)
+    assert (
+        f"{name} in the environment or .env is of no plugin that is installed; did you mean CORE_PLUGIN_HEALTH_PORT?"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize("name", ["CORE_PLUGIN_HEALTH_HOST", "CORE_PLUGIN_OF_OTHERS_URL"])
+def test_variables_that_are_right_or_of_others_are_not_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv(name, "127.0.0.1")
+    load(SETTINGS)
+    assert name not in caplog.text
+
+
 def test_a_variable_of_a_plugin_with_a_longer_name_is_not_of_this_one(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
