@@ -114,7 +114,10 @@ class KafkaClients:
                 async with asyncio.timeout(self._settings.kafka_request_timeout):
                     await current.client.partitions_for(topic)
             except TimeoutError as error:
-                raise kafka_errors.KafkaTimeoutError from error
+                seconds = self._settings.kafka_request_timeout
+                raise kafka_errors.KafkaTimeoutError(
+                    f"no partition of it was heard of within {seconds:g} s; if there is no such topic, create it first"
+                ) from error
             self._look_again(current.client, topic)
         if topic not in self._partitions:
             raise kafka_errors.UnknownTopicOrPartitionError(topic)

@@ -36,6 +36,7 @@ from core_messaging.errors import (
     InvalidRecord,
     KafkaDisabled,
     ManyNotSent,
+    PublishFailed,
     RecordRefused,
     Unencodable,
 )
@@ -612,6 +613,18 @@ def test_what_can_be_no_record_is_told_before_anything_is_sent(wrong: dict[str, 
         run(send())
     with pytest.raises(InvalidRecord):
         get_blocking_producer("kafka", settings=settings).send(**fields)
+
+
+def test_a_topic_that_does_not_exist_is_said_to_be_created_first(apache_broker: RunningBroker) -> None:
+    settings = settings_for(apache_broker.address, kafka_request_timeout=1.0)
+    topic = f"nobody-made-{time.time_ns()}"  # the broker makes none by itself
+
+    async def send() -> None:
+        async with get_producer("kafka", settings=settings) as producer:
+            await producer.send(topic=topic, message="x")
+
+    with pytest.raises(PublishFailed, match=f"{topic} .*if there is no such topic, create it first"):
+        run(send())
 
 
 @pytest.mark.parametrize("topic", [None, "", "a b"])
