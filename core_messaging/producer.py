@@ -8,7 +8,7 @@ import sys
 import warnings
 import weakref
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -18,6 +18,7 @@ from core_messaging.broker import Publisher
 from core_messaging.errors import (
     BrokerError,
     ConfigurationError,
+    InvalidRecord,
     KafkaDisabled,
     ManyNotSent,
     MessageError,
@@ -82,10 +83,14 @@ class Producer:
 
         At most 1,000 are under way at once, so *messages* may be long. *patience*: so many seconds without any
         acknowledgement, and what is under way has failed; None: a broker that is silent is waited for. Raises InvalidRecord
-        for the topic, before anything is sent; ManyNotSent, after all that were under way have been answered, which says
+        for the topic, and for one text or dict as *messages*, before anything is sent; ManyNotSent, after all that were under way have been answered, which says
         what is stored and what is not.
         """
         topic = topic_name(topic)
+        if isinstance(messages, str | bytes | Mapping):  # its letters or keys would be sent
+            raise InvalidRecord(
+                f"messages is one {type(messages).__name__}", "write a list of messages, or call send"
+            )
         async with self._connection() as publisher:
             batch = _Batch(publisher, patience)
             if isinstance(messages, AsyncIterable):

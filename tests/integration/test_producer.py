@@ -615,6 +615,15 @@ def test_what_can_be_no_record_is_told_before_anything_is_sent(wrong: dict[str, 
         get_blocking_producer("kafka", settings=settings).send(**fields)
 
 
+@pytest.mark.parametrize("messages", ["abc", b"abc", {"id": 1}])
+def test_one_message_is_not_sent_as_many(messages: Any) -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")  # nobody is asked
+    with pytest.raises(InvalidRecord, match=r"write a list of messages.*Nothing was sent"):
+        run(get_producer("kafka", settings=settings).send_many(topic="t", messages=messages))
+    with pytest.raises(InvalidRecord):
+        get_blocking_producer("kafka", settings=settings).send_many(topic="t", messages=messages)
+
+
 def test_a_topic_that_does_not_exist_is_said_to_be_created_first(apache_broker: RunningBroker) -> None:
     settings = settings_for(apache_broker.address, kafka_request_timeout=1.0)
     topic = f"nobody-made-{time.time_ns()}"  # the broker makes none by itself
