@@ -60,5 +60,9 @@ class LogThrottle:
 
 
 def words_of(kind: Hashable) -> str:
-    """*kind* as people read it."""
-    return ", ".join(str(part) for part in (kind if isinstance(kind, tuple) else (kind,)) if part)
+    """*kind* as people read it: its parts, and a file with its line as ``file:line``."""
+    words = ""
+    for part in kind if isinstance(kind, tuple) else (kind,):
+        if part:
+            words += f":{part}" if isinstance(part, int) and words.endswith(".py") else f", {part}"
+    return words.removeprefix(", ")

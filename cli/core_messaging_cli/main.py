@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 import click
 
@@ -86,7 +87,7 @@ def _log_format(words: Sequence[str]) -> LogFormat:
     """The --log-format of the command line. Read here, because what is wrong with settings and options is told before the
     command has its options."""
     given: LogFormat = "text"
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         if word in ("--log-format=json", "--log-format=text"):
             given = "json" if word.endswith("json") else "text"
         elif word == "--log-format" and following in LOG_FORMATS:
@@ -95,6 +96,11 @@ def _log_format(words: Sequence[str]) -> LogFormat:
 
 
 def _tell_wrong_usage(error: click.UsageError, log_format: LogFormat) -> None:
+    if isinstance(
+        error, click.exceptions.NoArgsIsHelpError
+    ):  # a group without a command: its message is the help
+        error.show()
+        return
     if log_format == "json":
         tell_the_end(f"Error: {error.format_message()}")
         return

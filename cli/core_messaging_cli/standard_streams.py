@@ -24,9 +24,12 @@ def prepare() -> None:
 
 
 def forgive_output() -> None:
-    """Let no write to standard output fail either: a handler's ``print`` must not be the end of a message."""
+    """Let no write to standard output fail either: a handler's ``print`` must not be the end of a message.
+
+    From here on each line is written at once: what a handler prints stands beside the log, also in a file.
+    """
     sys.stdout.flush()
-    sys.stdout = _stream(_Forgiving(STDOUT, "w", closefd=False))
+    sys.stdout = _stream(_Forgiving(STDOUT, "w", closefd=False), line_by_line=True)
 
 
 def why_output_is_lost() -> OSError | None:
@@ -68,12 +71,13 @@ class _Forgiving(io.FileIO):
             return len(memoryview(data))
 
 
-def _stream(raw: io.FileIO) -> TextIO:
+def _stream(raw: io.FileIO, *, line_by_line: bool = False) -> TextIO:
     """As Python makes its own: a line at a time for people and errors, more at a time for pipes and files."""
+    at_once = line_by_line or bool(os.environ.get("PYTHONUNBUFFERED"))
     own = sys.__stdout__ if raw.fileno() == STDOUT else sys.__stderr__
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(own, "encoding", None) or "utf-8",
         errors=getattr(own, "errors", None) or "backslashreplace",
-        line_buffering=raw.fileno() == STDERR or raw.isatty(),
+        line_buffering=at_once or raw.fileno() == STDERR or raw.isatty(),
     )

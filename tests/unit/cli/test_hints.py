@@ -56,3 +56,20 @@ def test_from_a_subfolder_the_searched_path_is_said_and_where_the_workers_are(
     assert f"nothing under {below}/src/workers ({tmp_path} has src/workers: run the command there)" in said
     assert found.returncode == (0 if words == ["workers"] else 1)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("words", [[], ["kafka"], ["new"]])
+def test_a_group_without_a_command_prints_its_help(words: list[str], tmp_path: Path) -> None:
+    program = "from core_messaging_cli.main import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    said = ended.stdout + ended.stderr
+    assert "\nCommands:\n" in said
+    assert "Error" not in said
+    assert "Traceback" not in said

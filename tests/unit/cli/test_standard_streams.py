@@ -74,3 +74,16 @@ def test_a_handler_that_prints_where_nobody_reads_does_not_fail_its_message(tmp_
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "went on")
+
+
+def test_what_a_handler_prints_into_a_file_is_there_at_once(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from core_messaging_cli import standard_streams as streams\n"
+        "streams.prepare(); streams.forgive_output(); print('sent')\n"
+        "assert Path('log').read_text() == 'sent\\n'"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], check=False, cwd=tmp_path, stdout=log, timeout=30
+        )
+    assert ended.returncode == 0
