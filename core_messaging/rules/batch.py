@@ -12,16 +12,15 @@ from core_messaging.rules.job import Job
 
 
 class Batch:
-    """Messages handed to ``process_batch`` together. ``fresh``: gathered from what came, not from retries.
+    """Messages handed to ``process_batch`` together.
 
     ``members`` are all that it began with. A message leaves its batch when it is settled, and when it has to wait on its own: for a retry, or for its topic.
     """
 
-    __slots__ = ("fresh", "left", "members")
+    __slots__ = ("left", "members")
 
-    def __init__(self, jobs: Sequence[Job], *, fresh: bool = False) -> None:
+    def __init__(self, jobs: Sequence[Job]) -> None:
         self.members = tuple(jobs)
-        self.fresh = fresh
         self.left = len(jobs)  # messages that have not left
         for job in jobs:
             job.lane = self
@@ -47,7 +46,7 @@ class Gathering:
     fresh batches start in turn: ``ready_next`` says whose turn it is.
     """
 
-    __slots__ = ("assignment", "chunks", "dry", "groups", "held_keys", "open", "ready", "ready_next")
+    __slots__ = ("assignment", "chunks", "dry", "held_keys", "open", "ready", "ready_next", "under_way")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -57,7 +56,7 @@ class Gathering:
         self.ready: deque[Batch] = deque()
         self.ready_next = True
         self.dry = False  # a fetch brought nothing more of it, so nothing is kept free for its batch
-        self.groups = 0  # fresh batches under way
+        self.under_way: set[Batch] = set()  # fresh batches that some message has not left
 
     @property
     def fresh(self) -> int:
@@ -122,26 +121,41 @@ class Gathering:
         self, lane_of: Callable[[Record], Hashable], delay: Callable[[int], float]
     ) -> dict[float, list[Job]]:
         """Take out what was tried before this assignment and is not due, unless something of its key comes first; by when
-        it is due."""
-        late: dict[float, list[Job]] = {}
-        lanes: set[Hashable] = set()
+        it is due. Those of one key are due together, when the last of them is, so that none overtakes another."""
+        late: dict[Hashable, tuple[float, list[Job]]] = {}  # by lane
+        lanes = self._lanes_under_way(lane_of)
         kept: list[Waiting] = []
         for each in self.spread():
             offset, arrived, job = each
             lane = lane_of(job.record)
             due = self.assignment.due_of(offset, arrived, delay)
             if due > arrived and lane not in self.held_keys and lane not in lanes:
-                late.setdefault(due, []).append(job)
+                place = ("alone", offset) if lane is None else ("lane", lane)
+                before, jobs = late.get(place, (due, []))
+                late[place] = (max(before, due), [*jobs, job])
             else:
                 kept.append(each)
                 if lane is not None:
                     lanes.add(lane)
         self.put_back(kept)
-        return late
+        return _by_due(late.values())
+
+    def _lanes_under_way(self, lane_of: Callable[[Record], Hashable]) -> set[Hashable]:
+        """Lanes of what runs for the first time: it may yet fail, so what comes after it in its lane is no retry yet."""
+        lanes = {lane_of(job.record) for batch in self.under_way for job in batch.jobs}
+        return lanes - {None}
 
     def put_back(self, waiting: Iterable[Waiting]) -> None:
         """*waiting* need not wait for their key any more."""
         self.open = deque(sorted([*self.open, *waiting], key=lambda each: each[0]))
+
+
+def _by_due(late: Iterable[tuple[float, list[Job]]]) -> dict[float, list[Job]]:
+    """Jobs that are due at the same time, in their order."""
+    dues: dict[float, list[Job]] = {}
+    for due, jobs in late:
+        dues.setdefault(due, []).extend(jobs)
+    return {due: _in_order(jobs) for due, jobs in dues.items()}
 
 
 def halves(jobs: Sequence[Job], lane_of: Callable[[Record], Hashable]) -> tuple[list[Job], list[Job]]:

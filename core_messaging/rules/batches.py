@@ -125,12 +125,13 @@ class BatchSchedule:
             if jobs:
                 self._handed_out()
                 self._cut_off -= {gathering.assignment.source}  # its end makes room
-                gathering.groups += 1
-                return Batch(jobs, fresh=True)
+                batch = Batch(jobs)
+                gathering.under_way.add(batch)
+                return batch
         return None
 
     def _may_start(self, gathering: Gathering, now: float) -> bool:
-        if not gathering.has_some or (self._one_at_a_time and gathering.groups):
+        if not gathering.has_some or (self._one_at_a_time and gathering.under_way):
             return False
         if gathering.fresh >= self._size or now >= gathering.since + self._wait:
             return True
@@ -138,7 +139,7 @@ class BatchSchedule:
         return gathering.assignment.source in self._cut_off and not any(map(self._is_full, self._turns))
 
     def _is_full(self, gathering: Gathering) -> bool:
-        return gathering.fresh >= self._size and not (self._one_at_a_time and gathering.groups)
+        return gathering.fresh >= self._size and not (self._one_at_a_time and gathering.under_way)
 
     def cut_off(self, sources: frozenset[TopicPartition]) -> int:
         """Nothing comes from *sources* for now, so their batches need not wait for more, unless what runs there makes room
@@ -192,8 +193,9 @@ class BatchSchedule:
         chunk = assignment.deliver([record])
         chunk.cursor = 1
         gathering = self._gathering_of(assignment)
-        gathering.groups += 1
-        job = Batch([Job(chunk, 0, record, None)], fresh=True).jobs[0]
+        batch = Batch([Job(chunk, 0, record, None)])
+        gathering.under_way.add(batch)
+        job = batch.jobs[0]
         job.sending = Condemned(error)
         self.settlements.put(job)
 
@@ -220,8 +222,8 @@ class BatchSchedule:
         job.lane = None
         if batch is not None:
             batch.left -= 1
-            if batch.left == 0 and batch.fresh:
-                gathering.groups -= 1
+            if batch.left == 0:
+                gathering.under_way.discard(batch)
 
     def _free(self, gathering: Gathering, freed: Sequence[Waiting]) -> None:
         """*freed* waited behind something of their key that is settled now."""
@@ -328,7 +330,7 @@ class BatchSchedule:
         times += [
             gathering.since + self._wait
             for gathering in self._gatherings.values()
-            if gathering.has_some and not (self._one_at_a_time and gathering.groups)
+            if gathering.has_some and not (self._one_at_a_time and gathering.under_way)
         ]
         return min(times, default=None)
 
@@ -379,7 +381,7 @@ class BatchSchedule:
 
     def working(self) -> set[Assignment]:
         """Which partitions have messages at hand for a batch that need not wait for the one before."""
-        mine = (g for g in self._turns if g.ready or (g.fresh and not (self._one_at_a_time and g.groups)))
+        mine = (g for g in self._turns if g.ready or (g.fresh and not (self._one_at_a_time and g.under_way)))
         return {gathering.assignment for gathering in mine}
 
     def wanted(self, _waiting: int) -> int:

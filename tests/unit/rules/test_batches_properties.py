@@ -63,7 +63,7 @@ class BatchMachine(RuleBasedStateMachine):
         for offset in offsets:
             self.assert_nothing_earlier_of_its_key_is_unfinished(partition, offset, offsets)
         new = [o for o in offsets if (partition, o) not in self.started]
-        if new:
+        if len(new) == len(offsets):
             # A fresh batch is full, or its oldest message has waited long enough.
             assert len(new) == SIZE or self.now >= self.arrived[partition, new[0]] + WAIT
         self.started |= {(partition, o) for o in new}
@@ -161,8 +161,9 @@ class BatchMachine(RuleBasedStateMachine):
         self.now += seconds
         self.schedule.release(self.now)
 
-    @rule(partition=st.sampled_from([0, 1]))
-    def revoke(self, partition: int) -> None:
+    @rule(partition=st.sampled_from([0, 1]), remaining=st.lists(st.none() | st.floats(0, 5), max_size=12))
+    def revoke(self, partition: int, remaining: list[float | None]) -> None:
+        """It comes again. *remaining*: seconds until the retries of its first messages are due; None: not tried yet."""
         assignment = self.held[partition]
         self.schedule.drain(assignment)
         committed = assignment.committable()
@@ -175,6 +176,11 @@ class BatchMachine(RuleBasedStateMachine):
         self.started -= gone
         for lost in gone:
             del self.keys[lost]
+        for offset, seconds in enumerate(remaining, self.next[partition]):
+            if seconds is not None:
+                self.held[partition].attempts[offset] = 2
+                self.held[partition].waits[offset] = self.now + seconds
+                self.started.add((partition, offset))
 
     def teardown(self) -> None:
         """Everything that is open can be worked off to the end."""

@@ -1,0 +1,54 @@
+"""Retries of an earlier owner that come again: whoever has the partition now keeps the order of each key."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core_messaging.records import TopicPartition
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.batches import BatchSchedule
+from tests.unit.rules.records import PlainRecord
+
+SIZE = 10
+
+
+def tried_before(dues: list[float]) -> Assignment:
+    """What the owner before has tried once; the retry of each offset is due at its place in *dues*."""
+    assignment = Assignment(TopicPartition("t", 0), 2)
+    assignment.attempts = dict.fromkeys(range(len(dues)), 2)
+    assignment.waits.update(enumerate(dues))
+    return assignment
+
+
+@given(dues=st.lists(st.floats(1, 9), min_size=2, max_size=6))
+def test_a_retry_that_is_due_first_does_not_overtake_an_earlier_one_of_its_key(dues: list[float]) -> None:
+    schedule = BatchSchedule("key", SIZE, 0.0)
+    schedule.deliver(tried_before(dues), [PlainRecord(offset, b"key") for offset in range(len(dues))])
+    started: list[int] = []
+    for now in sorted(dues):
+        schedule.release(now)
+        while (batch := schedule.take(now)) is not None:
+            started += [job.record.offset for job in batch.jobs]
+            for job in batch.jobs:
+                schedule.finish(job)
+    assert started == list(range(len(dues)))
+
+
+@given(due=st.floats(1, 9), later=st.floats(0, 9))
+def test_a_retry_does_not_overtake_an_earlier_message_of_its_key_that_runs(due: float, later: float) -> None:
+    schedule = BatchSchedule("key", SIZE, 0.0)
+    assignment = tried_before([0.0, due])
+    assignment.waits.pop(0)
+    schedule.deliver(assignment, [PlainRecord(0, b"key")])
+    running = schedule.take(0.0)
+    assert running is not None
+    schedule.deliver(assignment, [PlainRecord(1, b"key")], 0.5)
+    schedule.release(due)
+    assert schedule.take(due) is None
+    schedule.again(running.jobs, due + later)
+    schedule.release(due + later)
+    again = schedule.take(due + later)
+    assert again is not None
+    assert [job.record.offset for job in again.jobs] == [0]
+    assert schedule.take(due + later) is None
