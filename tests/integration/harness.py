@@ -13,7 +13,11 @@ from typing import Any, TypeVar
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 from core_messaging.event_loop import punctual_loop
 from core_messaging.observers import ObserverSource
@@ -141,7 +145,7 @@ async def _offsets(admin: AIOKafkaAdminClient, group: str, partitions: list[Topi
         while True:
             try:
                 return await admin.list_consumer_group_offsets(group, partitions=partitions)
-            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
                 await asyncio.sleep(0.1)
 
 

@@ -187,7 +187,8 @@ def test_a_port_in_use_is_one_line(engine: Sequence[str]) -> None:
         require_apache()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"port {port} of 127.0.0.1 is in use" in refused(*engine, "--port", str(port))
+        options = [str(port) if option == "0" else option for option in engine]
+        assert f"port {port} of 127.0.0.1 is in use" in refused(*options)
 
 
 def test_without_java_it_is_one_line_that_names_the_remedy(tmp_path: Path) -> None:
