@@ -115,7 +115,7 @@ def test_every_event_is_told_and_a_broken_plugin_changes_nothing(broker: Running
         ("error", 2, "KeyError", 2),
         ("dead letter", dlq),
         ("success", 3, "done"),
-        ("error", None, "Undecodable", 1),
+        ("error", None, "Undecodable", 0),
         ("dead letter", dlq),
         ("stop", "Made", None),
     ]
