@@ -88,6 +88,10 @@ class BatchRunners:
             slots.noticed()
             if clock() >= self._turn_ends:
                 await asyncio.sleep(0)
+                if len(self._schedule.settlements):
+                    await asyncio.sleep(
+                        0
+                    )  # what was acknowledged meanwhile is settled before the next one begins
                 self._turn_ends = clock() + TURN
 
     async def _wait(self) -> None:

@@ -127,6 +127,8 @@ class Runners:
         slots.current[slot], slots.turn_ends = None, TURN
         slots.noticed()
         await asyncio.sleep(0)
+        if len(self._schedule.settlements):
+            await asyncio.sleep(0)  # what was acknowledged meanwhile is settled before the next one begins
         now = self._clock()
         if (
             slots.turn_ends
