@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -152,7 +153,9 @@ def _pass_on(process: Process, number: signal.Signals) -> None:
 def _send(process: Process, number: signal.Signals) -> None:
     # Between its end and our noticing it, there is nobody to send to.
     if process.returncode is None:
-        process.send_signal(number)
+        # Not its own method: that looks whether the process has ended, and then asyncio reports exit code 255 for it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _say_not_started(place: int, error: OSError) -> None:
