@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CORE = str(Path(sys.executable).with_name("core"))
-PATIENCE = 30.0  # seconds
+PATIENCE = 60  # seconds
 
 
 def environment(**others: str) -> dict[str, str]:
