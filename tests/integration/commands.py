@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CORE = str(Path(sys.executable).with_name("core"))
-PATIENCE = 60  # seconds
+PATIENCE = 50.0  # seconds
 
 
 def environment(**others: str) -> dict[str, str]:
