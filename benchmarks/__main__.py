@@ -22,7 +22,7 @@ from benchmarks import growth, plot, processes, report, startup
 from benchmarks.report import Everything
 from benchmarks.rounds import Broker, run
 from benchmarks.workloads import ALL, Workload
-from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
+from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 
 START, PROCESSES, GROWTH = "start", "processes", "growth"  # what is no contest of rows
 OTHERS = (PROCESSES, GROWTH, START)

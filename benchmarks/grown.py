@@ -15,9 +15,9 @@ from uuid import uuid4
 import msgspec
 
 from core_messaging import hookimpl
-from core_messaging.event_loop import punctual_loop
-from core_messaging.plugins import PluginReport, Plugins
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.runtime.event_loop import punctual_loop
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 

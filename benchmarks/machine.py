@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from core_messaging.brokers.artifacts import KAFKA_VERSION
+from core_messaging.local_broker.artifacts import KAFKA_VERSION
 
 PACKAGES = (
     "core-messaging",

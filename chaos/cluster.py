@@ -20,9 +20,9 @@ from confluent_kafka.admin import (
 )
 
 from chaos.proxy import Proxy
-from core_messaging.brokers.apache import ApacheCluster, ApacheNode, ApacheOptions
-from core_messaging.brokers.kafka_offsets import reading
-from core_messaging.brokers.ports import HOST
+from core_messaging.kafka.group_offsets import reading
+from core_messaging.local_broker.apache import ApacheCluster, ApacheNode, ApacheOptions
+from core_messaging.local_broker.ports import HOST
 from core_messaging.settings import Settings
 
 NODES = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from core_messaging.brokers.ports import HOST
+from core_messaging.local_broker.ports import HOST
 
 CHUNK = 65_536  # bytes
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core_messaging.blocking_producer import get_blocking_producer
     from core_messaging.codecs import Codec
     from core_messaging.context import Context
+    from core_messaging.discovery.registry import get_all_workers, get_worker, list_workers
     from core_messaging.errors import (
         AttemptTimeout,
         BrokerError,
@@ -38,11 +39,10 @@ if TYPE_CHECKING:
         Unencodable,
         UnknownWorker,
     )
-    from core_messaging.hookspecs import hookimpl
+    from core_messaging.plugins.hookspecs import hookimpl
     from core_messaging.producer import get_producer
-    from core_messaging.registry import get_all_workers, get_worker, list_workers
     from core_messaging.rules.retry import RetryPolicy
-    from core_messaging.run import run_all_workers, run_worker
+    from core_messaging.runtime.api import run_all_workers, run_worker
     from core_messaging.settings import Settings
 
 __all__ = [
@@ -86,14 +86,14 @@ _HOMES = {
     "Context": "core_messaging.context",
     "RetryPolicy": "core_messaging.rules.retry",
     "Settings": "core_messaging.settings",
-    "get_all_workers": "core_messaging.registry",
+    "get_all_workers": "core_messaging.discovery.registry",
     "get_blocking_producer": "core_messaging.blocking_producer",
     "get_producer": "core_messaging.producer",
-    "get_worker": "core_messaging.registry",
-    "hookimpl": "core_messaging.hookspecs",
-    "list_workers": "core_messaging.registry",
-    "run_all_workers": "core_messaging.run",
-    "run_worker": "core_messaging.run",
+    "get_worker": "core_messaging.discovery.registry",
+    "hookimpl": "core_messaging.plugins.hookspecs",
+    "list_workers": "core_messaging.discovery.registry",
+    "run_all_workers": "core_messaging.runtime.api",
+    "run_worker": "core_messaging.runtime.api",
 }
 
 

@@ -11,10 +11,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from core_messaging.discovery.project import project_settings
 from core_messaging.errors import ConfigurationError, PublishFailed
-from core_messaging.outgoing import HeadersLike, Key
 from core_messaging.producer import Producer, called_from, check_kind
-from core_messaging.project import project_settings
+from core_messaging.publishing.outgoing import HeadersLike, Key
 from core_messaging.records import Receipt
 from core_messaging.settings import Settings
 

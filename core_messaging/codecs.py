@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import msgspec
 
-from core_messaging.annotations import bare, one_line, takes_none, without_none
-from core_messaging.decodable import Way, way_of
+from core_messaging.definition.annotations import bare, one_line, takes_none, without_none
+from core_messaging.definition.decodability import Way, way_of
+from core_messaging.definition.json_values import BYTES_LIKE, to_json
 from core_messaging.errors import Undecodable, Unencodable, cause_of
-from core_messaging.json_values import BYTES_LIKE, to_json
 
 Decoder = Callable[[bytes | None], Any]
 Encoder = Callable[[Any], bytes]

@@ -6,16 +6,12 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from core_messaging.definition.names import TOPIC_RULE, is_topic, plain, problem_of
 from core_messaging.errors import OptionError
-from core_messaging.names import TOPIC_RULE, is_topic, plain, problem_of
-from core_messaging.rules.retry import BACKOFFS, Backoff, RetryPolicy
-
-Ordering = Literal["key", "partition", "none"]
-OnExhausted = Literal["skip", "stop"]
-OnDeadLetter = Literal["continue", "follow"]
-OnFullRetries = Literal["wait", "dead-letter"]
+from core_messaging.options import Backoff, OnDeadLetter, OnExhausted, OnFullRetries, Ordering
+from core_messaging.rules.retry import BACKOFFS, RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,8 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Self
 
-from core_messaging.printable import short
-from core_messaging.wording import counted
+from core_messaging.text.printable import short
+from core_messaging.text.wording import counted
 
 
 def text_of(error: BaseException) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from core_messaging.registrations import Registrations
-from core_messaging.snapshot import HookCalls
+from typing import Any
 
 # Called with keyword facts; never raises. Returns None when everybody was told at once, or an awaitable when
 # an implementation is async: the fast path of plain implementations makes no coroutine.
@@ -44,27 +41,6 @@ class Observers:
 
 
 NOBODY = Observers(success_wants_context=False)
-
-
-class ObserverSource(Protocol):
-    """Where observers come from: the plugin manager, or a test."""
-
-    def observers(self) -> Observers: ...
-    def registrations(self) -> Registrations:
-        """The brokers and codecs there are."""
-        ...
-
-    def calls(self) -> Sequence[HookCalls]:
-        """How often each implementation was called and failed."""
-        ...
-
-    async def serve(self, snapshot: Callable[[], Any]) -> None:
-        """*snapshot* tells the state of the moment. Called once, before workers start; an error stops the start."""
-        ...
-
-    async def close(self) -> None:
-        """No event is told after this. Called once, when all workers have stopped."""
-        ...
 
 
 async def tell(told: Tell, **facts: Any) -> None:

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from core_messaging.broker import Publisher
+from core_messaging.concurrency.fork_safety import in_forked_child
+from core_messaging.discovery.project import project_settings
 from core_messaging.errors import (
     BrokerError,
     ConfigurationError,
@@ -24,11 +26,9 @@ from core_messaging.errors import (
     MessageError,
     PublishFailed,
 )
-from core_messaging.fork_safety import in_forked_child
-from core_messaging.outgoing import HeadersLike, Key, outgoing, topic_name, with_carried
-from core_messaging.producer_connection import Connection
-from core_messaging.project import project_settings
-from core_messaging.publishers import watched
+from core_messaging.plugins.publisher_watch import watched
+from core_messaging.publishing.connection import Connection
+from core_messaging.publishing.outgoing import HeadersLike, Key, outgoing, topic_name, with_carried
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
 
@@ -252,7 +252,7 @@ class _Batch:
 
 
 def _publisher(settings: Settings) -> Publisher:
-    from core_messaging.choosing import broker_of  # noqa: PLC0415 - what makes brokers only where one is used
+    from core_messaging.plugins.factories import broker_of  # noqa: PLC0415 - what makes brokers only where one is used
 
     return watched(broker_of(settings).publisher())
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import core_messaging.pydantic_start  # noqa: F401 # isort: skip # before pydantic_settings makes models
+import core_messaging.definition.pydantic_start  # noqa: F401 # isort: skip # before pydantic_settings makes models
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretBytes, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core_messaging.definition.names import problem_of
+from core_messaging.definition.setting_names import misspelt
 from core_messaging.errors import ConfigurationError
-from core_messaging.names import problem_of
-from core_messaging.secrecy import HIDDEN, is_secret_name, keep_secret
-from core_messaging.setting_names import misspelt
+from core_messaging.logs.secrecy import HIDDEN, is_secret_name, keep_secret
 
 
 class Settings(BaseSettings):

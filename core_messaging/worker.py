@@ -7,7 +7,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeGuard, TypeVar, overload
 
-from core_messaging.annotations import (
+from core_messaging.config import OPTIONS, WorkerConfig, make_config, nearest_option
+from core_messaging.definition.annotations import (
     batch_item,
     bound_in,
     message_annotation,
@@ -17,12 +18,11 @@ from core_messaging.annotations import (
     wants_tuple,
     with_bounds,
 )
-from core_messaging.config import OPTIONS, WorkerConfig, make_config, nearest_option
-from core_messaging.decodable import NotDecodable, way_of
-from core_messaging.definition import HANDLERS, check_methods, refuse_misspelled_methods
+from core_messaging.definition.decodability import NotDecodable, way_of
+from core_messaging.definition.method_checks import HANDLERS, check_methods, refuse_misspelled_methods
+from core_messaging.definition.names import plain
+from core_messaging.definition.signatures import as_called, layers
 from core_messaging.errors import OptionError
-from core_messaging.names import plain
-from core_messaging.signatures import as_called, layers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core_messaging.brokers.embedded import EmbeddedBroker
-from core_messaging.brokers.ports import HOST
+from core_messaging.local_broker.embedded import EmbeddedBroker
+from core_messaging.local_broker.ports import HOST
 from demo import commands, run
 from demo.books import differences
 from demo.postbox import Postbox

@@ -11,7 +11,7 @@ from typing import Self
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from core_messaging.brokers.ports import HOST, free_ports
+from core_messaging.local_broker.ports import HOST, free_ports
 from demo.tasks import FATE_OF_DOMAIN, Fate
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: <([^@>]+)@", re.MULTILINE | re.IGNORECASE)

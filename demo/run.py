@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from core_messaging import get_producer
-from core_messaging.outgoing import outgoing
+from core_messaging.publishing.outgoing import outgoing
 from demo.books import Books
 from demo.commands import RunningWorker, worker
 from demo.letters import Letters, letters

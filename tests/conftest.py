@@ -23,10 +23,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from core_messaging.brokers import artifacts
-from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
-from core_messaging.brokers.embedded import PARTITIONS, EmbeddedBroker
 from core_messaging.errors import DownloadFailed
+from core_messaging.local_broker import artifacts
+from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
+from core_messaging.local_broker.embedded import PARTITIONS, EmbeddedBroker
 
 Result = TypeVar("Result")
 Engine = Literal["embedded", "apache"]

@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.tally import Miscounted, Tally
 from benchmarks.task import Loop, Task
-from core_messaging.event_loop import punctual_loop
+from core_messaging.runtime.event_loop import punctual_loop
 
 
 def _load(*arguments: object) -> subprocess.Popen[str]:

@@ -12,9 +12,9 @@ from benchmarks.load import body, key
 from benchmarks.tally import Tally
 from benchmarks.task import KEYS, Entry, Task
 from core_messaging import hookimpl
-from core_messaging.plugins import PluginReport, Plugins, find
+from core_messaging.plugins.manager import PluginReport, Plugins, find
 from core_messaging.producer import Producer
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 

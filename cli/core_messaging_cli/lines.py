@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from core_messaging.errors import ConfigurationError
-from core_messaging.outgoing import Key
+from core_messaging.publishing.outgoing import Key
 
 
 @dataclass(frozen=True, slots=True)

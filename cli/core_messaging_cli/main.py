@@ -10,8 +10,8 @@ from itertools import pairwise
 import click
 
 from core_messaging.errors import CoreMessagingError
-from core_messaging.logs import LOG_FORMATS, LogFormat, begin_to_log, tell_the_end
-from core_messaging.printable import printable
+from core_messaging.runtime.logging import LOG_FORMATS, LogFormat, begin_to_log, tell_the_end
+from core_messaging.text.printable import printable
 from core_messaging_cli import standard_streams
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.plugin_commands import PluginGroup

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core_messaging.entry_points import points_of
+from core_messaging.discovery.entry_points import points_of
 from core_messaging.errors import PluginError, RegisteredTwice, cause_of
-from core_messaging.printable import printable
+from core_messaging.text.printable import printable
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.repeated_options import refusing_repeats
 
 if TYPE_CHECKING:
-    from core_messaging.plugins import PluginReport
+    from core_messaging.plugins.manager import PluginReport
 
 GROUP = "core.commands"
 
@@ -106,8 +106,8 @@ def load_command(offers: Sequence[Announced]) -> click.Command:
 
     Raises PluginError, RegisteredTwice, ConfigurationError.
     """
-    from core_messaging.plugins import load  # noqa: PLC0415 - no plugin is read for --help
-    from core_messaging.project import Project  # noqa: PLC0415 - as above
+    from core_messaging.discovery.project import Project  # noqa: PLC0415 - as above
+    from core_messaging.plugins.manager import load  # noqa: PLC0415 - no plugin is read for --help
 
     names = {plugin_of(each) for each in offers}
     reports = {r.name: r for r in load(Project(Path.cwd()).settings(), only=names).report()}
@@ -126,7 +126,7 @@ def load_command(offers: Sequence[Announced]) -> click.Command:
 
 def plugin_of(each: Announced) -> str:
     """The name of the plugin behind an announcement. Raises PluginError."""
-    from core_messaging.plugins import entry_points  # noqa: PLC0415 - no plugin is read for --help
+    from core_messaging.plugins.manager import entry_points  # noqa: PLC0415 - no plugin is read for --help
 
     for point in entry_points():
         if point.value == each.value and point.distribution == each.dist:
@@ -139,8 +139,8 @@ def plugin_of(each: Announced) -> str:
 
 def commands_of(report: PluginReport) -> dict[str, Any]:
     """What the plugin's ``register_commands`` returns. Raises PluginError, naming the plugin."""
-    from core_messaging.registrations import mapping_of  # noqa: PLC0415 - no plugin is read for --help
-    from core_messaging.tracing import clocked  # noqa: PLC0415 - as above
+    from core_messaging.plugins.call_timing import clocked  # noqa: PLC0415 - as above
+    from core_messaging.plugins.registrations import mapping_of  # noqa: PLC0415 - no plugin is read for --help
 
     if "register_commands" not in report.hooks:
         return {}
@@ -175,7 +175,7 @@ def _command(each: Announced, given: dict[str, Any]) -> click.Command:
 
 def tell_problems(reports: list[PluginReport], built_in: Collection[str]) -> None:
     """Write what is wrong with commands into *reports*, for ``core plugins``."""
-    from core_messaging.plugins import PluginReport  # noqa: PLC0415 - no plugin is read for --help
+    from core_messaging.plugins.manager import PluginReport  # noqa: PLC0415 - no plugin is read for --help
 
     mine: dict[str, list[Announced]] = {}
     for each in announced():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from core_messaging.project import Project
+from core_messaging.discovery.project import Project
 from core_messaging.worker import Worker
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from core_messaging.printable import printable
-from core_messaging.secrecy import hidden
+from core_messaging.logs.secrecy import hidden
+from core_messaging.text.printable import printable
 
 LONGEST_CELL = 1_000  # characters
 _GAP, _INDENT = 2 * " ", 4 * " "

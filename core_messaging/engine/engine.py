@@ -10,24 +10,25 @@ from functools import partial
 from typing import Any
 
 from core_messaging.broker import Subscription
+from core_messaging.concurrency.cancellation import sole_cause, stopping_us
 from core_messaging.config import WorkerConfig
-from core_messaging.engine.batching import BatchRunners
-from core_messaging.engine.careful import Careful
-from core_messaging.engine.committing import Committer
+from core_messaging.engine.assignments import AssignmentTable
+from core_messaging.engine.batch_loop import BatchRunners
+from core_messaging.engine.committer import Committer
+from core_messaging.engine.components import Components
 from core_messaging.engine.handler import Handler, refuse_generator
-from core_messaging.engine.parts import Parts
-from core_messaging.engine.remarks import say_raised
-from core_messaging.engine.roster import Roster
-from core_messaging.engine.running import Runners
+from core_messaging.engine.message_logger import say_raised
+from core_messaging.engine.message_loop import Runners
+from core_messaging.engine.monitor import Monitor
+from core_messaging.engine.poison_pill import PoisonPillSearch
+from core_messaging.engine.run_state import NEXT, RunState
+from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.schedule_factory import schedule_for
 from core_messaging.engine.session import Session, tell_revoked
+from core_messaging.engine.settlement import Settlement
 from core_messaging.engine.settlement_loop import SettlementRunners
-from core_messaging.engine.settling import Settler
 from core_messaging.engine.shared_resources import SharedResources
-from core_messaging.engine.slots import Slots
-from core_messaging.engine.state import NEXT, RunState
 from core_messaging.engine.timer import Timer
-from core_messaging.engine.watching import Watch
 from core_messaging.errors import (
     BrokenWorker,
     BrokerError,
@@ -39,7 +40,6 @@ from core_messaging.observers import Tell, tell
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.snapshot import WorkerSnapshot
-from core_messaging.stopping import sole_cause, stopping_us
 from core_messaging.worker import Worker
 
 logger = logging.getLogger("core_messaging.worker")
@@ -63,17 +63,17 @@ class Engine:
         self._settings = shared.settings
         self._observers = shared.observers
         self.state = RunState.NEW
-        self._parts = parts = self._make_parts(shared)
-        self.counts, self.schedule = parts.counts, parts.schedule
-        self.slots, self.roster = parts.slots, parts.roster
-        self._committer = Committer(config.name, self.counts)
+        self._components = components = self._make_components(shared)
+        self.counters, self.schedule = components.counters, components.schedule
+        self.runner_pool, self.assignment_table = components.runner_pool, components.assignment_table
+        self._committer = Committer(config.name, self.counters)
         runners = Runners if config.batch_size is None else BatchRunners
-        settler = Settler(parts)
-        self._runners = runners(parts, settler)
-        self._settlement_runners = SettlementRunners(parts, settler)
-        self._remarks = settler.remarks
-        self._careful = Careful(parts, self._committer)
-        self._watch = Watch(parts)
+        settlement = Settlement(components)
+        self._runners = runners(components, settlement)
+        self._settlement_runners = SettlementRunners(components, settlement)
+        self._remarks = settlement.message_logger
+        self._poison_pill_search = PoisonPillSearch(components, self._committer)
+        self._watch = Monitor(components)
         self._session: Session | None = None
         self._stop = asyncio.Event()
         self._setting_up: asyncio.Timeout | None = None  # while setup() runs; its end cancels it
@@ -81,11 +81,11 @@ class Engine:
         self._ends = shared.ends
         self.phase = ""  # what of the user's code or of the broker holds it up, outside of messages
 
-    def _make_parts(self, shared: SharedResources) -> Parts:
-        slots = Slots(self.config.concurrency)
+    def _make_components(self, shared: SharedResources) -> Components:
+        runner_pool = RunnerPool(self.config.concurrency)
         one_by_one = getattr(self._worker, "process_batch", None) is None
-        schedule = schedule_for(self.config, slots, one_by_one=one_by_one)
-        return Parts(
+        schedule = schedule_for(self.config, runner_pool, one_by_one=one_by_one)
+        return Components(
             config=self.config,
             handler=Handler(
                 self._worker,
@@ -94,13 +94,13 @@ class Engine:
                 shared.codecs.get(self.config.codec or ""),
             ),
             schedule=schedule,
-            slots=slots,
-            roster=Roster(schedule),
+            runner_pool=runner_pool,
+            assignment_table=AssignmentTable(schedule),
             publisher=shared.publisher,
             observers=shared.observers,
             settings=shared.settings,
             loop=self._loop,
-            timer=Timer(self._loop, schedule, slots),
+            timer=Timer(self._loop, schedule, runner_pool),
             fail=self._fail,
         )
 
@@ -175,8 +175,8 @@ class Engine:
     def forked(self) -> None:
         """This is the copy in a forked child: nothing that it holds is the child's to handle or to settle."""
         self.schedule.close()
-        self.roster.fence(self.roster.sources)
-        self.slots.forked()
+        self.assignment_table.fence(self.assignment_table.sources)
+        self.runner_pool.forked()
 
     def snapshot(self) -> WorkerSnapshot:
         """The worker now, without asking the broker."""
@@ -186,8 +186,8 @@ class Engine:
 
     def running(self) -> list[Job]:
         """What a shutdown waits for."""
-        waiting = set(self.slots.busy(lambda _job: True)) - set(self.slots.started())
-        return [*self.slots.started(), *(job for job in waiting if job.sending is not None)]
+        waiting = set(self.runner_pool.busy(lambda _job: True)) - set(self.runner_pool.started())
+        return [*self.runner_pool.started(), *(job for job in waiting if job.sending is not None)]
 
     async def _consume(self) -> None:
         self.phase = "the plugins' on_start"
@@ -198,8 +198,8 @@ class Engine:
             await self._leave()
         finally:
             # Whatever ended it, nothing is committed any more; whoever has the partitions next begins there.
-            leaving = self.roster.sources
-            self.roster.fence(leaving)
+            leaving = self.assignment_table.sources
+            self.assignment_table.fence(leaving)
             self.phase = "the plugins' on_revoked"
             await tell_revoked(self._observers, self.config, leaving)
 
@@ -225,7 +225,7 @@ class Engine:
         loops += [(f"settlement {n}", partial(self._settlement_runners.run, count + n)) for n in range(count)]
         runners = [group.create_task(self._lasting(run), name=f"{name} {what}") for what, run in loops]
         for slot, runner in enumerate(runners):
-            runner.add_done_callback(partial(self.slots.vacate, slot))
+            runner.add_done_callback(partial(self.runner_pool.vacate, slot))
         watcher = group.create_task(self._lasting(self._watch_forever), name=f"{name} watcher")
         return [committer, watcher, *runners]
 
@@ -235,7 +235,7 @@ class Engine:
         try:
             await work()
         except asyncio.CancelledError as error:
-            if self.state is RunState.RUNNING and not await self.slots.ended_by(error):
+            if self.state is RunState.RUNNING and not await self.runner_pool.ended_by(error):
                 self._cut_off()
                 raise AssertionError(
                     f"{self.config.name}: something has cancelled {asyncio.current_task()}; it ends, so that it can be "
@@ -248,19 +248,19 @@ class Engine:
 
     def _cut_off(self) -> None:
         """What has not ended by now counts for nothing, whatever it says when it is cancelled: the work was not done."""
-        self.slots.ending = True
+        self.runner_pool.ending = True
         self.schedule.close()
-        for job in self.slots.busy(lambda job: job.sending is None):
+        for job in self.runner_pool.busy(lambda job: job.sending is None):
             job.disown()
 
     async def _drain(self) -> None:
         """Nothing new starts; what runs has shutdown_timeout seconds."""
         self.schedule.close()
-        self._parts.handler.give_back(self.slots, lambda _job: True)
+        self._components.handler.give_back(self.runner_pool, lambda _job: True)
         seconds = self._settings.shutdown_timeout
         try:
             async with asyncio.timeout(seconds):
-                await self.slots.quiet(lambda _job: True)
+                await self.runner_pool.quiet(lambda _job: True)
         except TimeoutError:
             blockers = [str(job) for job in self.running()]
             self._failure = self._failure or ShutdownTimeout(
@@ -270,18 +270,20 @@ class Engine:
     async def _leave(self) -> None:
         """The commit needs a live member, so it comes before leaving the group."""
         self.phase = "its last commit and leaving the group"
-        self._parts.timer.cancel()
+        self._components.timer.cancel()
         session = self._session
         if session is None:
             return
-        await self._committer.give_back(session.consumer, self.roster.assignments)
+        await self._committer.give_back(session.consumer, self.assignment_table.assignments)
         await session.consumer.close()
 
     async def _open(self) -> Session:
         config = self.config
         subscription = Subscription(config.group_id, config.input_topics, self._settings.kafka_client_id)
         consumer = self._broker.consumer(subscription)
-        session = Session(self._parts, consumer, self._committer, self._careful, again=self._watch.out)
+        session = Session(
+            self._components, consumer, self._committer, self._poison_pill_search, again=self._watch.out
+        )
         try:
             await session.start()
         except BaseException:
@@ -321,9 +323,9 @@ class Engine:
             extra=self._tag("consumer lost"),
         )
         self._watch.lost(error, joined=joined)
-        leaving = self.roster.sources
-        self.roster.fence(leaving)
-        self.slots.noticed()
+        leaving = self.assignment_table.sources
+        self.assignment_table.fence(leaving)
+        self.runner_pool.notify_quiet()
         session, self._session = self._session, None
         if session is not None:
             await session.consumer.close()
@@ -334,7 +336,7 @@ class Engine:
             await asyncio.sleep(self._settings.commit_interval)
             session = self._session
             if session is not None and not session.rebalancing:
-                await self._committer.commit(session.consumer, list(self.roster.assignments))
+                await self._committer.commit(session.consumer, list(self.assignment_table.assignments))
 
     async def _watch_forever(self) -> None:
         while True:

@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from core_messaging.codecs import Codec, Decoder, Encoder, decoder_for, encode
+from core_messaging.concurrency.fork_safety import leave_forked_child
 from core_messaging.config import WorkerConfig
-from core_messaging.definition import check_method
+from core_messaging.definition.method_checks import check_method
+from core_messaging.definition.signatures import is_async, takes_context
 from core_messaging.engine.handler_threads import Concerns, HandlerThreads
-from core_messaging.engine.slots import Slots
+from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.errors import AttemptTimeout, BrokenWorker, NothingRan
-from core_messaging.fork_safety import leave_forked_child
-from core_messaging.signatures import is_async, takes_context
 from core_messaging.worker import Worker, gets_tuples, message_type
 
 logger = logging.getLogger(__name__)
@@ -62,9 +62,9 @@ class Handler:
         # ``process`` of the message and nothing else, where nobody wants a context: one call less a message.
         self.process_alone = None if self.wants_context else self._find_limited("process", _as_it_is)
 
-    def give_back(self, slots: Slots, concerns: Concerns) -> None:
+    def give_back(self, runner_pool: RunnerPool, concerns: Concerns) -> None:
         """What of *slots* waits for a thread, and *concerns* says yes to, is not begun any more."""
-        self._threads.give_back(slots, concerns)
+        self._threads.give_back(runner_pool, concerns)
 
     def _find(self, method: str, shape: Callable[..., Call]) -> Call | None:
         """*method* as a coroutine function of its facts and then the context; None if it is not defined."""
@@ -131,14 +131,14 @@ class _Watched:
         self._seconds = seconds
         self._worker = worker
         self._contexts = context if isinstance(context, list | tuple) else [context] if context else []
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def begins(self) -> None:
         """The thread starts, and with it the time of the attempt."""
         loop = asyncio.get_running_loop()
         for context in self._contexts:
             context.deadline = loop.time() + self._seconds
-        self._alarm = loop.call_later(self._seconds, self._say_late)
+        self._timer = loop.call_later(self._seconds, self._say_late)
 
     def _say_late(self) -> None:
         logger.warning(
@@ -154,8 +154,8 @@ class _Watched:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[str, Any]) -> tuple[bool, Any]:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from core_messaging.engine.slots import Slots
+from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.rules.job import Job
 
 Concerns = Callable[[Job], bool]
@@ -20,19 +20,21 @@ Concerns = Callable[[Job], bool]
 class Place:
     """The slot of the runner that calls; ``clock`` is the one that its times are of."""
 
-    slots: Slots
+    runner_pool: RunnerPool
     slot: int
     clock: Callable[[], float]
 
     def waits(self) -> None:
-        self.slots.not_begun(self.slot)
+        self.runner_pool.not_begun(self.slot)
 
     def begins(self) -> None:
-        self.slots.begins(self.slot, self.clock())
+        self.runner_pool.begins(self.slot, self.clock())
 
-    def holds_one_of(self, slots: Slots, concerns: Concerns) -> bool:
-        held = self.slots.current[self.slot]
-        return self.slots is slots and held is not None and any(concerns(job) for job in held.jobs)
+    def holds_one_of(self, runner_pool: RunnerPool, concerns: Concerns) -> bool:
+        held = self.runner_pool.current[self.slot]
+        return (
+            self.runner_pool is runner_pool and held is not None and any(concerns(job) for job in held.jobs)
+        )
 
 
 # Set once by each runner; the tasks that a batch makes have it too.
@@ -103,11 +105,11 @@ class HandlerThreads:
                 return
         self._free += 1
 
-    def give_back(self, slots: Slots, concerns: Concerns) -> None:
+    def give_back(self, runner_pool: RunnerPool, concerns: Concerns) -> None:
         """What waits for a thread in *slots*, and *concerns* says yes to, is not begun any more."""
         for waiter in self._waiting:
             place = waiter.place
-            if not waiter.seat.done() and place is not None and place.holds_one_of(slots, concerns):
+            if not waiter.seat.done() and place is not None and place.holds_one_of(runner_pool, concerns):
                 waiter.seat.set_exception(NotBegun())
 
     def shutdown(self) -> None:

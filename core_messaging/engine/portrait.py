@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from core_messaging.engine.counts import LATENCY_BOUNDS, Counts
-from core_messaging.engine.parts import Parts
+from core_messaging.engine.components import Components
+from core_messaging.engine.counters import LATENCY_BOUNDS, Counters
 from core_messaging.records import Record, TopicPartition, coordinates_of
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.condition import Facts, judge
@@ -51,28 +51,30 @@ class Written:
         self._seen, self._now = self._now, {}
 
 
-def portrait(parts: Parts, seen: Seen, facts: Facts, written: Written) -> WorkerSnapshot:
+def portrait(components: Components, seen: Seen, facts: Facts, written: Written) -> WorkerSnapshot:
     """The worker by what was last *seen* of the broker."""
     condition, reason = judge(facts)
-    running = [job.record for job in parts.slots.busy(_counts)]
-    partitions = {a.source: of_partition(a, seen, written.of) for a in parts.roster.assignments}
+    running = [job.record for job in components.runner_pool.busy(_counters)]
+    partitions = {
+        a.source: of_partition(a, seen, written.of) for a in components.assignment_table.assignments
+    }
     oldest = min(map(written.of, running), default=None)
     written.forget_the_rest()
     return WorkerSnapshot(
-        name=parts.config.name,
-        group_id=parts.config.group_id,
+        name=components.config.name,
+        group_id=components.config.group_id,
         condition=condition,
         reason=reason,
-        counters={name: getattr(parts.counts, name) for name in COUNTERS},
+        counters={name: getattr(components.counters, name) for name in COUNTERS},
         running=facts.running,
-        waiting_retries=parts.schedule.waiting_retries,
-        latency=_histogram(parts.counts),
+        waiting_retries=components.schedule.waiting_retries,
+        latency=_histogram(components.counters),
         partitions=partitions,
         oldest_running=oldest,
     )
 
 
-def _counts(job: Job) -> bool:
+def _counters(job: Job) -> bool:
     return job.assignment.hold is not Hold.FENCED
 
 
@@ -80,8 +82,8 @@ def _dated(record: Record) -> int | None:
     return record.timestamp if record.timestamp >= 0 else None
 
 
-def _histogram(counts: Counts) -> Histogram:
-    return Histogram(LATENCY_BOUNDS, tuple(counts.latency), counts.latency_sum)
+def _histogram(counters: Counters) -> Histogram:
+    return Histogram(LATENCY_BOUNDS, tuple(counters.latency), counters.latency_sum)
 
 
 def of_partition(

@@ -8,19 +8,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from core_messaging.broker import Consumer
 from core_messaging.config import WorkerConfig
-from core_messaging.engine.careful import Careful
-from core_messaging.engine.committing import Committer
-from core_messaging.engine.parts import Parts
+from core_messaging.engine.committer import Committer
+from core_messaging.engine.components import Components
+from core_messaging.engine.poison_pill import PoisonPillSearch
 from core_messaging.engine.positioning import Positioning
+from core_messaging.logs.throttle import Throttle
 from core_messaging.observers import Observers, Tell, tell
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batches import BatchSchedule
-from core_messaging.rules.intake import FIRST_PIECE, IntakeLimits, IntakePlan, plan, quiet
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.flow_control import FIRST_PIECE, FlowLimits, FlowPlan, plan, quiet
 from core_messaging.rules.job import Job
-from core_messaging.rules.throttle import Throttle
 from core_messaging.settings import Settings
-from core_messaging.wording import counted
+from core_messaging.text.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -59,27 +59,33 @@ class Session:
     """Fetches into the schedule and answers the group's assignments."""
 
     def __init__(
-        self, parts: Parts, consumer: Consumer, committer: Committer, careful: Careful, *, again: bool = False
+        self,
+        components: Components,
+        consumer: Consumer,
+        committer: Committer,
+        poison_pill_search: PoisonPillSearch,
+        *,
+        again: bool = False,
     ) -> None:
         """*again*: its worker was in the group and has lost it."""
-        self._config = parts.config
+        self._config = components.config
         self.consumer = consumer
-        self._schedule = parts.schedule
-        self._batches = parts.schedule if isinstance(parts.schedule, BatchSchedule) else None
-        self._roster = parts.roster
-        self._slots = parts.slots
-        self._handler = parts.handler
+        self._schedule = components.schedule
+        self._batches = components.schedule if isinstance(components.schedule, BatchSchedule) else None
+        self._assignment_table = components.assignment_table
+        self._runner_pool = components.runner_pool
+        self._handler = components.handler
         self._committer = committer
-        self._clock = parts.loop.time
-        self._set_timer = parts.timer.set
-        self._careful = careful
-        self._counts = parts.counts
-        self._limits = _limits(parts.settings, parts.config)
-        self._observers = parts.observers
-        self._revoke_timeout = parts.settings.revoke_timeout
+        self._clock = components.loop.time
+        self._set_timer = components.timer.set
+        self._poison_pill_search = poison_pill_search
+        self._counters = components.counters
+        self._limits = _limits(components.settings, components.config)
+        self._observers = components.observers
+        self._revoke_timeout = components.settings.revoke_timeout
         self._paused: frozenset[TopicPartition] = frozenset()
         self._throttle = Throttle(SAY_EVERY)
-        self._positioning = Positioning(parts.config.name, consumer)
+        self._positioning = Positioning(components.config.name, consumer)
         self._again = again
         self._telling: asyncio.Future[None] | None = None
         self.joined = False
@@ -98,18 +104,18 @@ class Session:
 
     async def fetch_forever(self) -> None:
         """Fetch while there is room. Raises BrokerError when the member is beyond repair."""
-        careful = asyncio.ensure_future(self._careful.run(self.consumer))
+        poison_pill_search = asyncio.ensure_future(self._poison_pill_search.run(self.consumer))
         try:
-            await self._fetch_beside(careful)
+            await self._fetch_beside(poison_pill_search)
         finally:
-            careful.cancel()
-            await asyncio.wait([careful])
+            poison_pill_search.cancel()
+            await asyncio.wait([poison_pill_search])
 
-    async def _fetch_beside(self, careful: asyncio.Future[None]) -> None:
+    async def _fetch_beside(self, poison_pill_search: asyncio.Future[None]) -> None:
         last, pause = self._clock(), SOON
         while True:
-            if careful.done():
-                careful.result()  # it never ends by itself
+            if poison_pill_search.done():
+                poison_pill_search.result()  # it never ends by itself
             await self._start_new()
             if room := self._balance():
                 last = self._clock()
@@ -120,19 +126,19 @@ class Session:
                 last = self._clock()
                 await self.consumer.keep_alive()
             else:
-                began = self._counts.started
-                await self._slots.until_handed_out(pause)
+                began = self._counters.started
+                await self._runner_pool.until_handed_out(pause)
                 working = self._schedule.working()
                 # More than a round of the partitions meanwhile: a message of another one would have had its turn.
-                pause = SOON if self._counts.started - began > len(working) else min(2 * pause, FULL)
+                pause = SOON if self._counters.started - began > len(working) else min(2 * pause, FULL)
                 await self._fetch_quiet(working)
 
     async def _fetch_quiet(self, working: Collection[Assignment]) -> None:
         """There is enough at hand, but not of every partition: look, without waiting, whether the others have some."""
-        sources = quiet(self._roster.assignments, working, self._paused)
+        sources = quiet(self._assignment_table.assignments, working, self._paused)
         if not sources:
             return
-        others = set(self._roster.sources).difference(sources, self._paused)
+        others = set(self._assignment_table.sources).difference(sources, self._paused)
         self.consumer.pause(tuple(others))
         try:
             await self._fetch(FIRST_PIECE * len(sources), 0.0)
@@ -142,7 +148,7 @@ class Session:
     async def _start_new(self) -> None:
         """Commit where each new assignment begins, before its first record: nothing else keeps a group that has begun at
         the end of a quiet partition from beginning there again, and passing what came meanwhile."""
-        new = [assignment for assignment in self._roster.assignments if not assignment.placed]
+        new = [assignment for assignment in self._assignment_table.assignments if not assignment.placed]
         if new and self._positioning.due(self._clock()) and await self._positioning.place(new):
             await self._committer.commit(self.consumer, new)
 
@@ -150,13 +156,15 @@ class Session:
         """Take in up to *room* records; whether any came within *wait* seconds."""
         fetched = await self.consumer.fetch(room, wait)
         if wait and self._batches is not None and sum(map(len, fetched.values())) < room:
-            self._batches.ran_dry(set(self._roster.sources).difference(self._paused, fetched))
+            self._batches.ran_dry(set(self._assignment_table.sources).difference(self._paused, fetched))
         if not fetched:
             if wait >= FULL:  # else it may only not have answered yet
                 await self._catch_up()
             return False
         # None: revoked while these were on their way. They are somebody else's now.
-        arrived = [(found, r) for source, r in fetched.items() if r and (found := self._roster.get(source))]
+        arrived = [
+            (found, r) for source, r in fetched.items() if r and (found := self._assignment_table.get(source))
+        ]
         await self._positioning.place_at({a: records[0].offset for a, records in arrived if not a.placed})
         await self._announce(arrived)
         self.last_record = now = self._clock()
@@ -164,20 +172,20 @@ class Session:
         for assignment, records in arrived:
             # Looked up before the announcement: what was revoked meanwhile is not open any more, and a new
             # assignment of the same partition gets these records again from the broker.
-            if self._careful.wants(assignment):
-                self._careful.take_over(assignment, records)
+            if self._poison_pill_search.wants(assignment):
+                self._poison_pill_search.take_over(assignment, records)
             else:
                 self._schedule.deliver(assignment, records, now)
             count += len(records)
-        self._counts.fetched += count
-        self._slots.wake(count)
+        self._counters.fetched += count
+        self._runner_pool.wake(count)
         self._set_timer()
         return True
 
     async def _catch_up(self) -> None:
         """The broker has no more records for now of what is not paused, and all that were fetched are delivered."""
-        waiting = self._careful.assignments
-        asked = (a for a in self._roster.assignments if a.source not in self._paused)
+        waiting = self._poison_pill_search.assignments
+        asked = (a for a in self._assignment_table.assignments if a.source not in self._paused)
         assignments = [a for a in asked if a not in waiting]
         for assignment in assignments:
             assignment.caught_up()
@@ -191,7 +199,9 @@ class Session:
         """
         new = []
         for assignment, records in arrived:
-            watched = not self._careful.wants(assignment) and assignment.announce(records[-1].offset + 1)
+            watched = not self._poison_pill_search.wants(assignment) and assignment.announce(
+                records[-1].offset + 1
+            )
             if not assignment.announced or watched:
                 assignment.begin_at(records[0].offset)
                 assignment.announced = True
@@ -202,19 +212,19 @@ class Session:
     def _balance(self) -> int:
         """Pause what is full, resume what has room; how many messages may come."""
         batches = self._batches
-        held_back = set(self._careful.assignments)
+        held_back = set(self._poison_pill_search.assignments)
         if batches is not None:
             held_back |= batches.crowded_out(self._limits.shared)
-        todo = plan(self._roster.assignments, self._paused, self._limits, held_back)
+        todo = plan(self._assignment_table.assignments, self._paused, self._limits, held_back)
         if batches is not None:
-            self._slots.wake(batches.cut_off(todo.closed))
+            self._runner_pool.wake(batches.cut_off(todo.closed))
         if todo.pause or todo.resume:
             self.consumer.pause(todo.pause)
             self.consumer.resume(todo.resume)
             self._paused = (self._paused | set(todo.pause)) - set(todo.resume)
         self._relieve(todo)
-        room = min(todo.room, self._schedule.wanted(self._slots.waiting))
-        if any(assignment.crashes for assignment in self._roster.assignments):
+        room = min(todo.room, self._schedule.wanted(self._runner_pool.waiting))
+        if any(assignment.crashes for assignment in self._assignment_table.assignments):
             room = min(room, self._room_after_a_crash())
         self.full = not room or bool(self._paused)
         return room
@@ -222,10 +232,10 @@ class Session:
     def _room_after_a_crash(self) -> int:
         """What is in hand is under suspicion if this process vanishes as well, so it is little more than what runs."""
         size = max(1, self._limits.batch_size)
-        most = max(LITTLE_IN_HAND, self._slots.count * size * 5 // 4)
-        return max(0, most - sum(a.unfinished - a.held for a in self._roster.assignments))
+        most = max(LITTLE_IN_HAND, self._runner_pool.count * size * 5 // 4)
+        return max(0, most - sum(a.unfinished - a.held for a in self._assignment_table.assignments))
 
-    def _relieve(self, todo: IntakePlan) -> None:
+    def _relieve(self, todo: FlowPlan) -> None:
         """Do what the worker's policy says where too many messages wait for retries, and say so."""
         evicting = self._config.on_full_retries == "dead-letter"
         for assignment, count in todo.over_budget:
@@ -251,15 +261,15 @@ class Session:
         )
 
     def _assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
-        self._roster.assign(commits)
-        self._slots.noticed()  # what was fenced by that is not waited for any more
+        self._assignment_table.assign(commits)
+        self._runner_pool.notify_quiet()  # what was fenced by that is not waited for any more
         self._paused = frozenset()  # a new assignment starts unpaused, whatever was before
         self.rebalancing_since = None
         if self._again and not self.joined:
             self._say_back()
         self.joined = True
         self.last_record = self._clock()
-        sources = self._roster.sources
+        sources = self._assignment_table.sources
         logger.info(
             "%s has %s",
             self._config.name,
@@ -268,7 +278,7 @@ class Session:
             extra={"worker": self._config.name, "action": "assigned"},
         )
         self._say_never_full(len(sources))
-        self._slots.wake(1)
+        self._runner_pool.wake(1)
         if (told := self._observers.on_assigned) is not None:
             self._tell_assigned(told, sources)
 
@@ -300,27 +310,27 @@ class Session:
         back, it goes on; if not, its result is dropped and the next owner repeats it.
         """
         self.rebalancing_since = self._clock()
-        leaving = set(self._roster.drain(sources))
+        leaving = set(self._assignment_table.drain(sources))
         if not leaving:
             return
-        self._handler.give_back(self._slots, lambda job: job.assignment in leaving)
+        self._handler.give_back(self._runner_pool, lambda job: job.assignment in leaving)
         try:
             async with asyncio.timeout(self._revoke_timeout):
-                await self._slots.quiet(lambda job: job.assignment in leaving)
+                await self._runner_pool.quiet(lambda job: job.assignment in leaving)
         except TimeoutError:
             self._say_unfinished(leaving)
         await self._committer.give_back(self.consumer, leaving)
-        self._roster.leave_in_limbo(leaving, self._survivors(leaving))
+        self._assignment_table.leave_in_limbo(leaving, self._survivors(leaving))
         await tell_revoked(self._observers, self._config, sources)
 
     def _survivors(self, leaving: set[Assignment]) -> list[Job]:
         """What may go on if its partition comes straight back. Not batches: half of one cannot move."""
         if self._config.batch_size is not None:
             return []
-        return self._slots.busy(lambda job: job.assignment in leaving)
+        return self._runner_pool.busy(lambda job: job.assignment in leaving)
 
     def _say_unfinished(self, leaving: set[Assignment]) -> None:
-        blockers = self._slots.busy(lambda job: job.assignment in leaving)
+        blockers = self._runner_pool.busy(lambda job: job.assignment in leaving)
         logger.warning(
             "%s gives up partitions while %s after revoke_timeout = %g s (%s); unless the "
             "partitions come straight back, their results are dropped and the next owner repeats them",
@@ -339,8 +349,8 @@ async def tell_revoked(observers: Observers, worker: WorkerConfig, sources: Iter
         await tell(observers.on_revoked, worker=worker, partitions=partitions)
 
 
-def _limits(settings: Settings, config: WorkerConfig) -> IntakeLimits:
-    return IntakeLimits(
+def _limits(settings: Settings, config: WorkerConfig) -> FlowLimits:
+    return FlowLimits(
         records=settings.max_in_flight,
         size=settings.max_in_flight_bytes,
         partition_records=settings.max_partition_in_flight,

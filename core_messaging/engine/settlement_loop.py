@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 
-from core_messaging.engine.parts import Parts
-from core_messaging.engine.running import TEAM, TURN
-from core_messaging.engine.settling import Settler
-from core_messaging.message_context import within
+from core_messaging.concurrency.message_context import within
+from core_messaging.engine.components import Components
+from core_messaging.engine.message_loop import TEAM, TURN
+from core_messaging.engine.settlement import Settlement
 
 
 class SettlementRunners:
@@ -18,37 +18,37 @@ class SettlementRunners:
     messages take.
     """
 
-    def __init__(self, parts: Parts, settler: Settler) -> None:
-        self._settlements = parts.schedule.settlements
-        self._slots = parts.slots
-        self._clock = parts.loop.time
-        self._settler = settler
+    def __init__(self, components: Components, settlement: Settlement) -> None:
+        self._settlements = components.schedule.settlements
+        self._runner_pool = components.runner_pool
+        self._clock = components.loop.time
+        self._settlement = settlement
         self._turn_ends = 0.0
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
-        slots = self._slots
-        while not slots.ending:
+        runner_pool = self._runner_pool
+        while not runner_pool.ending:
             try:
                 await self._work_off(slot)
-                if not slots.ending:
-                    await slots.settlers.wait()
-                    slots.settlers.wake(min(TEAM, len(self._settlements) - 1))
+                if not runner_pool.ending:
+                    await runner_pool.settlers.wait()
+                    runner_pool.settlers.wake(min(TEAM, len(self._settlements) - 1))
             except asyncio.CancelledError as error:
-                if slots.current[slot] is not None or await slots.ended_by(error):
+                if runner_pool.current[slot] is not None or await runner_pool.ended_by(error):
                     raise
 
     async def _work_off(self, slot: int) -> None:
         """Take and settle, until there is nothing to settle."""
-        slots, clock = self._slots, self._clock
+        runner_pool, clock = self._runner_pool, self._clock
         while (job := self._settlements.take()) is not None:
             if job.sending is None:
                 continue
-            slots.current[slot], slots.since[slot] = job, clock()
-            await within(copy_context(), self._settler.go_on(job, job.sending))
-            slots.current[slot] = None
-            slots.noticed()
-            slots.wake_one()  # for what waited behind it
+            runner_pool.current[slot], runner_pool.since[slot] = job, clock()
+            await within(copy_context(), self._settlement.resume_settlement(job, job.sending))
+            runner_pool.current[slot] = None
+            runner_pool.notify_quiet()
+            runner_pool.wake_one()  # for what waited behind it
             if clock() >= self._turn_ends:
                 await asyncio.sleep(0)
                 self._turn_ends = clock() + TURN

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Handle
 
-from core_messaging.engine.slots import Slots
-from core_messaging.rules.batches import BatchSchedule
+from core_messaging.engine.runner_pool import RunnerPool
+from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 
@@ -13,10 +13,12 @@ from core_messaging.rules.schedule import Schedule
 class Timer:
     """Knows when the schedule has something to release next. Times are those of the loop's clock, in seconds."""
 
-    def __init__(self, loop: AbstractEventLoop, schedule: Schedule | BatchSchedule, slots: Slots) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, schedule: Schedule | BatchSchedule, runner_pool: RunnerPool
+    ) -> None:
         self._loop = loop
         self._schedule = schedule
-        self._slots = slots
+        self._runner_pool = runner_pool
         self._handle: Handle | None = None
         self._due: float | None = None
 
@@ -45,9 +47,9 @@ class Timer:
         # The loop may call a little early (clock resolution); what is due at the timer's own time is due.
         now = max(due, self._loop.time())
         self._handle = self._due = None
-        self._slots.wake(self._schedule.release(now))
+        self._runner_pool.wake(self._schedule.release(now))
         # A batch that is due but finds no free runner stays due: a timer for the past would spin the loop.
         # The runner that becomes free looks by itself.
-        following = self._schedule.next_due
-        if following is not None and following > now:
+        key_blocker = self._schedule.next_due
+        if key_blocker is not None and key_blocker > now:
             self.set()

@@ -10,15 +10,16 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core_messaging.records import Beginning, Committed, Record, TopicPartition
-from core_messaging.rules.blocked import BlockedKeys
+from core_messaging.rules import commit_metadata
+from core_messaging.rules.blocked_keys import BlockedKeys
+from core_messaging.rules.commit_metadata import SURELY_FIT, CommitNote, Ownership, Run, merged, read
 from core_messaging.rules.hold import FENCED, Hold, new_member
 from core_messaging.rules.left import Left
-from core_messaging.rules.note import PROVEN_AFTER, SURELY_FIT, CommitNote, Ownership, Run, merged, read
+from core_messaging.rules.offset_runs import folded, offsets_of, runs_beyond
 from core_messaging.rules.record_size import sizes_of
-from core_messaging.rules.runs import folded, offsets_of, runs_beyond
-from core_messaging.rules.vanished import PROOF, Vanished, concluded, handed_on, owned
+from core_messaging.rules.vanished_owners import PROOF, Vanished, concluded, handed_on, owned
 
-__all__ = ["FENCED", "PROOF", "PROVEN_AFTER", "Assignment", "Chunk", "Hold"]
+__all__ = ["FENCED", "PROOF", "Assignment", "Chunk", "Hold"]
 
 _UNDONE, _DONE, _RUN = b"\x00", b"\x01", b"\x00\x01"
 FEW = 32  # chunks that are not worth folding
@@ -133,8 +134,7 @@ class Assignment:
         self.touched = False  # a record was delivered; until then this member can have broken nothing
         self.placed = False  # where it begins is known, and the commit was compared with the log
         self.doubt = ""  # why the commit's metadata is not believed
-        # Jobs of this member's previous assignment of the partition that still run: offset -> job.
-        self.limbo: dict[int, Any] = {}
+        self.limbo: dict[int, Any] = {}  # jobs of this member's last assignment that still run, by offset
         self.adopted: dict[int, Any] = {}  # those whose records have come again
         self.successor: Assignment | None = None  # the next one, where the partition came straight back
         self._chunks: deque[Chunk] = deque()
@@ -163,8 +163,7 @@ class Assignment:
             self._read(committed)
         # Lane -> what waits behind the job that runs (or waits for a retry) there; owned by the schedule.
         self.busy: dict[Hashable, deque[object] | None] = {}
-        # Jobs that wait for a retry, or behind one in their lane; and those lanes.
-        self.held = 0
+        self.held = 0  # jobs that wait for a retry, or behind one in their lane; and those lanes:
         self.held_lanes: set[Hashable] = set()
 
     def _read(self, committed: Committed) -> None:
@@ -195,7 +194,7 @@ class Assignment:
         if self.accused is not None and self.accused >= limit:
             self.accused, self.suspect, self.alone = None, None, 0
             self.doubt = f"it accuses a message beyond the end ({limit})"
-        self.proven_at = min(self.proven_at, limit + PROVEN_AFTER)
+        self.proven_at = min(self.proven_at, limit + commit_metadata.PROVEN_AFTER)
         self.attempts = {at: number for at, number in self.attempts.items() if at < limit}
         self.waits = {at: due for at, due in self.waits.items() if at < limit}
 
@@ -225,11 +224,11 @@ class Assignment:
             offset: left.dues.get(offset) for offset, attempt in left.attempts.items() if attempt > 1
         }
 
-    def guilty(self, offset: int) -> bool:
+    def is_poison(self, offset: int) -> bool:
         """Whether the record at *offset* makes members vanish: twice in a row, while nothing else ran, is no chance."""
         return offset == self.accused and self.alone >= PROOF
 
-    def acquit(self, offset: int) -> None:
+    def clear_suspicion(self, offset: int) -> None:
         """It ran alone, and nobody has vanished. So did others before it if it is the accused."""
         if offset == self.accused:
             self.accused, self.alone = None, 0
@@ -249,7 +248,10 @@ class Assignment:
 
     def announce(self, end: int) -> bool:
         """Records before *end* come now. Whether that is committed first: after a crash, to know what was in hand at one more."""
-        before, watched = self._announced_to, self.crashes and end < self.proven_at + PROVEN_AFTER
+        before, watched = (
+            self._announced_to,
+            self.crashes and end < self.proven_at + commit_metadata.PROVEN_AFTER,
+        )
         self._announced_to = end if watched else None
         return self._announced_to != before
 
@@ -387,9 +389,8 @@ class Assignment:
     def _still_running(self) -> list[Any]:
         """Jobs of the assignment before this one, whether their records came again or not."""
         self.adopted = {at: job for at, job in self.adopted.items() if not job.chunk.done[job.index]}
-        return [
-            job for job in (*self.limbo.values(), *self.adopted.values()) if not job.chunk.done[job.index]
-        ]
+        mine = (*self.limbo.values(), *self.adopted.values())
+        return [job for job in mine if not job.chunk.done[job.index]]
 
     def finished_beyond(self) -> Iterator[Run]:
         """Runs of finished records after the first unfinished one."""

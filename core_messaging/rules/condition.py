@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from core_messaging.snapshot import Condition
-from core_messaging.wording import counted
+from core_messaging.text.wording import counted
 
 REBALANCE_LIMIT = 180.0  # seconds; a group that takes longer to agree does not agree
 FETCH_LIMIT = 60.0  # seconds without a record although the partitions have more

@@ -8,7 +8,7 @@ import msgspec
 
 from core_messaging.errors import text_of
 from core_messaging.records import Headers, Outgoing, Record
-from core_messaging.rules.blocked import HEADER as UNBLOCK
+from core_messaging.rules.blocked_keys import HEADER as UNBLOCK
 
 PREFIX = "core-"
 FACTS = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from core_messaging.logs.tracebacks import ExcInfo
 from core_messaging.records import Outgoing, Receipt, Record
 from core_messaging.rules.assignment import FENCED, Assignment, Chunk
-from core_messaging.tracebacks import ExcInfo
 
 
 class Sending:
@@ -50,7 +50,7 @@ class Sending:
         return self.outgoing is not self.whole
 
 
-class Condemned:
+class GivingUp:
     """What stands for a Sending where a message is to be given up in its turn, without another attempt."""
 
     __slots__ = ("error",)
@@ -70,7 +70,7 @@ class Job(msgspec.Struct, eq=False):
     attempt: int = 1  # this one, or the next: how often the handler has been given the message
     spared: int = 0  # of the attempts before, those that ``max_retries`` does not count
     error: Exception | None = None  # what the attempt before raised
-    sending: Sending | Condemned | None = None
+    sending: Sending | GivingUp | None = None
     given_up: bool = False  # it ended without being finished: its partition was being taken away
 
     @property

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core_messaging.records import Committed
-from core_messaging.rules.note import Run
-from core_messaging.rules.vanished import Vanished
+from core_messaging.rules.commit_metadata import Run
+from core_messaging.rules.vanished_owners import Vanished
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never, cast, get_args
+from typing import assert_never, cast, get_args
 
 from core_messaging.errors import ConfigurationError, Reject, RetryAfter, Undecodable
+from core_messaging.options import Backoff
 
-Backoff = Literal["exponential", "linear", "fixed"]
 BACKOFFS: tuple[str, ...] = get_args(Backoff)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 from typing import cast
 
-from core_messaging.config import Ordering
 from core_messaging.errors import TriedBefore
+from core_messaging.options import Ordering
 from core_messaging.records import Record
 from core_messaging.rules.assignment import FENCED, Assignment, Chunk, Hold
-from core_messaging.rules.job import Condemned, Job
+from core_messaging.rules.job import GivingUp, Job
 from core_messaging.rules.partition_queue import PartitionQueue, SettlementQueue
 
 _WHOLE_PARTITION = object()
@@ -225,7 +225,7 @@ class Schedule:
         if job.lane in job.assignment.held_lanes:
             job.assignment.held += 1
 
-    def condemn(self, assignment: Assignment, record: Record, error: Exception) -> None:
+    def give_up_in_turn(self, assignment: Assignment, record: Record, error: Exception) -> None:
         """Take in *record*, which must not meet the handler again: in its turn it is given up, with *error*.
 
         Its turn, because what is before it in its lane may still wait for a retry.
@@ -233,7 +233,7 @@ class Schedule:
         chunk = assignment.deliver([record])
         chunk.cursor = 1
         job = Job(chunk, 0, record, self._lane_of(record))
-        job.sending = Condemned(error)
+        job.sending = GivingUp(error)
         busy = assignment.busy
         if job.lane in busy:
             self._queue_up(job, busy)
@@ -287,7 +287,7 @@ class Schedule:
         heapq.heapify(self._retries)
         for _, _, job in doomed.values():
             _let_go(job)
-            job.sending = Condemned(job.error or TriedBefore(job.attempt))
+            job.sending = GivingUp(job.error or TriedBefore(job.attempt))
             job.attempt -= 1  # there will be no next one
             self.settlements.put(job)
         return len(doomed)

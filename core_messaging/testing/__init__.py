@@ -1,6 +1,6 @@
 """The testing kit: run real workers with the real engine, without a broker and without waiting."""
 
-from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.testing.beside import run_with
 from core_messaging.testing.faults import Fault, ProcessDied
 from core_messaging.testing.outcome import DeadLetter, Failure, HookCall, Outcome, Retry, Success

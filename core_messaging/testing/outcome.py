@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Headers, Record, TopicPartition
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from core_messaging.config import WorkerConfig
 from core_messaging.context import Context
 from core_messaging.errors import RetryAfter
-from core_messaging.hook_check import check
-from core_messaging.hookspecs import PROJECT, hookimpl
+from core_messaging.plugins.hook_check import check
+from core_messaging.plugins.hookspecs import PROJECT, hookimpl
 from core_messaging.testing.outcome import Failure, HookCall, Retry, Success
 
 

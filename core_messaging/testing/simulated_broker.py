@@ -8,10 +8,10 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from core_messaging.broker import Assigned, Revoked, Subscription, Topics
-from core_messaging.brokers.memory import MemoryBroker, MemoryConsumer, MemoryPublisher
 from core_messaging.errors import BrokerError, PublishFailed
+from core_messaging.memory_broker.broker import MemoryBroker, MemoryConsumer, MemoryPublisher
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
-from core_messaging.testing.marks import unmarked
+from core_messaging.testing.result_marks import unmarked
 
 TellCommit = Callable[[Mapping[TopicPartition, Committed]], None]
 TellRecord = Callable[[Outgoing], None]

@@ -21,21 +21,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.choosing import codecs_of
 from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.factories import codecs_of
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
-from core_messaging.testing.ledger import Ledger
-from core_messaging.testing.life import Life, forget_oldest
-from core_messaging.testing.marks import source_of
+from core_messaging.testing.handler_probe import Witness
+from core_messaging.testing.history import History
+from core_messaging.testing.result_marks import source_of
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
+from core_messaging.testing.simulated_process import Life, forget_oldest
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
-from core_messaging.testing.witness import Witness
 from core_messaging.worker import Worker, config_of
 
 START = 1_700_000_000.0  # seconds since the epoch at which every simulation begins
@@ -99,7 +99,7 @@ class Simulation:
         self._trouble = Trouble()
         self._settings = Settings()
         self._codecs = codecs_of([config], self._settings)  # of the plugins that are installed
-        self.ledger = Ledger(config.ordering)
+        self.ledger = History(config.ordering)
         self._fleet: list[_Process] = []
         self._leaving: list[_Process] = []
         self._names = (f"process-{number}" for number in itertools.count(1))

@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
 from core_messaging.errors import LoopRunning, SimulationStuck
-from core_messaging.testing.life import life_of
+from core_messaging.testing.simulated_process import life_of
 
 Result = TypeVar("Result")
 Facts = TypeVarTuple("Facts")

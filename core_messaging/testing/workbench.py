@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.codecs import encode
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import NotFinished, NoWorker
-from core_messaging.hook_check import check
-from core_messaging.plugins import PluginReport, Plugins, find
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.hook_check import check
+from core_messaging.plugins.manager import PluginReport, Plugins, find
+from core_messaging.plugins.registrations import asked
 from core_messaging.records import Outgoing, Record, TopicPartition, coordinates_of
-from core_messaging.registrations import asked
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing.outcome import DeadLetter, HookCall, Outcome
 from core_messaging.testing.recorder import NoHooks, Recorder, watched

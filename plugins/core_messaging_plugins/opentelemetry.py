@@ -12,7 +12,7 @@ import msgspec
 
 from core_messaging import hookimpl
 from core_messaging.plugins import PluginUnavailable
-from core_messaging.publishers import watch_publishers
+from core_messaging.plugins.publisher_watch import watch_publishers
 
 if importlib.util.find_spec("opentelemetry") is None:
     raise PluginUnavailable("it needs OpenTelemetry: pip install 'core-messaging[otel]'")

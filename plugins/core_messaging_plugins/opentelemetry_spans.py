@@ -16,7 +16,7 @@ from core_messaging import hookimpl
 from core_messaging.config import WorkerConfig
 from core_messaging.context import CARRIED, Context
 from core_messaging.errors import cause_of
-from core_messaging.hookspecs import Next
+from core_messaging.plugins.hookspecs import Next
 from core_messaging.records import Headers
 from core_messaging_plugins.opentelemetry_metrics import Facts, processing
 from core_messaging_plugins.opentelemetry_names import (

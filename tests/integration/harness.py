@@ -19,9 +19,9 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from core_messaging.event_loop import punctual_loop
-from core_messaging.observers import ObserverSource
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.plugins.source import ObserverSource
+from core_messaging.runtime.event_loop import punctual_loop
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 

@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError
 
-from core_messaging.brokers import apache
-from core_messaging.brokers.apache import ApacheCluster, ApacheNode, ApacheOptions
-from core_messaging.brokers.ports import free_ports
-from core_messaging.brokers.probe import alive_brokers
 from core_messaging.errors import BrokerStartFailed
+from core_messaging.local_broker import apache
+from core_messaging.local_broker.apache import ApacheCluster, ApacheNode, ApacheOptions
+from core_messaging.local_broker.ports import free_ports
+from core_messaging.local_broker.probe import alive_brokers
 from tests.conftest import require_apache
 
 # A restarted node is let in again only when the session of its former life is over (9 s by default).

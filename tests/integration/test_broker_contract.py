@@ -10,9 +10,9 @@ import pytest
 from aiokafka.partitioner import murmur2
 
 from core_messaging.broker import Broker, Consumer, Subscription
-from core_messaging.brokers.kafka import KafkaBroker
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import BrokerUnreachable, CommitRefused, RecordRefused
+from core_messaging.kafka.client import KafkaBroker
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, Outgoing, Record, TopicPartition
 from core_messaging.settings import Settings
 from tests.conftest import RunningBroker

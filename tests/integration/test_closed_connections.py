@@ -14,7 +14,7 @@ from aiokafka.conn import create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from core_messaging.brokers.kafka_connections import mend_the_client
+from core_messaging.kafka.aiokafka_patches import patch_aiokafka
 from core_messaging.producer import get_producer
 from tests.conftest import RunningBroker
 from tests.integration.harness import run, settings_for
@@ -26,7 +26,7 @@ def test_a_request_on_a_connection_that_has_just_been_reset_is_a_connection_erro
 ) -> None:
     # uvloop raises RuntimeError there. It ended the client's metadata task, and a producer hung for ever.
     host, port = apache_broker.address.split(":")
-    mend_the_client()
+    patch_aiokafka()
 
     async def test() -> None:
         connection = await create_conn(host, int(port))
@@ -63,7 +63,7 @@ def test_a_broker_that_does_not_know_a_request_is_no_lost_connection(
 ) -> None:
     # Both are RuntimeErrors as well. Taken for a lost connection, the request was made again for ever.
     host, port = apache_broker.address.split(":")
-    mend_the_client()
+    patch_aiokafka()
 
     async def test() -> None:
         connection = await create_conn(host, int(port))
@@ -109,7 +109,7 @@ def test_so_is_that_of_every_five_minutes(
     take_in, rounds = AIOKafkaClient._metadata_update, 0
 
     async def test() -> None:
-        mend_the_client()
+        patch_aiokafka()
         client = AIOKafkaClient(bootstrap_servers=apache_broker.address, metadata_max_age_ms=10)
         taken_in = asyncio.Event()
 

@@ -11,10 +11,10 @@ from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
-from core_messaging.brokers.kafka_offsets import reading
+from core_messaging.kafka.group_offsets import reading
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.note import CommitNote, Ownership
-from core_messaging.rules.progress import Standing, progress_of
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.rules.group_progress import Standing, progress_of
 from tests.conftest import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.harness import committed, publish, run, settings_for

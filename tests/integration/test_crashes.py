@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chaos.ledger import Ledger, messages, project
-from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
+from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from tests.conftest import RunningBroker, require_apache
 from tests.integration.commands import Running, running_core
 from tests.integration.harness import publish, read, run, running, total_committed, until, until_committed

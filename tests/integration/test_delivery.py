@@ -16,10 +16,10 @@ import pydantic
 import pytest
 
 from core_messaging.broker import Broker
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.context import Context
 from core_messaging.errors import BrokenWorker, TopicMissing
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.producer import get_producer
 from core_messaging.rules import condition
 from core_messaging.settings import Settings

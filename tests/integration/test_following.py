@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core_messaging.rules import blocked
+from core_messaging.rules import blocked_keys
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker
 from tests.integration.harness import Stored, publish, read, run, running, until, until_committed
@@ -17,7 +17,7 @@ BAD = (2, 13)  # the second one of key-2, and one of key-3
 
 
 def record(n: int, word: bytes | None = None) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    headers = [] if word is None else [(blocked.HEADER, word)]
+    headers = [] if word is None else [(blocked_keys.HEADER, word)]
     return b"key-%d" % (n % 10), json.dumps({"n": n}).encode(), headers
 
 
@@ -62,7 +62,7 @@ def test_later_messages_of_the_key_follow_in_order_also_after_a_restart_and_unti
             await until_committed(broker.address, topic, 40)
             letters = await read(broker.address, dlq, 7)
             made.bad.clear()
-            again = [record(2, blocked.REPLAY), record(12), record(43, blocked.CLEAR), record(53)]
+            again = [record(2, blocked_keys.REPLAY), record(12), record(43, blocked_keys.CLEAR), record(53)]
             await publish(broker.address, topic, again)
             await until_committed(broker.address, topic, 44)
         return letters
@@ -80,8 +80,8 @@ def test_later_messages_of_the_key_follow_in_order_also_after_a_restart_and_unti
 def test_a_key_that_fails_waits_where_no_more_keys_can_be_remembered(
     broker: RunningBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(blocked, "MOST", 1)
-    monkeypatch.setattr("core_messaging.engine.following.AGAIN", 0.05)
+    monkeypatch.setattr(blocked_keys, "MOST", 1)
+    monkeypatch.setattr("core_messaging.engine.key_blocker.AGAIN", 0.05)
     topic, dlq = broker.make_topic(partitions=1), broker.make_topic()
     made: Any = following(topic, dlq)
 
@@ -90,7 +90,7 @@ def test_a_key_that_fails_waits_where_no_more_keys_can_be_remembered(
         async with running(broker.address, made) as task:
             await until(lambda: len(made.seen) == 17, task)  # all but 2, 12 and 13
             first = await read(broker.address, dlq, 2)
-            await publish(broker.address, topic, [record(22, blocked.CLEAR)])
+            await publish(broker.address, topic, [record(22, blocked_keys.CLEAR)])
             await until_committed(broker.address, topic, 21)
             assert numbers(first) == {b"key-2": [2, 12]}
             return await read(broker.address, dlq, 3)

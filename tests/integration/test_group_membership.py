@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from core_messaging.brokers.kafka import KafkaBroker
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.kafka.client import KafkaBroker
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker
 from tests.integration.harness import PATIENCE, publish, run, running, settings_for, until

@@ -6,12 +6,12 @@ import uuid
 
 import pytest
 
-from core_messaging.brokers.connecting import admin_of
-from core_messaging.brokers.kafka import KafkaBroker
-from core_messaging.brokers.kafka_look import Look, look_at
-from core_messaging.brokers.kafka_offsets import reading
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import TopicMissing
+from core_messaging.kafka.client import KafkaBroker
+from core_messaging.kafka.client_lifecycle import admin_of
+from core_messaging.kafka.group_offsets import reading
+from core_messaging.kafka.topic_lookup import Look, look_at
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.settings import Settings
 from tests.conftest import RunningBroker
 from tests.integration.harness import run, settings_for

@@ -17,7 +17,7 @@ BOUND = 8 * 1024 * 1024
 MEMBER = """
 import asyncio, resource, sys
 from core_messaging import Settings, Worker
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 
 done = 0
 

@@ -15,9 +15,9 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.structs import OffsetAndMetadata
 
 from core_messaging.broker import Subscription
-from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
-from core_messaging.brokers.kafka import KafkaBroker
-from core_messaging.brokers.kafka_offsets import reading
+from core_messaging.kafka.client import KafkaBroker
+from core_messaging.kafka.group_offsets import reading
+from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.records import Committed, TopicPartition
 from tests.conftest import require_apache
 from tests.integration.harness import run, settings_for

@@ -12,9 +12,9 @@ from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from core_messaging.broker import Broker
-from core_messaging.brokers.kafka import KafkaBroker
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import PublishFailed, RecordRefused
+from core_messaging.kafka.client import KafkaBroker
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, Outgoing, TopicPartition
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker

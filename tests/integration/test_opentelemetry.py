@@ -18,11 +18,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from core_messaging import publishers
 from core_messaging.blocking_producer import BlockingProducer
 from core_messaging.context import CARRIED
 from core_messaging.errors import RecordRefused
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.plugins import publisher_watch
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.producer import get_producer
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
@@ -44,7 +44,7 @@ def providers() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([reader]))
     yield exporter, reader
-    publishers._watched.clear()  # other tests of this process publish without spans
+    publisher_watch._watched.clear()  # other tests of this process publish without spans
 
 
 @pytest.fixture

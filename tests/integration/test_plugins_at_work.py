@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core_messaging import hookimpl
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
 from tests.conftest import RunningBroker

@@ -28,8 +28,6 @@ from hypothesis import strategies as st
 
 from core_messaging import get_blocking_producer, get_producer
 from core_messaging.blocking_producer import BlockingProducer
-from core_messaging.brokers.kafka_publisher import KafkaPublisher
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import (
     BrokerUnreachable,
     ConfigurationError,
@@ -40,9 +38,11 @@ from core_messaging.errors import (
     RecordRefused,
     Unencodable,
 )
-from core_messaging.outgoing import outgoing
+from core_messaging.kafka.publisher import KafkaPublisher
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.publishing.outgoing import outgoing
 from core_messaging.records import Receipt
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 from tests.conftest import MakeTopic, RunningBroker

@@ -12,9 +12,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
-from core_messaging.brokers.kafka_publisher import KafkaPublisher
 from core_messaging.errors import DeadLetterRefused, PublishFailed, RecordRefused, Reject
+from core_messaging.kafka.publisher import KafkaPublisher
+from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.producer import get_producer
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.worker import Worker

@@ -18,10 +18,10 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from core_messaging.brokers.apache import ApacheCluster, ApacheOptions
 from core_messaging.errors import BrokerRefused, ConfigurationError
+from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.producer import get_producer
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from tests.conftest import RunningBroker, require_apache
 from tests.integration.commands import core, running_core

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from chaos.ledger import messages
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.brokers.ports import free_ports
-from core_messaging.rules import restarts
+from core_messaging.local_broker.ports import free_ports
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.rules.retry import RetryPolicy
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime import restart_policy
+from core_messaging.runtime.runner import RunOptions, run_workers
+from core_messaging.runtime.signals import on_signals
+from core_messaging.runtime.supervisor import NOT_STARTED, Supervisor
 from core_messaging.settings import Settings
-from core_messaging.signals import on_signals
-from core_messaging.supervisor import NOT_STARTED, Supervisor
 from core_messaging.worker import Worker
 from tests.conftest import RunningBroker
 from tests.integration.commands import core, running_core
@@ -162,7 +162,7 @@ def test_a_process_that_cannot_be_started_is_a_line_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A deployment that replaces the interpreter: a traceback, and nobody waited for the other processes.
-    monkeypatch.setattr(restarts, "BACKOFF", RetryPolicy(initial_delay=0.001, max_delay=0.001))
+    monkeypatch.setattr(restart_policy, "BACKOFF", RetryPolicy(initial_delay=0.001, max_delay=0.001))
     supervisor = Supervisor(["/no/such/python"], 2, lambda _place: {}, soon=60.0)
     assert asyncio.run(supervisor.run()) == NOT_STARTED
     assert "process 1 could not be started: [Errno 2]" in caplog.text
@@ -263,7 +263,7 @@ def test_with_the_broker_gone_and_nothing_to_commit_ctrl_c_is_quick(tmp_path: Pa
 def running_broker() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """An embedded broker in a process of its own, which can be killed."""
     program = (
-        "import time; from core_messaging.brokers.embedded import EmbeddedBroker\n"
+        "import time; from core_messaging.local_broker.embedded import EmbeddedBroker\n"
         "with EmbeddedBroker() as broker: print(broker.address, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:

@@ -11,9 +11,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 
-from core_messaging.brokers import kafka_consumer
-from core_messaging.brokers.kafka_offsets import reading
 from core_messaging.errors import ConfigurationError
+from core_messaging.kafka import consumer
+from core_messaging.kafka.group_offsets import reading
 from core_messaging.producer import get_producer
 from core_messaging.records import TopicPartition
 from tests.conftest import RunningBroker
@@ -43,7 +43,7 @@ def test_a_record_the_client_cannot_parse_stops_its_partition_only(
 ) -> None:
     # It stopped the whole worker: it left the group and joined it again, once a second and for ever.
     address, topic = apache_broker.address, apache_broker.make_topic(3)
-    monkeypatch.setattr(kafka_consumer, "_STUCK", 0.3)
+    monkeypatch.setattr(consumer, "_STUCK", 0.3)
     caplog.set_level(logging.INFO, "core_messaging")
 
     async def process(self: Any, message: int) -> None:

@@ -11,8 +11,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from core_messaging.brokers.embedded import EmbeddedBroker
-from core_messaging.brokers.ports import HOST, free_ports
+from core_messaging.local_broker.embedded import EmbeddedBroker
+from core_messaging.local_broker.ports import HOST, free_ports
 from tests.environments import EXAMPLES, ROOT, Environment, layer
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.embedded import EmbeddedBroker
+from core_messaging.local_broker.embedded import EmbeddedBroker
 from tests.environments import EXAMPLES, ROOT, Environment, layer, run
 from tests.integration.commands import core, running_core
 from tests.integration.harness import publish

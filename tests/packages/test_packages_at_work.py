@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from core_messaging.brokers.embedded import EmbeddedBroker
+from core_messaging.local_broker.embedded import EmbeddedBroker
 from tests.environments import EXAMPLES, ROOT, Environment, run
 from tests.integration.commands import core, running_core
 from tests.integration.harness import publish, read

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.brokers.embedded import EmbeddedBroker
+from core_messaging.local_broker.embedded import EmbeddedBroker
 from tests.environments import ROOT, run
 from tests.integration.commands import core, running_core
 

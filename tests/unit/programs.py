@@ -11,9 +11,9 @@ LOOPS = ("asyncio.new_event_loop", "punctual_loop", "uvloop.new_event_loop")
 HEAD = """
 import asyncio, logging, multiprocessing, os, signal, sys, time
 import uvloop
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.event_loop import punctual_loop
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.runtime.event_loop import punctual_loop
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 

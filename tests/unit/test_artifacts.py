@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.brokers import artifacts
+from core_messaging.local_broker import artifacts
 
 _MAVEN = """#!/bin/sh
 mkdir jars

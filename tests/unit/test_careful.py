@@ -9,15 +9,15 @@ from typing import cast
 import pytest
 
 from core_messaging.broker import Consumer, Subscription
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.engine.committing import Committer
-from core_messaging.engine.counts import Counts
+from core_messaging.engine.committer import Committer
+from core_messaging.engine.counters import Counters
 from core_messaging.errors import BrokerError
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.note import CommitNote, Ownership
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Condition
 from core_messaging.testing.virtual_clock import run_virtually
@@ -86,7 +86,7 @@ class Answering:
 def test_the_last_commit_waits_for_all_that_are_under_way() -> None:
     # It waited for the first that ended; the other one, repeated by the client, could turn the clock back.
     async def test() -> None:
-        consumer, committer = Answering(), Committer("w", Counts())
+        consumer, committer = Answering(), Committer("w", Counters())
         asked = cast("Consumer", consumer)
         each = [Assignment(TopicPartition("in", number), 1) for number in range(3)]
         for assignment in each:
@@ -115,7 +115,7 @@ def test_a_last_commit_that_fails_is_not_said_to_be_tried_again(caplog: pytest.L
             raise BrokerError("no coordinator")
 
     async def test() -> None:
-        refusing, committer = cast("Consumer", Refusing()), Committer("w", Counts())
+        refusing, committer = cast("Consumer", Refusing()), Committer("w", Counters())
         assignment = Assignment(TopicPartition("in", 0), 1)
         assignment.deliver([PlainRecord(0, b"k")])
         assert not await committer.commit(refusing, [assignment])

@@ -10,9 +10,9 @@ import pytest
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batches import BatchSchedule
-from core_messaging.rules.job import Condemned
-from core_messaging.rules.note import CommitNote, Ownership
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.rules.job import GivingUp
 from core_messaging.rules.schedule import Schedule
 from core_messaging.testing import Fault, simulate
 from core_messaging.worker import Worker
@@ -124,7 +124,7 @@ def test_what_is_evicted_while_it_waits_so_is_a_dead_letter() -> None:
     assert schedule.evict(assignment, 1) == 1
     evicted = schedule.settlements.take()
     assert evicted is not None
-    assert isinstance(evicted.sending, Condemned)
+    assert isinstance(evicted.sending, GivingUp)
     assert "it waited for attempt 2" in str(evicted.sending.error)
     assert evicted.attempt == 1  # as many were made; the letter says so
 

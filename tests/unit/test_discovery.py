@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.discovery import discover, workers_of
-from core_messaging.entry_points import all_points
+from core_messaging.discovery.catalog import discover, workers_of
+from core_messaging.discovery.entry_points import all_points
+from core_messaging.discovery.registry import get_all_workers, get_worker, list_workers, resolve
 from core_messaging.errors import (
     BrokenPackages,
     BrokenWorker,
@@ -20,7 +21,6 @@ from core_messaging.errors import (
     DuplicateWorker,
     UnknownWorker,
 )
-from core_messaging.registry import get_all_workers, get_worker, list_workers, resolve
 from core_messaging.worker import config_of, defined, worker
 
 Install = Callable[..., None]

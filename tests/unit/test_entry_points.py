@@ -15,7 +15,7 @@ from core_messaging_cli.plugin_commands import announced
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.entry_points import _line_by_line, all_points, warn_of_unreadable
+from core_messaging.discovery.entry_points import _line_by_line, all_points, warn_of_unreadable
 from core_messaging.worker import defined
 
 WORKER = """

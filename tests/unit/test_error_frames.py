@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.error_frames import without_frames
 from core_messaging.errors import PartialBatchError
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.logs.error_frames import without_frames
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 

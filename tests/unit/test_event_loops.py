@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.engine.running import clock_of
-from core_messaging.event_loop import SHORT, new_event_loop, punctual_loop
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.engine.message_loop import clock_of
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.runtime.event_loop import SHORT, new_event_loop, punctual_loop
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing.virtual_clock import VirtualLoop
 from core_messaging.worker import Worker

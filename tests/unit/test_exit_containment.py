@@ -99,7 +99,7 @@ def test_an_exit_in_a_callback_of_the_loop_does_not_end_the_command(loop: str) -
             await asyncio.sleep(0.1)
             print("went on")
 
-        from core_messaging.exit_containment import run_to_its_end
+        from core_messaging.concurrency.exit_containment import run_to_its_end
         run_to_its_end(work(), {loop})
 
         async def main(): ...

@@ -46,7 +46,11 @@ def test_the_tree_in_the_errors_module_is_what_is_exported_of_it() -> None:
 
 @pytest.mark.parametrize(
     "first",
-    ["import core_messaging.worker", "import core_messaging.runtime", "from core.messaging import Worker"],
+    [
+        "import core_messaging.worker",
+        "import core_messaging.runtime.runner",
+        "from core.messaging import Worker",
+    ],
 )
 def test_worker_is_the_decorator_however_the_package_was_first_imported(first: str) -> None:
     # core_messaging.worker is a submodule too: loading it late would put the module in the function's place.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core_messaging import Worker, worker
 from core_messaging.rules.dead_letter import OURS
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import MemoryBroker, run_virtually
 from core_messaging.worker import as_worker

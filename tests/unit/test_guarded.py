@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from core_messaging.brokers.guarded import GuardedProcess
+from core_messaging.local_broker.child_process import GuardedProcess
 
 BUSY = """
 import os, threading

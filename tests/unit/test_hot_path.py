@@ -14,10 +14,10 @@ import pytest
 
 import core_messaging
 from core_messaging import hookimpl
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.rules.schedule import AHEAD
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Condition, Snapshot
 from core_messaging.testing import run_virtually

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from core_messaging import worker
 from core_messaging.codecs import decoder_for, encode
 from core_messaging.errors import Unencodable
-from core_messaging.outgoing import outgoing
+from core_messaging.publishing.outgoing import outgoing
 from core_messaging.testing import run
 
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from core_messaging.logs import (
+from core_messaging.logs.secrecy import HIDDEN, keep_secret
+from core_messaging.runtime.logging import (
     ClientNoise,
     JsonLines,
     Lines,
@@ -20,7 +21,6 @@ from core_messaging.logs import (
     set_up_logging,
     tell_the_end,
 )
-from core_messaging.secrecy import HIDDEN, keep_secret
 
 FORGED = "boom\n2030-01-01 00:00:00,000 INFO    core_messaging.worker: all is well\x1b[2J\r\x00"
 

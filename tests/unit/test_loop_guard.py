@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core_messaging import loop_guard
-from core_messaging.loop_guard import LoopGuard
+from core_messaging.runtime import loop_watchdog
+from core_messaging.runtime.loop_watchdog import LoopGuard
 
 PATIENCE = 10.0  # seconds
 
@@ -35,12 +35,12 @@ def hold_the_loop(heard: Heard, lines: int) -> None:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
-    monkeypatch.setattr(loop_guard, "TICK", 0.01)
-    monkeypatch.setattr(loop_guard, "BLOCKED", 0.1)
+    monkeypatch.setattr(loop_watchdog, "TICK", 0.01)
+    monkeypatch.setattr(loop_watchdog, "BLOCKED", 0.1)
     handler = Heard()
-    loop_guard.logger.addHandler(handler)
+    loop_watchdog.logger.addHandler(handler)
     yield handler
-    loop_guard.logger.removeHandler(handler)
+    loop_watchdog.logger.removeHandler(handler)
 
 
 def test_what_blocks_the_loop_for_good_is_named_while_it_does_and_again(heard: Heard) -> None:

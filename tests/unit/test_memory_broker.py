@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from core_messaging.broker import Broker, Subscription
-from core_messaging.brokers.memory import MemoryBroker, MemoryConsumer
 from core_messaging.errors import (
     BrokerError,
     BrokerUnreachable,
@@ -19,6 +18,7 @@ from core_messaging.errors import (
     RecordRefused,
     TopicMissing,
 )
+from core_messaging.memory_broker.broker import MemoryBroker, MemoryConsumer
 from core_messaging.partitioner import murmur2, partition_of
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from core_messaging import Settings
 from core_messaging.config import WorkerConfig
+from core_messaging.definition.names import is_topic, plain, problem_of
+from core_messaging.discovery.registry import get_worker
 from core_messaging.errors import InvalidRecord, OptionError, UnknownWorker
-from core_messaging.names import is_topic, plain, problem_of
-from core_messaging.outgoing import outgoing
-from core_messaging.registry import get_worker
+from core_messaging.publishing.outgoing import outgoing
 from core_messaging.testing import MemoryBroker, run
 from core_messaging.worker import Worker, as_worker, config_of, defined, worker
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from core_messaging_cli.naming import Names, names_for
+from core_messaging_cli.package_names import Names, names_for
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from core_messaging_cli.main import core
 
-from core_messaging.discovery import discover
-from core_messaging.entry_points import all_points
+from core_messaging.discovery.catalog import discover
+from core_messaging.discovery.entry_points import all_points
+from core_messaging.discovery.registry import list_workers, resolve
 from core_messaging.errors import BrokenPackages, BrokenWorker, CoreMessagingError, DuplicateWorker
-from core_messaging.registry import list_workers, resolve
 from core_messaging.worker import Worker, config_of, defined
 
 HEAD = "import abc\nfrom core_messaging import Worker, worker\n"

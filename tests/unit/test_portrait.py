@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.engine.portrait import Seen, Written, of_partition
-from core_messaging.engine.roster import Roster
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.schedule import Schedule
@@ -85,19 +85,19 @@ def test_no_lag_is_told_before_it_is_known() -> None:
 def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_not_revoked() -> None:
     # The age that operators are told to alert on was 0 with four messages under way.
     schedule = Schedule("key")
-    roster = Roster(schedule)
-    roster.assign({SOURCE: Committed(0)})
-    first = roster.get(SOURCE)
+    assignment_table = AssignmentTable(schedule)
+    assignment_table.assign({SOURCE: Committed(0)})
+    first = assignment_table.get(SOURCE)
     assert first is not None
     records = [PlainRecord(0, b"a", timestamp=7_000), PlainRecord(1, b"b", timestamp=9_000)]
     schedule.deliver(first, records)
     running = [job for _ in range(2) if (job := schedule.take())]
-    roster.drain([SOURCE])
+    assignment_table.drain([SOURCE])
     assert all(job.assignment.is_gone for job in running)
     first.acknowledged = commit = first.progress(held=False)
-    roster.leave_in_limbo([first], running)
-    roster.assign({SOURCE: commit})
-    second = roster.get(SOURCE)
+    assignment_table.leave_in_limbo([first], running)
+    assignment_table.assign({SOURCE: commit})
+    second = assignment_table.get(SOURCE)
     assert second is not None
     for _ in range(2):  # before and after its records have come again
         assert of_partition(second, seen()).oldest_timestamp == 7_000
@@ -105,7 +105,7 @@ def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_
         schedule.deliver(second, records)
     schedule.finish(running[0])
     assert of_partition(second, seen()).oldest_timestamp == 9_000
-    roster.drain([SOURCE])
+    assignment_table.drain([SOURCE])
     assert running[1].assignment.is_gone
 
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from core_messaging.broker import Subscription
-from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.note import CommitNote, Ownership
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import Fault, simulate
 from core_messaging.testing.virtual_clock import run_virtually

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.printable import LONGEST, printable, printable_lines, short
+from core_messaging.text.printable import LONGEST, printable, printable_lines, short
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=200)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core_messaging.discovery.project import Project
 from core_messaging.errors import ConfigurationError
-from core_messaging.project import Project
 from core_messaging.settings import Settings
 
 

@@ -11,13 +11,13 @@ import pytest
 from aiokafka.protocol.admin import SaslAuthenticateRequest_v0, SaslAuthenticateRequest_v1
 from pydantic import BaseModel, SecretStr, ValidationError, field_validator
 
-from core_messaging.brokers.kafka_connections import mend_the_client
-from core_messaging.brokers.kafka_options import client_options
+from core_messaging.discovery.project import Project
 from core_messaging.errors import ConfigurationError
-from core_messaging.project import Project
-from core_messaging.secrecy import hidden
+from core_messaging.kafka.aiokafka_patches import patch_aiokafka
+from core_messaging.kafka.client_config import client_options
+from core_messaging.logs.secrecy import hidden
+from core_messaging.logs.tracebacks import lines_of
 from core_messaging.settings import Settings
-from core_messaging.tracebacks import lines_of
 
 MARKER = "mellon-of-moria-17"
 
@@ -128,7 +128,7 @@ def test_settings_that_are_wrong_are_told_without_the_secret(
 
 
 def test_what_logs_a_client_in_is_not_in_its_own_lines() -> None:
-    mend_the_client()
+    patch_aiokafka()
     token = f"\0ann\0{MARKER}".encode()
     for request in (SaslAuthenticateRequest_v0(token), SaslAuthenticateRequest_v1(token)):
         assert MARKER not in f"{request} {request!r}"

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.setting_names import misspelt
+from core_messaging.definition.setting_names import misspelt
 from core_messaging.settings import Settings
 
 NAMES = sorted(Settings.model_fields)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from core_messaging.signals import Received
+from core_messaging.runtime.signals import Received
 from tests.unit.programs import LOOPS, run_program
 
 WORKERS = """

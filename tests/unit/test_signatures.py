@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging import Codec, Context, hookimpl, worker
-from core_messaging.definition import METHODS, nearest_method
+from core_messaging.definition.method_checks import METHODS, nearest_method
+from core_messaging.definition.signatures import as_called, is_async, is_generator, why_uncallable
 from core_messaging.errors import NothingRan, OptionError, PluginError
-from core_messaging.hook_check import check
-from core_messaging.registrations import asked
-from core_messaging.signatures import as_called, is_async, is_generator, why_uncallable
+from core_messaging.plugins.hook_check import check
+from core_messaging.plugins.registrations import asked
 from core_messaging.testing import run
 from core_messaging.worker import Worker, as_worker
 

@@ -18,7 +18,7 @@ import pytest
 
 from core_messaging import PartialBatchError, Reject, Worker
 from core_messaging.context import Context
-from core_messaging.engine.settling import Settler
+from core_messaging.engine.settlement import Settlement
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job, Sending
@@ -27,10 +27,10 @@ from core_messaging.testing import (
     Fault,
     ProcessDied,
     Simulation,
-    life,
     run_virtually,
     simulate,
     simulate_many,
+    simulated_process,
 )
 from core_messaging.testing.simulation import Message
 
@@ -205,13 +205,13 @@ def test_a_killed_process_says_nothing_when_it_is_forgotten(monkeypatch: pytest.
         async def teardown(self) -> None:
             torn_down.append(1)
 
-    monkeypatch.setattr(life, "KEPT", 0)
+    monkeypatch.setattr(simulated_process, "KEPT", 0)
     for seed in range(10):
         torn_down.clear()
         simulate(Counted, messages(), seed=seed, faults=(Fault.CRASH,), count=5, seconds=5.0)
         assert len(torn_down) <= 4
         gc.collect()  # what is left over would complain now
-    assert not life._dead
+    assert not simulated_process._dead
 
 
 def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed() -> None:
@@ -275,20 +275,20 @@ def test_what_is_skipped_for_want_of_a_dead_letter_queue_is_settled(worker: type
 
 def test_what_is_left_out_without_a_word_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     # Skipping is what a worker without a queue says that it does; not whatever an engine makes of a failure.
-    async def swallow(self: Settler, job: Job, *_facts: object) -> None:
+    async def swallow(self: Settlement, job: Job, *_facts: object) -> None:
         self._schedule.finish(job)
 
-    monkeypatch.setattr(Settler, "give_up", swallow)
+    monkeypatch.setattr(Settlement, "give_up", swallow)
     with pytest.raises(SimulationFailed, match="of the same lane was settled"):
         simulate(Skips, messages(), seed=3, faults=())
 
 
-async def unpublished(self: Settler, job: Job, *_facts: object) -> None:
+async def unpublished(self: Settlement, job: Job, *_facts: object) -> None:
     """The handler is done; its result goes nowhere."""
     self._schedule.finish(job)
 
 
-def unanswered(self: Settler, job: Job, sending: Sending, ack: asyncio.Future[Any]) -> None:
+def unanswered(self: Settlement, job: Job, sending: Sending, ack: asyncio.Future[Any]) -> None:
     """Whatever the broker will say."""
     ack.add_done_callback(lambda answer: answer.exception())
     self._schedule.finish(job)
@@ -314,7 +314,7 @@ def test_a_result_that_is_not_stored_is_found_out(
     # What the handler has returned was taken for finished, whatever became of it.
     faults, count = (Fault.PUBLISH_REFUSED,), 30
     assert simulate(worker, messages(), seed=3, faults=faults, count=count).repeated == 0
-    monkeypatch.setattr(Settler, name, broken)
+    monkeypatch.setattr(Settlement, name, broken)
     with pytest.raises(SimulationFailed, match=r"settled"):
         simulate(worker, messages(), seed=3, faults=faults, count=count)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.printable import printable
-from core_messaging.tracebacks import kind_of, lines_of
+from core_messaging.logs.tracebacks import kind_of, lines_of
+from core_messaging.text.printable import printable
 
 
 def raised(error: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core_messaging.brokers.kafka_turns import ENOUGH, PASSES, Turn
+from core_messaging.kafka.request_pacing import ENOUGH, PASSES, Turn
 
 
 class Shared:
@@ -120,7 +120,7 @@ def test_one_answer_is_enough_and_a_late_one_opens_nothing() -> None:
 
 
 def test_a_batch_that_stays_unanswered_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core_messaging.brokers.kafka_turns.PATIENCE", 0.001)
+    monkeypatch.setattr("core_messaging.kafka.request_pacing.PATIENCE", 0.001)
 
     async def test(shared: Shared) -> None:
         shared.come("a")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.errors import BatchLengthMismatch, ManyNotSent
-from core_messaging.plugins import PluginReport
-from core_messaging.wording import counted
+from core_messaging.plugins.manager import PluginReport
+from core_messaging.text.wording import counted
 
 ROOT = Path(__file__).parents[2]
 

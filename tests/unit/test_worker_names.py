@@ -12,15 +12,15 @@ from core_messaging_plugins.outcome_log import OutcomeLog
 from core_messaging_plugins.prometheus_page import page
 
 from core_messaging import Worker, hookimpl
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import ConfigurationError
-from core_messaging.plugins import PluginReport, Plugins
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.runtime.runner import RunOptions, run_workers
+from core_messaging.runtime.worker_names import told_apart
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import config_of
-from core_messaging.worker_names import told_apart
 
 
 def made(topic: str, group: str = "w", source: str = "", name: str = "W") -> type[Worker]:

@@ -13,7 +13,7 @@ import click
 
 from core_messaging.errors import ExtraMissing, FolderRefused
 from core_messaging_cli.lazy import LazyGroup
-from core_messaging_cli.naming import names_for
+from core_messaging_cli.package_names import names_for
 from core_messaging_cli.tables import say
 
 _HERE = "core_messaging_cli.commands.new"
@@ -54,7 +54,7 @@ def plugin(name: str) -> None:
 
 def _built_in() -> dict[str, str]:
     """The plugins that come with us: another one of that name would be in conflict for ever."""
-    from core_messaging.plugins import entry_points  # noqa: PLC0415 - pluggy only where plugins are read
+    from core_messaging.plugins.manager import entry_points  # noqa: PLC0415 - pluggy only where plugins are read
 
     ours = [point for point in entry_points() if point.distribution == "core-messaging"]
     return {point.name: "the plugins of core-messaging" for point in ours}

@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from core_messaging.brokers.kafka_offsets import KafkaOffsets, reading
 from core_messaging.config import WorkerConfig
-from core_messaging.discovery import Catalog, discover
+from core_messaging.discovery.catalog import Catalog, discover
+from core_messaging.discovery.project import Project
 from core_messaging.errors import KafkaDisabled, NotKafka
-from core_messaging.project import Project
+from core_messaging.kafka.group_offsets import KafkaOffsets, reading
+from core_messaging.plugins.registrations import KAFKA
 from core_messaging.records import Record
-from core_messaging.registrations import KAFKA
-from core_messaging.rules.progress import Progress, progress_of
+from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of
 from core_messaging_cli.selection import some_of

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from core_messaging.plugins import WRONG, PluginReport, find
-from core_messaging.project import Project
+from core_messaging.discovery.project import Project
+from core_messaging.plugins.manager import WRONG, PluginReport, find
 from core_messaging_cli.main import TOP
 from core_messaging_cli.plugin_commands import tell_problems
 from core_messaging_cli.tables import say, say_json, show_table

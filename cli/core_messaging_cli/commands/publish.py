@@ -16,15 +16,15 @@ import click
 import msgspec
 
 from core_messaging.broker import Broker
-from core_messaging.choosing import broker_of
+from core_messaging.discovery.project import Project
 from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent, TopicMissing
-from core_messaging.outgoing import Key, outgoing, topic_name
-from core_messaging.printable import printable
+from core_messaging.plugins.factories import broker_of
 from core_messaging.producer import get_producer
-from core_messaging.project import Project
+from core_messaging.publishing.outgoing import Key, outgoing, topic_name
 from core_messaging.records import Outgoing
 from core_messaging.settings import Settings
-from core_messaging.wording import counted
+from core_messaging.text.printable import printable
+from core_messaging.text.wording import counted
 from core_messaging_cli.lines import Input, Line, Reader, opened
 from core_messaging_cli.progress import progress
 from core_messaging_cli.read_ahead import ReadAhead

@@ -10,10 +10,10 @@ from typing import Literal
 
 import click
 
-from core_messaging.brokers import artifacts, standing
-from core_messaging.brokers.embedded import LIMITS
-from core_messaging.brokers.standing import NewTopic, Standing
-from core_messaging.names import TOPIC_RULE, is_topic
+from core_messaging.definition.names import TOPIC_RULE, is_topic
+from core_messaging.local_broker import artifacts, launcher
+from core_messaging.local_broker.embedded import LIMITS
+from core_messaging.local_broker.launcher import NewTopic, Standing
 from core_messaging_cli.tables import say
 
 Engine = Literal["embedded", "apache"]
@@ -65,7 +65,7 @@ def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, re
     _stop_on_signals()
     try:
         if reset:
-            standing.forget(data or _DEFAULT_DATA)
+            launcher.forget(data or _DEFAULT_DATA)
         with _standing(engine, port, wanted, data or _DEFAULT_DATA) as broker:
             _announce(engine, broker.address)
             broker.wait()
@@ -107,11 +107,11 @@ def _standing(
     engine: Engine, port: int, topics: list[NewTopic], folder: Path
 ) -> AbstractContextManager[Standing]:
     if engine == "embedded":
-        return standing.embedded(port, topics)
+        return launcher.embedded(port, topics)
     if not artifacts.kafka_folder().is_dir():
         click.echo(f"fetching Apache Kafka {artifacts.KAFKA_VERSION} by Maven, once (44 MB)")
     say(f"starting Apache Kafka {artifacts.KAFKA_VERSION}, data and log in {folder}")
-    return standing.apache(folder, port, topics)
+    return launcher.apache(folder, port, topics)
 
 
 def _announce(engine: Engine, address: str) -> None:

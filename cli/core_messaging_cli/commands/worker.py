@@ -13,17 +13,17 @@ from typing import Any
 
 import click
 
-from core_messaging.brokers.bootstrap_servers import checked_servers
-from core_messaging.discovery import Catalog, discover
+from core_messaging.concurrency.exit_containment import run_to_its_end
+from core_messaging.discovery.catalog import Catalog, discover
+from core_messaging.discovery.project import Project
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
-from core_messaging.event_loop import new_event_loop
-from core_messaging.exit_containment import run_to_its_end
-from core_messaging.logs import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
-from core_messaging.plugins import WRONG, Plugins, check_ports, load
-from core_messaging.project import Project
-from core_messaging.runtime import RunOptions, leave_at_once, limit_the_exit, run_workers
+from core_messaging.kafka.bootstrap_servers import checked_servers
+from core_messaging.plugins.manager import WRONG, Plugins, check_ports, load
+from core_messaging.runtime.event_loop import new_event_loop
+from core_messaging.runtime.logging import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
+from core_messaging.runtime.runner import RunOptions, leave_at_once, limit_the_exit, run_workers
+from core_messaging.runtime.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.settings import Settings
-from core_messaging.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.worker import Worker, config_of, with_config
 from core_messaging_cli.selection import some_of
 from core_messaging_cli.standard_streams import forgive_output

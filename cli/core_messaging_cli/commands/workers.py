@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from core_messaging.discovery import Listed, discover
+from core_messaging.discovery.catalog import Listed, discover
 from core_messaging.worker import config_of
 from core_messaging_cli.selection import nothing_found
 from core_messaging_cli.tables import say, say_json, show_table

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.brokers.bootstrap_servers import checked_servers
-from core_messaging.brokers.kafka_options import client_options
 from core_messaging.errors import ConfigurationError
+from core_messaging.kafka.bootstrap_servers import checked_servers
+from core_messaging.kafka.client_config import client_options
 from core_messaging.settings import Settings
 
 WRONG = (

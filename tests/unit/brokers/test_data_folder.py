@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.brokers import artifacts
-from core_messaging.brokers.apache import ApacheOptions, _place
-from core_messaging.brokers.data_folder import MARKER, claim, private, wipe, write_private
 from core_messaging.errors import FolderUnusable, ForeignFolder, LocalBrokerError
+from core_messaging.local_broker import artifacts
+from core_messaging.local_broker.apache import ApacheOptions, _place
+from core_messaging.local_broker.data_folder import MARKER, claim, private, wipe, write_private
 
 
 @pytest.fixture

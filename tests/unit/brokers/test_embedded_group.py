@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.brokers.embedded_group import Cluster, OnlyMember
 from core_messaging.errors import ConfigurationError, SecondMember
+from core_messaging.kafka.embedded_group import Cluster, OnlyMember
 
 HERE = Cluster("mockCluster1234", "127.0.0.1:4711")
 HOLD = (
-    "from core_messaging.brokers.embedded_group import Cluster, OnlyMember\n"
+    "from core_messaging.kafka.embedded_group import Cluster, OnlyMember\n"
     "member = OnlyMember(Cluster('mockCluster1234', '127.0.0.1:4711'), 'mail')\n"
     "print('held', flush=True)\n"
     "input()\n"

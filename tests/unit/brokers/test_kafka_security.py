@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.brokers.kafka_options import client_options
-from core_messaging.brokers.kafka_security import _warn_of_plain_text, check_security
 from core_messaging.errors import ConfigurationError
+from core_messaging.kafka.client_config import client_options
+from core_messaging.kafka.security import _warn_of_plain_text, check_security
 from core_messaging.settings import Settings
 
 SASL = {"kafka_sasl_username": "ann", "kafka_sasl_password": "hunter2"}

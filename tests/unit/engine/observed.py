@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core_messaging.brokers.memory import MemoryBroker
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.observers import Observers
-from core_messaging.registrations import Registrations
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.plugins.registrations import Registrations
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot, WorkerSnapshot
 from core_messaging.worker import Worker

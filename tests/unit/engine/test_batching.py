@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.context import Context
 from core_messaging.errors import PartialBatchError, Reject, RetryAfter
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.testing import run_virtually
 from core_messaging.worker import Worker

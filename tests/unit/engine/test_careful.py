@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.broker import Subscription
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.context import Context
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import PROVEN_AFTER, Assignment
-from core_messaging.rules.note import CommitNote, Ownership
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.commit_metadata import PROVEN_AFTER, CommitNote, Ownership
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
 from tests.unit.rules.records import PlainRecord

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.engine.counts import Counts
+from core_messaging.engine.counters import Counters
 from core_messaging.errors import PartialBatchError
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.snapshot import COUNTERS
 from core_messaging.testing import run_virtually
 from core_messaging.worker import Worker
@@ -136,6 +136,6 @@ def test_a_dead_letter_and_its_hooks_say_how_often_the_handler_had_the_message(w
 
 def test_each_counter_is_explained_once_and_named_in_the_documentation() -> None:
     others = {"latency", "latency_sum"}
-    assert set(Counts.__slots__) - others == set(COUNTERS)
+    assert set(Counters.__slots__) - others == set(COUNTERS)
     documentation = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
     assert [name for name in COUNTERS if f"`core_{name}_total`" not in documentation] == []

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.context import Context
 from core_messaging.engine.handler_threads import HandlerThreads
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, field_validator
 
 from core_messaging import Reject, Worker, hookimpl
 from core_messaging.errors import BrokenWorker
-from core_messaging.logs import TextLines
+from core_messaging.runtime.logging import TextLines
 from core_messaging.testing import Outcome, process_all
 
 

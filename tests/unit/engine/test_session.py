@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.config import Ordering
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.options import Ordering
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
 from tests.unit.test_watching import Looks, at_work, until

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from core_messaging import PartialBatchError, Reject, hookimpl
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.plugins import PluginReport, Plugins
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker

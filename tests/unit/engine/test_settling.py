@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.context import Context
 from core_messaging.errors import Reject, RetriesExhausted, RetryAfter
-from core_messaging.rules.blocked import HEADER
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.rules.blocked_keys import HEADER
 from core_messaging.rules.retry import RetryPolicy
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import run_virtually
 from core_messaging.worker import Worker

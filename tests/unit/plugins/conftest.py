@@ -10,8 +10,8 @@ from typing import Protocol
 import pytest
 from core_messaging_cli.plugin_commands import announced
 
-from core_messaging import plugins
-from core_messaging.entry_points import all_points
+from core_messaging.discovery.entry_points import all_points
+from core_messaging.plugins import manager
 
 
 class Install(Protocol):
@@ -29,12 +29,12 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     for name in ("CORE_PLUGINS", "CORE_PLUGINS_DISABLE"):
         monkeypatch.delenv(name, raising=False)
-    real = plugins.entry_points
+    real = manager.entry_points
     all_points.cache_clear()
     announced.cache_clear()
     ours = tuple(point.name for point in real())
     all_points.cache_clear()
-    monkeypatch.setattr(plugins, "entry_points", lambda: tuple(p for p in real() if p.name not in ours))
+    monkeypatch.setattr(manager, "entry_points", lambda: tuple(p for p in real() if p.name not in ours))
     yield
     all_points.cache_clear()
     announced.cache_clear()

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from core_messaging_cli.main import core
 
 from core_messaging.observers import tell
-from core_messaging.plugins import WRONG, load
+from core_messaging.plugins.manager import WRONG, load
 from core_messaging.settings import Settings
 from tests.environments import ROOT
 from tests.unit.plugins.conftest import Install

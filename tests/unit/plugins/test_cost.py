@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from core_messaging import hookimpl
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.hookspecs import OBSERVERS
+from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.observers import NOBODY
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.plugins.hookspecs import OBSERVERS
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.settings import Settings
 from tests.unit.test_hot_path import CountingLoop, work
 

@@ -13,14 +13,15 @@ import click
 import pytest
 from core_messaging_cli.plugin_commands import commands_of
 
-from core_messaging import Codec, Worker, hookimpl, hookspecs
+from core_messaging import Codec, Worker, hookimpl
 from core_messaging.broker import Subscription
-from core_messaging.choosing import broker_of
 from core_messaging.errors import PluginError
-from core_messaging.hook_check import check
-from core_messaging.plugins import PluginReport, Plugins, registrations
-from core_messaging.registrations import Registrations, asked
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.plugins import hookspecs
+from core_messaging.plugins.factories import broker_of
+from core_messaging.plugins.hook_check import check
+from core_messaging.plugins.manager import PluginReport, Plugins, registrations
+from core_messaging.plugins.registrations import Registrations, asked
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import MemoryBroker, run_virtually, run_with
 from tests.environments import ROOT

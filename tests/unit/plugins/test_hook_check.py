@@ -12,10 +12,10 @@ import pytest
 
 from core_messaging import Worker, hookimpl
 from core_messaging.errors import PluginError
-from core_messaging.hook_check import HOOKS, check
-from core_messaging.hookspecs import OBSERVERS
 from core_messaging.observers import tell
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.plugins.hook_check import HOOKS, check
+from core_messaging.plugins.hookspecs import OBSERVERS
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.settings import Settings
 from core_messaging.testing import run_with
 

@@ -13,11 +13,11 @@ from core_messaging_plugins.prometheus_page import page
 from prometheus_client.parser import text_string_to_metric_families
 
 from core_messaging import Worker, hookimpl
-from core_messaging.brokers.memory import MemoryBroker
 from core_messaging.errors import PluginError
-from core_messaging.hookspecs import OBSERVERS
-from core_messaging.plugins import PluginReport, Plugins
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.hookspecs import OBSERVERS
+from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import run_virtually
 from core_messaging.worker import config_of

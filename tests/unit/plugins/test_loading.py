@@ -10,7 +10,7 @@ import pytest
 
 from core_messaging.errors import ConfigurationError, PluginError
 from core_messaging.observers import NOBODY
-from core_messaging.plugins import PluginReport, find, load
+from core_messaging.plugins.manager import PluginReport, find, load
 from core_messaging.settings import Settings
 from tests.unit.plugins.conftest import Install
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from core_messaging import Reject, hookimpl
-from core_messaging.hook_check import check
 from core_messaging.observers import tell
-from core_messaging.plugins import PluginReport, Plugins
+from core_messaging.plugins.hook_check import check
+from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.settings import Settings
 from core_messaging.snapshot import HookCalls
 from core_messaging.testing.virtual_clock import run_virtually
@@ -34,9 +34,11 @@ def by_plugin(plugins: Plugins) -> dict[str, HookCalls]:
 
 @pytest.fixture(autouse=True)
 def _virtual_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("apart", "telling", "middleware"):
+    for module in ("isolation", "dispatch", "middleware"):
         monkeypatch.setattr(
-            f"core_messaging.{module}.monotonic", lambda: asyncio.get_running_loop().time(), raising=True
+            f"core_messaging.plugins.{module}.monotonic",
+            lambda: asyncio.get_running_loop().time(),
+            raising=True,
         )
 
 

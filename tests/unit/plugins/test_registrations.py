@@ -12,8 +12,6 @@ from click.testing import CliRunner
 from core_messaging_cli.main import core
 
 from core_messaging import Codec, Worker, hookimpl
-from core_messaging.brokers.memory import MemoryBroker
-from core_messaging.choosing import broker_of, codecs_of
 from core_messaging.errors import (
     BrokenWorker,
     NotRegistered,
@@ -22,10 +20,12 @@ from core_messaging.errors import (
     Undecodable,
     Unencodable,
 )
-from core_messaging.plugins import find, load
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.factories import broker_of, codecs_of
+from core_messaging.plugins.manager import find, load
+from core_messaging.plugins.registrations import Registrations
 from core_messaging.producer import Producer
-from core_messaging.registrations import Registrations
-from core_messaging.runtime import RunOptions, run_workers
+from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import run_with
 from core_messaging.worker import config_of

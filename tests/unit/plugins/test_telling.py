@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging import apart, hookspecs, telling
-from core_messaging.apart import leave_behind
-from core_messaging.hookspecs import hookimpl
-from core_messaging.middleware import wrap_all
 from core_messaging.observers import Tell, tell
-from core_messaging.rules.breaker import Breaker
-from core_messaging.telling import Implementation, tell_all
+from core_messaging.plugins import dispatch, hookspecs, isolation
+from core_messaging.plugins.circuit_breaker import Breaker
+from core_messaging.plugins.dispatch import Implementation, tell_all
+from core_messaging.plugins.hookspecs import hookimpl
+from core_messaging.plugins.isolation import leave_behind
+from core_messaging.plugins.middleware import wrap_all
 
 
 class Plugin:
@@ -122,7 +122,7 @@ def test_after_its_rest_one_call_is_let_through_and_decides(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(telling, "monotonic", lambda: now)
+    monkeypatch.setattr(dispatch, "monotonic", lambda: now)
     calls: list[float] = []
     well = False
 
@@ -154,7 +154,7 @@ def test_one_that_holds_the_event_loop_is_named_and_beyond_its_limit_counted_as_
     kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, seconds = 0.0, 0.3
-    monkeypatch.setattr(telling, "monotonic", lambda: now)
+    monkeypatch.setattr(dispatch, "monotonic", lambda: now)
 
     def holds() -> None:
         nonlocal now
@@ -164,7 +164,7 @@ def test_one_that_holds_the_event_loop_is_named_and_beyond_its_limit_counted_as_
         await asyncio.sleep(0)
         holds()
 
-    monkeypatch.setattr(apart, "monotonic", lambda: now)
+    monkeypatch.setattr(isolation, "monotonic", lambda: now)
     told, (found,) = teller("on_success", holder=holds if kind == "def" else holds_later)
     asyncio.run(tell(told, **FACTS))
     assert "plugin holder: on_success held the event loop for 0.3 s" in caplog.text

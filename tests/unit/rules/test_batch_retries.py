@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batches import BatchSchedule
+from core_messaging.rules.batch_schedule import BatchSchedule
 from tests.unit.rules.records import PlainRecord
 
 SIZE = 10

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.batch import Batch
-from core_messaging.rules.batches import BatchSchedule
-from core_messaging.rules.intake import IntakeLimits, plan, share_out
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.flow_control import FlowLimits, plan, share_out
 from tests.unit.rules.records import PlainRecord
 
 NEVER = 1_000.0  # the time-out of a batch; no time passes here
@@ -20,7 +20,7 @@ NEVER = 1_000.0  # the time-out of a batch; no time passes here
 class Intake:
     """Fetches of a backlog into a schedule of batches, as a session makes them; no time passes."""
 
-    def __init__(self, backlogs: list[int], size: int, limits: IntakeLimits) -> None:
+    def __init__(self, backlogs: list[int], size: int, limits: FlowLimits) -> None:
         self.schedule = BatchSchedule("none", size, NEVER)
         self.limits = limits
         self.mine = [Assignment(TopicPartition("t", number), 1) for number in range(len(backlogs))]
@@ -63,7 +63,7 @@ class Intake:
 def test_a_backlog_is_worked_off_without_waiting_for_a_time_out(
     backlogs: list[int], size: int, records: int, slots: int
 ) -> None:
-    limits = IntakeLimits(records=records, partition_records=500, batch_size=size)
+    limits = FlowLimits(records=records, partition_records=500, batch_size=size)
     intake, running = Intake(backlogs, size, limits), deque[Batch]()
     idle = 0
     while idle < 3:
@@ -86,7 +86,7 @@ def test_where_not_all_batches_fit_they_are_filled_one_after_the_other(
     partitions: int, size: int, fitting: int
 ) -> None:
     room = size * fitting + size // 2
-    limits = IntakeLimits(records=room * 8 // 7 + 1, partition_records=500, batch_size=size)
+    limits = FlowLimits(records=room * 8 // 7 + 1, partition_records=500, batch_size=size)
     intake = Intake([2 * size] * partitions, size, limits)
     for _ in range(20 * partitions):
         intake.fetch()

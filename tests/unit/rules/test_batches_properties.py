@@ -6,11 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from core_messaging.config import Ordering
+from core_messaging.options import Ordering
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.batch import Batch
-from core_messaging.rules.batches import BatchSchedule
+from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.job import Job, Sending
 from tests.unit.rules.records import PlainRecord
 

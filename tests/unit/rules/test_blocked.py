@@ -7,8 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.rules.blocked import CLEAR, HEADER, MOST, REPLAY, SIZE, BlockedKeys, unblocking
-from core_messaging.rules.note import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote, Ownership
+from core_messaging.rules.blocked_keys import CLEAR, HEADER, MOST, REPLAY, SIZE, BlockedKeys, unblocking
+from core_messaging.rules.commit_metadata import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote, Ownership
 
 KEYS = st.binary(max_size=12)
 

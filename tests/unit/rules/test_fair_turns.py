@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.config import Ordering
+from core_messaging.options import Ordering
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.batch import Batch
-from core_messaging.rules.batches import BatchSchedule
-from core_messaging.rules.intake import share_out
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.flow_control import share_out
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 from tests.unit.rules.records import PlainRecord

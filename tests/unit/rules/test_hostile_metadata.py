@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.note import BEYOND, LIMIT, MAX_RUNS, CommitNote, Ownership, read
-from core_messaging.rules.progress import Standing, progress_of
+from core_messaging.rules.commit_metadata import BEYOND, LIMIT, MAX_RUNS, CommitNote, Ownership, read
+from core_messaging.rules.group_progress import Standing, progress_of
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)
@@ -99,7 +99,7 @@ def test_an_accusation_out_of_nothing_condemns_no_message(ownership: dict[str, A
     note = CommitNote.of(5, (), {}, Ownership(held=True, **ownership))
     assignment = Assignment(SOURCE, 1, Committed(5, note.encode()))
     assignment.place(5, 15)
-    assert not any(assignment.guilty(offset) for offset in range(100))
+    assert not any(assignment.is_poison(offset) for offset in range(100))
 
 
 def test_what_is_not_believed_is_told() -> None:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.config import OnFullRetries
+from core_messaging.options import OnFullRetries
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.blocked import MOST
-from core_messaging.rules.intake import IntakeLimits, plan, quiet
+from core_messaging.rules.blocked_keys import MOST
+from core_messaging.rules.flow_control import FlowLimits, plan, quiet
 from tests.unit.rules.records import PlainRecord
 
 
@@ -31,7 +31,7 @@ def test_where_no_more_keys_can_be_blocked_it_is_read_on_beyond_the_budget_of_wh
     policy: OnFullRetries, count: int, others: int
 ) -> None:
     # The record that lifts a block comes later. Without reading on it is never seen, and nothing moves any more.
-    limits = IntakeLimits(records=4_000, held=100, on_full=policy)
+    limits = FlowLimits(records=4_000, held=100, on_full=policy)
     full = waiting(0, count, blocked=MOST)
     todo = plan([full, *(waiting(n, 0) for n in range(1, 1 + others))], frozenset(), limits)
     assert todo.room > 0
@@ -41,15 +41,13 @@ def test_where_no_more_keys_can_be_blocked_it_is_read_on_beyond_the_budget_of_wh
 
 
 def test_with_a_place_for_one_more_key_the_budget_holds() -> None:
-    limits = IntakeLimits(records=4_000, held=100)
+    limits = FlowLimits(records=4_000, held=100)
     todo = plan([waiting(0, 100, blocked=MOST - 1)], frozenset(), limits)
     assert len(todo.pause) == len(todo.over_budget) == 1
 
 
-@pytest.mark.parametrize(
-    "limits", [IntakeLimits(records=1_000, held=100), IntakeLimits(held=100, size=50_000)]
-)
-def test_reading_on_ends_where_there_is_no_memory_left_and_that_is_told(limits: IntakeLimits) -> None:
+@pytest.mark.parametrize("limits", [FlowLimits(records=1_000, held=100), FlowLimits(held=100, size=50_000)])
+def test_reading_on_ends_where_there_is_no_memory_left_and_that_is_told(limits: FlowLimits) -> None:
     full = waiting(0, 1_000, blocked=MOST)
     todo = plan([full], frozenset(), limits)
     assert todo.room == 0

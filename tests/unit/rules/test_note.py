@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.note import LIMIT, CommitNote, Ownership
+from core_messaging.rules.commit_metadata import LIMIT, CommitNote, Ownership
 from tests.unit.rules.records import PlainRecord
 
 OFFSETS = st.integers(0, 2**62)

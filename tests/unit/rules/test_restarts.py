@@ -7,7 +7,7 @@ import signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.rules.restarts import BACKOFF, TRIES, Restarts, shell_code
+from core_messaging.runtime.restart_policy import BACKOFF, TRIES, Restarts, shell_code
 
 SOON = 10.0
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.errors import ConfigurationError, Reject, RetryAfter, Undecodable
-from core_messaging.rules.retry import BACKOFFS, Backoff, GiveUp, RetryPolicy, TryAgain, decide
+from core_messaging.options import Backoff
+from core_messaging.rules.retry import BACKOFFS, GiveUp, RetryPolicy, TryAgain, decide
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from core_messaging.config import Ordering
+from core_messaging.options import Ordering
 from core_messaging.records import Committed, Outgoing, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
-from core_messaging.rules.job import Condemned, Job, Sending
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.rules.job import GivingUp, Job, Sending
 from core_messaging.rules.left import Left
-from core_messaging.rules.note import CommitNote, Ownership
 from core_messaging.rules.schedule import Schedule
 from tests.unit.rules.records import PlainRecord
 
@@ -112,7 +112,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             self.publishing.remove(job)
             job.sending = None
         else:
-            assert isinstance(job.sending, Condemned)
+            assert isinstance(job.sending, GivingUp)
             assert isinstance(job.sending.error, Exception)
         self.settle(job)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.config import WorkerConfig
-from core_messaging.rules.shared_groups import shared_groups
+from core_messaging.discovery.shared_groups import shared_groups
 
 TOPICS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True).map(tuple)
 

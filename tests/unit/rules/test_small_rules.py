@@ -9,14 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.config import OnFullRetries
+from core_messaging.logs.throttle import Throttle
+from core_messaging.options import OnFullRetries
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import FEW, PROVEN_AFTER, Assignment
+from core_messaging.rules.assignment import FEW, Assignment
+from core_messaging.rules.commit_metadata import (
+    LIMIT,
+    MAX_ATTEMPTS,
+    PROVEN_AFTER,
+    SURELY_FIT,
+    CommitNote,
+    Ownership,
+)
 from core_messaging.rules.dead_letter import dead_letter, trace_headers, without_core_headers
-from core_messaging.rules.intake import IntakeLimits, plan
-from core_messaging.rules.note import LIMIT, MAX_ATTEMPTS, SURELY_FIT, CommitNote, Ownership
+from core_messaging.rules.flow_control import FlowLimits, plan
 from core_messaging.rules.schedule import Schedule
-from core_messaging.rules.throttle import Throttle
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)
@@ -79,13 +86,13 @@ def test_one_that_was_killed_for_another_reason_while_a_message_ran_alone_makes_
     # it had been running each time.
     anonymous = vanished_with(None, vanished_with(None))
     once = vanished_with(7, anonymous)
-    assert (once.crashes, once.accused, once.guilty(7)) == (3, 7, False)
+    assert (once.crashes, once.accused, once.is_poison(7)) == (3, 7, False)
     twice = vanished_with(7, once)
-    assert (twice.crashes, twice.guilty(7), twice.guilty(8)) == (4, True, False)
-    assert not vanished_with(8, once).guilty(8)  # another one
-    once.acquit(7)  # it ran alone, and nothing happened
-    assert not vanished_with(7, once).guilty(7)
-    assert not vanished_with(7, vanished_with(None, once)).guilty(7)
+    assert (twice.crashes, twice.is_poison(7), twice.is_poison(8)) == (4, True, False)
+    assert not vanished_with(8, once).is_poison(8)  # another one
+    once.clear_suspicion(7)  # it ran alone, and nothing happened
+    assert not vanished_with(7, once).is_poison(7)
+    assert not vanished_with(7, vanished_with(None, once)).is_poison(7)
 
 
 def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:
@@ -130,12 +137,12 @@ def assigned(*unfinished: int) -> list[Assignment]:
 
 @given(st.lists(st.integers(0, 12), max_size=6), st.integers(1, 20))
 def test_there_is_never_room_beyond_the_limit(unfinished: list[int], limit: int) -> None:
-    room = plan(assigned(*unfinished), frozenset(), IntakeLimits(records=limit)).room
+    room = plan(assigned(*unfinished), frozenset(), FlowLimits(records=limit)).room
     assert room == 0 or room + sum(unfinished) == limit
 
 
 def test_a_full_partition_pauses_beside_others_and_resumes_at_half_so_that_it_does_not_flap() -> None:
-    limits = IntakeLimits(records=20, partition_records=10)
+    limits = FlowLimits(records=20, partition_records=10)
     full, other = assigned(10, 0)
     todo = plan([full, other], frozenset(), limits)
     assert (todo.pause, todo.room) == ((full.source,), 10)
@@ -149,7 +156,7 @@ def test_a_full_partition_pauses_beside_others_and_resumes_at_half_so_that_it_do
 
 def test_a_partition_that_is_alone_is_not_paused_because_no_room_does_the_same() -> None:
     (alone,) = assigned(20)
-    todo = plan([alone], frozenset(), IntakeLimits(records=20, partition_records=10))
+    todo = plan([alone], frozenset(), FlowLimits(records=20, partition_records=10))
     assert (todo.pause, todo.room) == ((), 0)
 
 
@@ -159,10 +166,10 @@ def test_there_is_room_for_each_partition_however_full_the_others_are(partitions
     mine = assigned(*[0] * partitions)
     for assignment in mine[:-1]:
         # The client hands out the first partition that is not paused, as much as is asked for.
-        room = plan(mine, frozenset(), IntakeLimits()).room
+        room = plan(mine, frozenset(), FlowLimits()).room
         assert room > 0
         assignment.deliver([PlainRecord(offset) for offset in range(room)])
-    todo = plan(mine, frozenset(), IntakeLimits())
+    todo = plan(mine, frozenset(), FlowLimits())
     assert todo.pause == tuple(assignment.source for assignment in mine[:-1])
     assert todo.room > 0
 
@@ -177,7 +184,7 @@ def test_a_fetch_is_small_where_handlers_wait_and_holds_enough_for_all_of_them()
 
 def test_nothing_is_asked_for_while_all_are_paused_so_that_the_group_hears_of_us_in_another_way() -> None:
     # There was room, so it looked like fetching; but nothing was asked of the client, which left the group for it.
-    limits = IntakeLimits(records=1_000, partition_records=100)
+    limits = FlowLimits(records=1_000, partition_records=100)
     mine = assigned(100, 100)
     todo = plan(mine, frozenset(), limits)
     assert todo.pause == tuple(assignment.source for assignment in mine)
@@ -196,13 +203,13 @@ def test_what_waits_for_a_retry_has_a_budget_of_its_own_beside_the_share() -> No
     todo = plan(
         [bad, good],
         frozenset(),
-        IntakeLimits(records=1_000, partition_records=100, held=200, on_full="dead-letter"),
+        FlowLimits(records=1_000, partition_records=100, held=200, on_full="dead-letter"),
     )
     assert (todo.pause, todo.over_budget) == ((), ((bad, 50),))
 
 
 def test_a_little_room_is_none_so_that_fetches_stay_large() -> None:
-    limits = IntakeLimits(records=800)
+    limits = FlowLimits(records=800)
     assert plan(assigned(750, 0), frozenset(), limits).room == 0
     assert plan(assigned(700, 0), frozenset(), limits).room == 100
 
@@ -212,15 +219,15 @@ def test_messages_waiting_for_a_retry_do_not_close_the_intake_for_the_others() -
     assignment = Assignment(SOURCE, 1)
     assignment.deliver([PlainRecord(i) for i in range(10)])
     assignment.held = 9
-    assert plan([assignment], frozenset(), IntakeLimits(records=10)).room == 9
-    todo = plan([assignment], frozenset(), IntakeLimits(records=10, held=9))
+    assert plan([assignment], frozenset(), FlowLimits(records=10)).room == 9
+    todo = plan([assignment], frozenset(), FlowLimits(records=10, held=9))
     assert (todo.pause, todo.over_budget) == ((SOURCE,), ((assignment, 5),))
 
 
 def test_retries_of_one_partition_fill_its_own_share_of_the_budget_only() -> None:
     bad, good = assigned(10, 10)
     bad.held = 5
-    limits = IntakeLimits(records=100, held=10)
+    limits = FlowLimits(records=100, held=10)
     todo = plan([bad, good], frozenset(), limits)
     assert (todo.pause, todo.room) == ((bad.source,), 85)
     for held, resumed in ((3, ()), (2, (bad.source,))):
@@ -243,17 +250,17 @@ def scattered(count: int) -> Assignment:
 def test_the_intake_slows_before_the_note_would_not_fit_and_resumes_when_there_is_room() -> None:
     # A note that leaves out what is finished is right, and repeats it after a crash.
     other = Assignment(TopicPartition("t", 1), 1)
-    assert plan([scattered(300), other], frozenset(), IntakeLimits()).pause == ()
+    assert plan([scattered(300), other], frozenset(), FlowLimits()).pause == ()
     full = scattered(3_600)
-    todo = plan([full, other], frozenset(), IntakeLimits())
+    todo = plan([full, other], frozenset(), FlowLimits())
     assert todo.pause == todo.crowded == (SOURCE,)
     assert full.note_size() <= LIMIT
     commit = full.progress()
     assert commit is not None
     assert len(CommitNote.decode(commit.metadata).finished(commit.offset)) >= 1_799
-    assert plan([full, other], frozenset({SOURCE}), IntakeLimits()).resume == ()
+    assert plan([full, other], frozenset({SOURCE}), FlowLimits()).resume == ()
     roomy = scattered(600)
-    assert plan([roomy, other], frozenset({SOURCE}), IntakeLimits()).resume == (SOURCE,)
+    assert plan([roomy, other], frozenset({SOURCE}), FlowLimits()).resume == (SOURCE,)
 
 
 @given(
@@ -268,7 +275,7 @@ def test_so_few_runs_fit_whatever_they_are(runs: list[tuple[int, int]], attempts
 def test_bytes_bound_the_intake_too() -> None:
     assignment = Assignment(SOURCE, 1)
     assignment.deliver([PlainRecord(0, value=b"x" * 1000)])
-    assert plan([assignment], frozenset(), IntakeLimits(size=1000)).room == 0
+    assert plan([assignment], frozenset(), FlowLimits(size=1000)).room == 0
 
 
 def make_letter(record: PlainRecord, error: Exception) -> dict[str, bytes]:
@@ -391,5 +398,5 @@ def test_what_cannot_be_made_room_of_stops_the_intake(
     source = TopicPartition("t", 0)
     assignment = Assignment(source, 1)
     assignment.held = held
-    found = plan([assignment], frozenset(), IntakeLimits(held=10, on_full=on_full))
+    found = plan([assignment], frozenset(), FlowLimits(held=10, on_full=on_full))
     assert (found.pause == (source,)) is pauses

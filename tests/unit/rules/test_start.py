@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.note import CommitNote, Ownership
-from core_messaging.rules.start import began_with, beginning_of, gone_text, reset_of, unread
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.rules.start_position import began_with, beginning_of, gone_text, reset_of, unread
 
 NAMES = st.text("abc", min_size=1, max_size=3)
 COUNTS = st.dictionaries(NAMES, st.integers(1, 5), min_size=1, max_size=4)

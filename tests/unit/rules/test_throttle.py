@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.rules.throttle import OTHERS, Throttle
+from core_messaging.logs.throttle import OTHERS, Throttle
 
 STEPS = st.lists(st.tuples(st.integers(0, 5), st.floats(0.0, 20.0), st.booleans()), max_size=60)
 

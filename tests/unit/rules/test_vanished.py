@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.rules.note import MAX_VANISHED, Ownership
-from core_messaging.rules.vanished import Vanished, concluded, handed_on
+from core_messaging.rules.commit_metadata import MAX_VANISHED, Ownership
+from core_messaging.rules.vanished_owners import Vanished, concluded, handed_on
 
 MEMBERS = st.integers(1, 4)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from core_messaging import Context, hookimpl
 from core_messaging.config import WorkerConfig
-from core_messaging.hookspecs import Next
+from core_messaging.plugins.hookspecs import Next
 
 Seen = tuple[str, str | int]  # worker and id
 

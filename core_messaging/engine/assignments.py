@@ -1,0 +1,86 @@
+"""The partitions this member has now: one Assignment each, replaced when it is assigned again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.hold import new_member
+from core_messaging.rules.job import Job
+from core_messaging.rules.left import Left
+from core_messaging.rules.schedule import Schedule
+
+
+class AssignmentTable:
+    """Assignments by partition. Epochs only grow, over all sessions of this worker."""
+
+    def __init__(self, schedule: Schedule | BatchSchedule) -> None:
+        self._schedule = schedule
+        self._held: dict[TopicPartition, Assignment] = {}
+        self._limbo: dict[TopicPartition, tuple[Assignment, list[Job]]] = {}
+        self._left: dict[TopicPartition, Left] = {}
+        self._epoch = 0
+        self._member = new_member()
+
+    def assign(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
+        """This member has exactly these partitions from now on."""
+        self._epoch += 1
+        self.fence(self._held.keys())
+        for source, committed in commits.items():
+            # The client's own named tuple equals ours; ours prints as people read it.
+            ours = TopicPartition(*source)
+            self._held[ours] = assignment = Assignment(ours, self._epoch, committed, self._member)
+            left = self._left.pop(ours, None)
+            # The very commit that was left behind: nobody has worked on it in between.
+            if left is not None and committed is not None and left.acknowledged == committed:
+                assignment.take_over(left)
+                self._take_out_of_limbo(assignment)
+        for old, _ in self._limbo.values():
+            self._schedule.fence(old)
+        self._limbo.clear()
+
+    def leave_in_limbo(self, leaving: Iterable[Assignment], running: Iterable[Job]) -> None:
+        """*leaving* were given back while *running* were not done; the next ``assign`` decides about them."""
+        for assignment in leaving:
+            self._held.pop(assignment.source, None)
+            self._left[assignment.source] = assignment.left()
+            self._limbo[assignment.source] = (assignment, [j for j in running if j.assignment is assignment])
+
+    def _take_out_of_limbo(self, assignment: Assignment) -> None:
+        """The partition came back to the member that gave it away, and nobody has worked on it in between. What
+        still runs belongs to the new assignment, and is not started a second time when its record is delivered
+        again."""
+        old, running = self._limbo.get(assignment.source, (None, []))
+        if old is not None and running:
+            del self._limbo[assignment.source]
+            old.successor = assignment
+            assignment.limbo = {job.record.offset: job for job in running}
+
+    def drain(self, sources: Iterable[TopicPartition]) -> list[Assignment]:
+        """Start nothing more in *sources*; what runs there may finish. The assignments concerned."""
+        found = [self._held[source] for source in sources if source in self._held]
+        for assignment in found:
+            if assignment.hold is Hold.OPEN:
+                self._schedule.drain(assignment)
+        return found
+
+    def fence(self, sources: Iterable[TopicPartition]) -> None:
+        """Results of *sources* count for nothing any more."""
+        for source in list(sources):
+            assignment = self._held.pop(source, None)
+            if assignment is not None:
+                self._schedule.fence(assignment)
+                self._left[source] = assignment.left()
+
+    def get(self, source: TopicPartition) -> Assignment | None:
+        return self._held.get(source)
+
+    @property
+    def assignments(self) -> Iterable[Assignment]:
+        return self._held.values()
+
+    @property
+    def sources(self) -> tuple[TopicPartition, ...]:
+        return tuple(self._held)

@@ -1,0 +1,312 @@
+"""The loop of workers with a ``batch_size``: take a batch, decode, process it, settle each message."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Hashable, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+from core_messaging.concurrency.cancellation import forget_cancellations, stopping_us
+from core_messaging.concurrency.message_context import within
+from core_messaging.context import Context
+from core_messaging.engine.components import Components
+from core_messaging.engine.handler import Call
+from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
+from core_messaging.engine.message_loop import TEAM, TURN, as_failure, as_undecodable, clock_of
+from core_messaging.engine.settlement import Settlement
+from core_messaging.errors import BatchLengthMismatch, PartialBatchError
+from core_messaging.logs.error_frames import without_frames
+from core_messaging.rules.batch import Batch
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.job import Job
+from core_messaging.rules.retry import Decision, GiveUp, TryAgain, sole, together
+
+
+@dataclass(slots=True)
+class Opened:
+    """A batch with its messages decoded; ``jobs`` are those that could be."""
+
+    batch: Batch
+    jobs: list[Job] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
+    contexts: list[Context] = field(default_factory=list)  # empty unless somebody wants them
+
+    def context(self, index: int) -> Context | None:
+        return self.contexts[index] if self.contexts else None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of each message, by its index.
+
+    ``unsaid``: of how many that are done the handler could not say a result, because it raised for the others.
+    """
+
+    results: dict[int, Any] = field(default_factory=dict)
+    errors: dict[int, BaseException] = field(default_factory=dict)
+    unsaid: int = 0
+
+
+class BatchRunners:
+    """``concurrency`` long-lived coroutines, each with one batch at a time."""
+
+    def __init__(self, components: Components, settlement: Settlement) -> None:
+        handler, wrap = components.handler, components.observers.wrap_process
+        self._whole = handler.process_batch is not None
+        call = cast("Call", handler.process_batch or handler.process)
+        self._call = call if wrap is None else partial(wrap, call, components.config)
+        self._wants_context = handler.wants_context or wrap is not None
+        self._decode = handler.decode
+        self._schedule = cast("BatchSchedule", components.schedule)
+        self._components = components
+        self._counters = components.counters
+        self._settlement = settlement
+        self._turn_ends = 0.0
+        self._fine_clock = clock_of(
+            components.loop
+        )  # not for what is due: the loop's timers have the loop's own
+
+    async def run(self, slot: int) -> None:
+        """One runner, for as long as the worker lives."""
+        runner_pool, clock, called = self._components.runner_pool, self._components.loop.time, False
+        PLACE.set(Place(runner_pool, slot, clock))
+        while not runner_pool.ending:
+            work = self._schedule.take(clock())
+            if work is None:
+                self._components.timer.set()
+                await self._wait()
+                called = True
+                continue
+            if called:  # only who found something calls others, or they would call each other for ever
+                called = False
+                runner_pool.wake(TEAM)
+            runner_pool.current[slot], runner_pool.since[slot] = work, clock()
+            await within(copy_context(), self._attempt(work))
+            runner_pool.current[slot] = None
+            runner_pool.notify_quiet()
+            if clock() >= self._turn_ends:
+                await asyncio.sleep(0)
+                if len(self._schedule.settlements):
+                    await asyncio.sleep(
+                        0
+                    )  # what was acknowledged meanwhile is settled before the next one begins
+                self._turn_ends = clock() + TURN
+
+    async def _wait(self) -> None:
+        try:
+            await self._components.runner_pool.wait()
+        except asyncio.CancelledError as error:
+            if await self._components.runner_pool.ended_by(error):
+                raise
+
+    async def _attempt(self, batch: Batch) -> None:
+        opened = await self._open(batch)
+        if not opened.jobs:
+            return
+        if self._whole:
+            await self._together(opened)
+        else:
+            await self._one_by_one(opened)
+
+    def _began(self, batch: Batch) -> float:
+        """When the call of *batch* began; later than it was asked for where it has waited for a thread."""
+        runner_pool = self._components.runner_pool
+        return runner_pool.since[runner_pool.current.index(batch)]
+
+    async def _open(self, batch: Batch) -> Opened:
+        """Decode each message; those that cannot be are settled here and take nobody with them."""
+        opened = Opened(batch)
+        for job in batch.jobs:
+            try:
+                message = self._decode(job.record.value)
+            except BaseException as error:  # a model may raise anything
+                await self._components.runner_pool.pass_on(error)
+                await self._settlement.undecodable(job, as_undecodable(error))
+            else:
+                opened.jobs.append(job)
+                opened.messages.append(message)
+                if self._wants_context:
+                    opened.contexts.append(self._settlement.context(job))
+        return opened
+
+    async def _together(self, opened: Opened) -> None:
+        """One call of ``process_batch``: an attempt of each message."""
+        counters, count, clock = self._counters, len(opened.jobs), self._fine_clock
+        counters.started += count
+        started = clock()
+        try:
+            outcome = await whole_batch(self._call, opened.messages, opened.contexts, count)
+        except BaseException as error:
+            seconds = clock() - max(started, self._began(opened.batch))
+            await self._components.runner_pool.pass_on(error)
+            if isinstance(error, NotBegun):
+                counters.started -= count  # whoever has the partition next gets them
+                return
+            counters.handled(seconds, count)
+            await self._whole_failed(opened, as_failure(error))
+        else:
+            counters.handled(clock() - max(started, self._began(opened.batch)), count)
+            if not self._components.runner_pool.ending:  # else it was cancelled, and has kept that to itself
+                await self._settle(opened, outcome)
+
+    async def _settle(self, opened: Opened, outcome: Outcome) -> None:
+        if outcome.unsaid and self._components.config.output_topic is not None:
+            self._settlement.message_logger.unsaid(opened.jobs[0], outcome.unsaid)
+        for index, result in outcome.results.items():
+            job, message = opened.jobs[index], opened.messages[index]
+            pending = self._settlement.succeeded(job, message, result, opened.context(index))
+            if pending is not None:
+                await pending
+        errors = {index: as_failure(error) for index, error in outcome.errors.items()}
+        await self._settle_failed(opened, errors)
+
+    async def _settle_failed(self, opened: Opened, errors: dict[int, Exception]) -> None:
+        """Each of *errors* is its message's own. What is tried again after the same delay is tried together."""
+        chance = random.random()  # noqa: S311 - jitter, not secrets; the same for all, so that they stay together
+        decisions = {
+            index: self._settlement.decide(opened.jobs[index], error, chance)
+            for index, error in errors.items()
+        }
+        delays = self._delays(opened, decisions)
+        for index, error in errors.items():
+            decision, job, message = decisions[index], opened.jobs[index], opened.messages[index]
+            if isinstance(decision, GiveUp):
+                await self._settlement.gave_up(job, message, error, opened.context(index), decision.reason)
+            else:
+                await self._settlement.will_retry(job, message, error, opened.context(index), delays[index])
+        for delay in sorted(set(delays.values())):
+            self._again([opened.jobs[index] for index in sorted(delays) if delays[index] == delay], delay)
+
+    def _delays(self, opened: Opened, decisions: dict[int, Decision]) -> dict[int, float]:
+        """Seconds until the next attempt, of those that have one."""
+        wanted = {
+            index: decision.delay for index, decision in decisions.items() if isinstance(decision, TryAgain)
+        }
+        return together(wanted, lambda index: self._schedule.lane_of(opened.jobs[index].record))
+
+    async def _whole_failed(self, opened: Opened, error: Exception) -> None:
+        """Retry all by the policy; then halve, so that one bad message never takes the good ones with it.
+
+        Whose error it is is unknown, so the policy decides by the message with the most attempts. Attempts in halves
+        cost none of a message's retries: what fails in them may be its neighbour's.
+        """
+        jobs = opened.jobs
+        if len(jobs) == 1:
+            await self._settle_failed(opened, {0: error})
+            return
+        latest = max(jobs, key=lambda job: job.counted_attempt)
+        decision = self._settlement.decide(latest, error)
+        delay = decision.delay if isinstance(decision, TryAgain) else 0.0
+        for index, job in enumerate(jobs):
+            if isinstance(decision, TryAgain):
+                await self._settlement.will_retry(
+                    job, opened.messages[index], error, opened.context(index), delay
+                )
+            else:
+                await self._settlement.will_halve(job, opened.messages[index], error, opened.context(index))
+        if isinstance(decision, TryAgain):
+            self._again(jobs, delay)
+        else:
+            self._settlement.message_logger.halved(jobs, error)
+            self._schedule.split(jobs)
+            self._components.runner_pool.wake(1)
+
+    def _again(self, jobs: Sequence[Job], delay: float) -> None:
+        for job in jobs:
+            without_frames(job.error)
+        self._schedule.again(jobs, self._components.loop.time() + delay)
+        self._components.timer.set()
+
+    async def _one_by_one(self, opened: Opened) -> None:
+        """A worker with only ``process``: its messages at the same time, in order where order is asked. Each is settled
+        when it is over."""
+        lanes: dict[Hashable, list[int]] = {}
+        for index, job in enumerate(opened.jobs):
+            lane = self._schedule.lane_of(job.record)
+            lanes.setdefault(("alone", index) if lane is None else ("lane", lane), []).append(index)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for indices in lanes.values():
+                    group.create_task(self._in_order(opened, indices))
+        except asyncio.CancelledError as error:
+            # Else a handler has found this task and cancelled it, which has cost its neighbours their attempts.
+            if await self._components.runner_pool.ended_by(error):
+                raise
+
+    async def _in_order(self, opened: Opened, indices: list[int]) -> None:
+        """One lane: what comes after a failure waits for its retry, and loses no attempt."""
+        for position, index in enumerate(indices):
+            if not await within(copy_context(), self._process_one(opened, index)):
+                self._schedule.wait_behind([opened.jobs[i] for i in indices[position + 1 :]])
+                return
+            self._components.runner_pool.progressed(opened.batch, self._components.loop.time())
+
+    async def _process_one(self, opened: Opened, index: int) -> bool:
+        """Whether the next message of its lane may follow."""
+        job, message, context = opened.jobs[index], opened.messages[index], opened.context(index)
+        clock, runner_pool = self._fine_clock, self._components.runner_pool
+        self._counters.started += 1
+        started = clock()
+        try:
+            result = await self._call(message, context)
+        except BaseException as error:
+            seconds = clock() - started
+            await runner_pool.pass_on(error)
+            if isinstance(error, NotBegun):
+                self._counters.started -= 1
+                return False
+            self._counters.handled(seconds)
+            return await self._settlement.failed(job, message, as_failure(error), context)
+        self._counters.handled(clock() - started)
+        if await _was_cancelled() and runner_pool.ending:
+            return False
+        pending = self._settlement.succeeded(job, message, result, context)
+        if pending is not None:
+            await pending
+        return True
+
+
+async def _was_cancelled() -> bool:
+    """Whether the handler has kept a cancellation of this task to itself, or has asked for one; it is over by then."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        if not stopping_us(error):
+            raise
+    forget_cancellations()
+    return True
+
+
+async def whole_batch(
+    process_batch: Call, messages: list[Any], contexts: list[Context], count: int
+) -> Outcome:
+    """Call *process_batch* with *count* messages; one result a message, None for no results, or PartialBatchError."""
+    try:
+        results = await process_batch(messages, contexts)
+    except BaseException as raised:
+        error = sole(raised)
+        if not isinstance(error, PartialBatchError):
+            raise
+        inside = {index: cause for index, cause in error.errors.items() if 0 <= index < count}
+        if not inside:
+            # Indices of no message: which ones failed is unknown, so none may count as done.
+            raise
+        done = {i: result for i, result in _each(error.results, count).items() if i not in inside}
+        return Outcome(done, inside, unsaid=len(done) if error.results is None else 0)
+    return Outcome(_each(results, count))
+
+
+def _each(results: Sequence[Any] | None, count: int) -> dict[int, Any]:
+    """Index -> result of *count* messages. Raises BatchLengthMismatch."""
+    if results is None:
+        return dict.fromkeys(range(count))
+    if len(results) != count:
+        raise BatchLengthMismatch(count, len(results))
+    return dict(enumerate(results))

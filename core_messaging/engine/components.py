@@ -1,0 +1,40 @@
+"""What the parts of one running worker share."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from core_messaging.broker import Publisher
+from core_messaging.config import WorkerConfig
+from core_messaging.engine.assignments import AssignmentTable
+from core_messaging.engine.counters import Counters
+from core_messaging.engine.handler import Handler
+from core_messaging.engine.runner_pool import RunnerPool
+from core_messaging.engine.timer import Timer
+from core_messaging.observers import Observers
+from core_messaging.rules.batch_schedule import BatchSchedule
+from core_messaging.rules.schedule import Schedule
+from core_messaging.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """Made once by the engine and handed to its collaborators.
+
+    ``fail(error)`` ends the worker.
+    """
+
+    config: WorkerConfig
+    handler: Handler
+    schedule: Schedule | BatchSchedule
+    runner_pool: RunnerPool
+    assignment_table: AssignmentTable
+    publisher: Publisher
+    observers: Observers
+    settings: Settings
+    loop: AbstractEventLoop
+    timer: Timer
+    fail: Callable[[Exception], None]
+    counters: Counters = field(default_factory=Counters)

@@ -1,0 +1,79 @@
+"""What happened, in numbers: plain attributes, because they are touched with every message."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+# Upper bounds of the latency histogram in seconds, from well below a no-op to beyond any patience.
+LATENCY_BOUNDS = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+
+
+class Counters:
+    """Counters of one worker since its start; they only grow. ``snapshot.COUNTERS`` says what each counts.
+
+    ``started`` less the attempts that run = attempts that returned + ``failed`` = what ``latency`` counts.
+    ``failed`` = ``retried`` + those after which the message failed for good + those whose partition was gone by then.
+    Each message that is settled counts once in ``succeeded``, ``exhausted``, ``undecodable``, ``followed`` or ``cleared``; those
+    of the three in the middle are ``dead_lettered`` as well, once the dead-letter queue has acknowledged them.
+    """
+
+    __slots__ = (
+        "cleared",
+        "commit_failures",
+        "commits",
+        "dead_lettered",
+        "dropped",
+        "exhausted",
+        "failed",
+        "fetched",
+        "followed",
+        "hook_errors",
+        "latency",
+        "latency_sum",
+        "published",
+        "retried",
+        "started",
+        "succeeded",
+        "undecodable",
+    )
+
+    def __init__(self) -> None:
+        self.fetched = 0
+        self.started = 0
+        self.succeeded = 0
+        self.failed = 0
+        self.retried = 0
+        self.exhausted = 0
+        self.undecodable = 0
+        self.followed = 0
+        self.cleared = 0
+        self.dead_lettered = 0
+        self.published = 0
+        self.dropped = 0
+        self.hook_errors = 0
+        self.commits = 0
+        self.commit_failures = 0
+        self.latency = [0] * (len(LATENCY_BOUNDS) + 1)
+        self.latency_sum = 0.0
+
+    def handled(self, seconds: float, attempts: int = 1) -> None:
+        """*attempts* are over; each took *seconds*."""
+        self.latency[bisect_left(LATENCY_BOUNDS, seconds)] += attempts
+        self.latency_sum += seconds * attempts

@@ -1,0 +1,76 @@
+"""Of workers with ``on_dead_letter = "follow"``: later messages of a key go where a dead letter of it went."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from core_messaging.engine.components import Components
+from core_messaging.engine.message_logger import LOG_EVERY, where
+from core_messaging.errors import FollowsADeadLetter
+from core_messaging.logs.throttle import Throttle
+from core_messaging.rules.blocked_keys import CLEAR, unblocking
+from core_messaging.rules.job import GivingUp, Job
+
+logger = logging.getLogger("core_messaging.worker")
+
+AGAIN = 5.0  # seconds between two looks whether one more key may be blocked
+
+
+class KeyBlocker:
+    """Decides in a message's turn whether it may start. ``bury(job, error)`` dead-letters it."""
+
+    def __init__(self, components: Components, bury: Callable[[Job, BaseException], Awaitable[None]]) -> None:
+        self._name = components.config.name
+        self._schedule = components.schedule
+        self._counters = components.counters
+        self._park = components.timer.park
+        self._clock = components.loop.time
+        self._dead_letter = bury
+        self._throttle = Throttle(LOG_EVERY)  # a state that lasts: it is said again, and not counted
+        self._obeys = components.settings.obey_unblock_headers
+
+    async def is_key_unblocked(self, job: Job) -> bool:
+        """False: *job* is settled by what became of its key."""
+        blocked, key = job.assignment.blocked, job.record.key
+        word = unblocking(job.record.headers) if job.record.headers and self._obeys else None
+        if word is not None and key in blocked:
+            blocked.discard(key)
+            self._say_unblocked(job, word)
+            if word == CLEAR:
+                self._counters.cleared += 1
+                self._schedule.finish(job)
+                return False
+        if key not in blocked:
+            return True
+        await self._dead_letter(job, FollowsADeadLetter(str(job)))
+        return False
+
+    def waits_for_room(self, job: Job, error: BaseException) -> bool:
+        """Whether too many keys of its partition are blocked already to dead-letter *job* and block its own too:
+        what follows it would not follow. It keeps its lane and is given up later."""
+        if job.assignment.blocked.reserve(job.record.key):
+            return False
+        job.sending = GivingUp(error)
+        now = self._clock()
+        if self._throttle.pass_through(job.assignment.source, now) is not None:
+            logger.error(
+                "%s: %d keys of %s follow a dead letter, and no more can be remembered; what fails for good waits "
+                "with its key until one of them is replayed or cleared. Nothing is lost",
+                self._name,
+                len(job.assignment.blocked),
+                job.assignment.source,
+                extra=where(self._name, job, "blocked keys full"),
+            )
+        self._park(job, now + AGAIN)
+        return True
+
+    def _say_unblocked(self, job: Job, word: bytes) -> None:
+        logger.info(
+            "%s: %s lifts the block of its key (core-unblock: %s); %s later messages of the key are processed again",
+            self._name,
+            job,
+            word.decode(),
+            "it is dropped, as asked, and" if word == CLEAR else "it and",
+            extra=where(self._name, job, "unblocked"),
+        )

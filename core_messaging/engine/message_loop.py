@@ -1,0 +1,199 @@
+"""The loop a message passes through: take, decode, process, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from core_messaging.codecs import straight
+from core_messaging.concurrency.message_context import within
+from core_messaging.context import Context
+from core_messaging.engine.components import Components
+from core_messaging.engine.counters import LATENCY_BOUNDS
+from core_messaging.engine.handler import Call
+from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
+from core_messaging.engine.settlement import Settlement
+from core_messaging.errors import HandlerExit, Undecodable, text_of
+from core_messaging.rules.job import Job
+from core_messaging.rules.retry import sole
+from core_messaging.rules.schedule import Schedule
+
+# Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
+# itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.
+TURN = 0.005  # seconds
+
+# Whoever is called and finds more to do than one can calls so many others; they call others in turn.
+TEAM = 2
+
+UNDECODED: Final = object()  # what stands for a message until it is decoded
+
+
+class Runners:
+    """``concurrency`` long-lived coroutines. No task, future or lock is made for a message."""
+
+    def __init__(self, components: Components, settlement: Settlement) -> None:
+        handler, wrap = components.handler, components.observers.wrap_process
+        self._wants_context = handler.wants_context or wrap is not None
+        process = cast("Call", handler.process)
+        self._process = process if wrap is None else partial(wrap, process, components.config)
+        if not self._wants_context:
+            self._process = cast("Call", handler.process_alone)
+        self._decode, self._straight = handler.decode, straight(handler.decode)
+        self._schedule = cast("Schedule", components.schedule)
+        self._runner_pool = components.runner_pool
+        self._counters = components.counters
+        self._clock = clock_of(components.loop)
+        self._settlement = settlement
+
+    async def run(self, slot: int) -> None:
+        """One runner, for as long as the worker lives."""
+        runner_pool, schedule = self._runner_pool, self._schedule
+        PLACE.set(Place(runner_pool, slot, self._clock))
+        base = contextvars.copy_context()
+        while not runner_pool.ending:
+            try:
+                mine = base.copy()
+                leaked = await within(mine, self._work_off(slot, mine, base))
+                if (
+                    not leaked and not runner_pool.ending
+                ):  # else it was cancelled, and a handler has kept that to itself
+                    await runner_pool.wait()
+                    runner_pool.wake(min(TEAM, schedule.ready - 1))
+            except asyncio.CancelledError as error:
+                if runner_pool.current[slot] is not None or await runner_pool.ended_by(error):
+                    raise
+
+    async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901 - in parts it would cost a call a message for each
+        """Take, decode, process, settle, until nothing may start. True: a message has left variables in *mine*, the context
+        of these calls, which was a copy of *base*; the next one must not see them."""
+        runner_pool, counters, settlement, clock = (
+            self._runner_pool,
+            self._counters,
+            self._settlement,
+            self._clock,
+        )
+        take, decode, process = self._schedule.take, self._straight, self._process
+        current, since, latency, succeeded = (
+            runner_pool.current,
+            runner_pool.since,
+            counters.latency,
+            settlement.succeeded,
+        )
+        key_blocker, wants_context = settlement.key_blocker, self._wants_context
+        now, number, leaked = clock(), 0, False
+        while (job := take()) is not None:
+            current[slot], since[slot] = job, now
+            if key_blocker is None or await key_blocker.is_key_unblocked(job):
+                number = counters.started = counters.started + 1
+                message, context = UNDECODED, None
+                try:
+                    message = decode(job.record.value)
+                    if wants_context:
+                        context = settlement.context(job)
+                        result = await process(message, context)
+                    else:
+                        result = await process(message)
+                except BaseException as error:
+                    await self._failed(job, message, error, context, since[slot])
+                    now = clock()
+                else:
+                    ended = clock()
+                    took = ended - since[slot]  # later than ``now`` where it has waited for a thread
+                    latency[bisect_left(LATENCY_BOUNDS, took)] += 1
+                    counters.latency_sum += took
+                    now = ended
+                    pending = succeeded(job, message, result, context)
+                    if pending is not None:
+                        await pending
+                        now = clock()
+            if now >= runner_pool.turn_ends:
+                now = await self._yield_to_loop(slot, number, now)
+            try:
+                leaked = (
+                    mine != base
+                )  # as a rule both are one and the same inside, and this costs next to nothing
+            except Exception:  # values that cannot be compared are others
+                leaked = True
+            if leaked:
+                break
+        current[slot] = None
+        runner_pool.notify_quiet()
+        return leaked
+
+    async def _yield_to_loop(self, slot: int, number: int, now: float) -> float:
+        """Let the event loop go once round, unless it has since attempt *number*, this runner's last, began; when
+        that was."""
+        runner_pool = self._runner_pool
+        if runner_pool.turn_ends and number != self._counters.started:
+            # Others have begun since, so this one has waited for something. A hundred handlers whose I/O is over
+            # would else each go round once more, every 5 ms.
+            runner_pool.turn_ends = now + TURN
+            return now
+        runner_pool.current[slot], runner_pool.turn_ends = None, TURN
+        runner_pool.notify_quiet()
+        await asyncio.sleep(0)
+        if len(self._schedule.settlements):
+            await asyncio.sleep(0)  # what was acknowledged meanwhile is settled before the next one begins
+        now = self._clock()
+        if (
+            runner_pool.turn_ends
+        ):  # else somebody has begun to wait for quiet meanwhile, and wants to hear of the next job
+            runner_pool.turn_ends = now + TURN
+        return now
+
+    async def _failed(
+        self, job: Job, message: Any, error: BaseException, context: Context | None, started: float
+    ) -> None:
+        if message is UNDECODED:
+            self._counters.started -= 1  # no attempt: it was counted before it was decoded
+        await self._runner_pool.pass_on(error)
+        if isinstance(error, NotBegun):
+            self._counters.started -= 1  # whoever has the partition next gets it
+            return
+        if message is UNDECODED:
+            await self._settlement.undecodable(job, self._why_not(job, error))
+            return
+        self._counters.handled(self._clock() - started)
+        await self._settlement.failed(job, message, as_failure(error), context)
+
+    def _why_not(self, job: Job, error: BaseException) -> Undecodable:
+        """*error* in words that help: the straight decoder has none."""
+        if not isinstance(error, Undecodable):
+            try:
+                self._decode(job.record.value)
+            except BaseException as explained:
+                return as_undecodable(explained)
+        return as_undecodable(error)
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's clock. The standard loop's is a method around this function, which costs twice as much; uvloop's is the
+    same clock in whole milliseconds, which is too coarse for the histogram of latencies."""
+    kind = type(loop)
+    real = kind.time is asyncio.BaseEventLoop.time or kind.__module__ == "uvloop"
+    return time.monotonic if real else loop.time
+
+
+def as_undecodable(error: BaseException) -> Undecodable:
+    """Whatever a decoder (or a validator of the user's model) raises, the message is undecodable."""
+    if isinstance(error, Undecodable):
+        return error
+    wrapped = Undecodable(f"decoding raised {type(error).__name__}: {text_of(error)}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def as_failure(error: BaseException) -> Exception:
+    """SystemExit, CancelledError and their like end nothing here: they are a failed attempt. A group of one error (of a
+    task group, say) stands for what it holds."""
+    error = sole(error)
+    if isinstance(error, Exception):
+        return error
+    wrapped = HandlerExit(error)
+    wrapped.__cause__ = error
+    return wrapped

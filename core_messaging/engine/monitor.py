@@ -1,0 +1,183 @@
+"""Looks at a worker from time to time: how far behind it is, and whether something has stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+
+from core_messaging.engine.components import Components
+from core_messaging.engine.portrait import Seen, Written, portrait
+from core_messaging.engine.session import Session
+from core_messaging.errors import BrokerError
+from core_messaging.rules.condition import AtHand, Facts, Standstill
+from core_messaging.rules.job import Sending
+from core_messaging.snapshot import Condition, WorkerSnapshot
+
+logger = logging.getLogger("core_messaging.worker")
+
+ASK = 5.0  # seconds the broker has to tell the end offsets
+SILENT = "the broker has not answered"
+WORRYING = (Condition.STUCK, Condition.BLOCKED)
+LONG = (
+    300.0  # seconds; how long an attempt runs before it is mentioned, or counts as hanging beyond its timeout
+)
+
+
+class Monitor:
+    """Keeps the last known end offsets, so that a health probe needs no round trip to the broker."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        self._seen = Seen({}, {})
+        self._written = Written()
+        self._worried: Condition | None = None
+        self._silent_since: float | None = None
+        self._outage = SILENT
+        self._was_in = False  # its group
+        self._standstill = Standstill()
+
+    async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
+        """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
+        if session is not None and not session.rebalancing:
+            await self._ask(session)
+        snapshot = self.snapshot(session, draining=draining)
+        self._say(snapshot)
+        return snapshot
+
+    async def _ask(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(ASK):
+                sources = self._components.assignment_table.sources
+                ends = await session.consumer.end_offsets(sources)
+                self._seen = Seen(ends, await session.consumer.positions(sources))
+        except (BrokerError, TimeoutError) as error:
+            self._say_silent(error)
+        else:
+            self._say_answers()
+
+    def _say_silent(self, error: Exception) -> None:
+        name = self._components.config.name
+        if self._silent_since is None:
+            self._silent_since = self._components.loop.time()
+            logger.warning(
+                "%s: the broker does not answer (%s); fetched messages are processed, nothing is committed until it "
+                "answers, and nothing is lost",
+                name,
+                str(error) or "no answer in time",
+                extra={"worker": name, "action": "outage"},
+            )
+
+    def lost(self, error: Exception, *, joined: bool) -> None:
+        """The worker is in no group, because of *error*, until it answers again; who lost it has said so."""
+        self._was_in = self._was_in or joined
+        self._outage = f"out of its group ({error})"
+        if self._silent_since is None:
+            self._silent_since = self._components.loop.time()
+
+    @property
+    def out(self) -> bool:
+        """Whether the worker was in its group and has lost it."""
+        return self._was_in and self._outage != SILENT
+
+    def _say_answers(self) -> None:
+        name = self._components.config.name
+        if self._silent_since is not None:
+            seconds = self._components.loop.time() - self._silent_since
+            self._silent_since, self._outage = None, SILENT
+            logger.info(
+                "%s: the broker answers again after about %.0f s",
+                name,
+                seconds,
+                extra={"worker": name, "action": "outage over"},
+            )
+
+    def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
+        """The worker now, with the end offsets last heard of. No round trip."""
+        return portrait(self._components, self._seen, self._facts(session, draining=draining), self._written)
+
+    def _facts(self, session: Session | None, *, draining: bool) -> Facts:
+        components = self._components
+        now = components.loop.time()
+        running = [
+            (since, held)
+            for since, held in zip(components.runner_pool.since, components.runner_pool.current, strict=True)
+            if held and since < math.inf  # else it waits for a thread
+        ]
+        since, longest = min(running, default=(now, None), key=lambda pair: pair[0])
+        assignments = list(components.assignment_table.assignments)
+        return Facts(
+            draining=draining,
+            joined=session is not None and session.joined,
+            silent_for=None if self._silent_since is None else now - self._silent_since,
+            outage=self._outage,
+            rebalancing_for=_rebalancing_for(session, now),
+            longest_running=now - since,
+            longest_job=str(longest.jobs[0]) if longest and longest.jobs else "",
+            attempt_limit=self._attempt_limit(),
+            long_attempt=LONG,
+            unfinished=sum(assignment.unfinished for assignment in assignments),
+            waiting_for=self._standstill.seconds(now, self._at_hand(), self._finished()),
+            waiting_limit=components.settings.blocked_after,
+            running=len(components.runner_pool.busy(lambda _job: True)),
+            behind=sum(map(self._seen.behind, assignments)),
+            idle_for=0.0 if session is None else now - session.last_record,
+            full=session is not None and session.full,
+        )
+
+    def _attempt_limit(self) -> float | None:
+        """How long a healthy attempt can take: only its ``timeout`` or the operator says so."""
+        timeout, beyond = self._components.config.timeout, self._components.settings.stuck_after
+        if timeout is None:
+            return beyond
+        return timeout + (LONG if beyond is None else beyond)
+
+    def _at_hand(self) -> AtHand:
+        runner_pool, assignments = (
+            self._components.runner_pool,
+            list(self._components.assignment_table.assignments),
+        )
+        busy = runner_pool.busy(lambda _job: True)
+        handled = [job for job in busy if job.sending is None]
+        if any(job.attempt == 1 for job in handled):
+            return AtHand.WORK
+        # What waits behind a record that is sent again is not held back by a retry of its own.
+        sent_again = any(isinstance(job.sending, Sending) and job.sending.tries for job in busy)
+        unfinished = sum(assignment.unfinished for assignment in assignments)
+        held = sum(assignment.held for assignment in assignments)
+        if not unfinished:
+            return AtHand.WORK
+        return AtHand.WAIT if not handled and (sent_again or held == unfinished) else AtHand.RETRY
+
+    def _finished(self) -> int:
+        counters = self._components.counters
+        return (
+            counters.succeeded
+            + counters.exhausted
+            + counters.undecodable
+            + counters.dead_lettered
+            + counters.dropped
+        )
+
+    def _say(self, snapshot: WorkerSnapshot) -> None:
+        worrying = snapshot.condition if snapshot.condition in WORRYING else None
+        if worrying is self._worried:
+            return
+        self._worried = worrying
+        extra = {"worker": snapshot.name, "action": snapshot.condition.value}
+        if worrying is None:
+            again = (
+                "running again"
+                if snapshot.condition is Condition.RUNNING
+                else f"{snapshot.condition.value} now"
+            )
+            logger.info("%s is %s", snapshot.name, again, extra=extra)
+        else:
+            logger.warning("%s is %s: %s", snapshot.name, worrying.value, snapshot.reason, extra=extra)
+
+
+def _rebalancing_for(session: Session | None, now: float) -> float | None:
+    if session is None:
+        return 0.0
+    since = session.rebalancing_since
+    return None if since is None else now - since

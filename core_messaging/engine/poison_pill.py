@@ -1,0 +1,146 @@
+"""After crashes in a row: one message at a time, written down before it starts, to find the one that kills."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Sequence
+
+from core_messaging.broker import Consumer
+from core_messaging.engine.committer import Committer
+from core_messaging.engine.components import Components
+from core_messaging.errors import KilledTheProcess
+from core_messaging.records import Record, coordinates_of
+from core_messaging.rules.assignment import PROOF, Assignment, Hold
+from core_messaging.text.wording import counted
+
+logger = logging.getLogger("core_messaging.worker")
+
+
+class PoisonPillSearch:
+    """Feeds the schedule by hand with messages of partitions whose recent owners have vanished one after the other.
+
+    ``max_crashes - PROOF`` vanished owners may have had all kinds of reasons. From then on each message that the last of
+    them can have had in its hands is named in the commit before it starts, and runs alone among these partitions, so
+    that the next crash has a suspect. A message that was the suspect of a crash runs while nothing else does in this
+    worker. The one that has taken ``PROOF`` processes so goes to the dead-letter queue instead of killing the fleet for
+    ever. What lies beyond is worked on as usual, and so are the other partitions all the time.
+    """
+
+    def __init__(self, components: Components, committer: Committer) -> None:
+        self._components = components
+        self._committer = committer
+        self._limit = components.settings.max_crashes
+        self._queues: dict[Assignment, deque[Record]] = {}  # the one whose turn is next comes first
+        self._more = asyncio.Event()
+
+    @property
+    def assignments(self) -> Collection[Assignment]:
+        """Whose fetched messages wait here; nothing more of them is fetched meanwhile."""
+        return self._queues.keys()
+
+    def wants(self, assignment: Assignment) -> bool:
+        """Whether records of *assignment* that were just fetched must come here."""
+        return assignment in self._queues or self._suspects(assignment, assignment.delivered or 0)
+
+    def _suspects(self, assignment: Assignment, offset: int) -> bool:
+        return assignment.crashes >= self._limit - PROOF and offset < assignment.proven_at
+
+    def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
+        """Let *records* run one after the other, and behind them in bulk those that are above suspicion."""
+        if assignment not in self._queues:
+            logger.warning(
+                "%s: %s of %s vanished in a row; its messages before offset %d run one at a time, to find the one that ends "
+                "the process",
+                self._components.config.name,
+                counted(assignment.crashes, "owner"),
+                assignment.source,
+                assignment.proven_at,
+                extra={"worker": self._components.config.name, "action": "careful"},
+            )
+        self._queues.setdefault(assignment, deque()).extend(records)
+        self._more.set()
+
+    async def run(self, consumer: Consumer) -> None:
+        """For as long as *consumer* lives. Beside fetching, because other partitions go on."""
+        while True:
+            await self._more.wait()
+            while self._queues:
+                await self._step(consumer)
+            self._more.clear()
+
+    async def _step(self, consumer: Consumer) -> None:
+        """Let the next message run and wait until it does not run any more."""
+        # A message that is accused decides sooner than others, so its partition comes first.
+        assignment = min(self._queues, key=lambda each: each.accused is None)
+        queue = self._queues.pop(assignment)
+        if assignment.hold is not Hold.OPEN:
+            return
+        if not queue or not self._suspects(assignment, queue[0].offset):
+            await self._release(consumer, assignment, queue)
+            return
+        self._queues[assignment] = queue  # behind the others
+        record = queue.popleft()
+        if assignment.is_finished(record.offset):
+            # Noted all the same: were it the last record, the commit would never come to the end.
+            assignment.deliver([record])
+        elif assignment.is_poison(record.offset):
+            assignment.suspect = None
+            self._convict(assignment, record)
+            assignment.clear_suspicion(record.offset)
+        else:
+            await self._try_alone(consumer, assignment, record)
+
+    async def _release(self, consumer: Consumer, assignment: Assignment, queue: Sequence[Record]) -> None:
+        """*queue* is above suspicion."""
+        if queue and assignment.announce(queue[-1].offset + 1):
+            await self._committer.commit(consumer, [assignment])
+        self._components.schedule.deliver(assignment, list(queue), self._components.loop.time())
+        self._components.runner_pool.wake(len(queue))
+        self._components.timer.set()
+
+    async def _try_alone(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
+        accused = record.offset == assignment.accused
+        try:
+            if accused:
+                self._components.schedule.isolate(assignment)
+                await self._components.runner_pool.quiet(lambda _job: True)
+            await self._run_named(consumer, assignment, record)
+        finally:
+            if accused:
+                self._components.schedule.isolate(None)
+                self._components.runner_pool.wake(self._components.runner_pool.count)
+
+    async def _run_named(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
+        assignment.suspect = record.offset
+        assignment.announce(record.offset + 1)
+        # All of them: the commit must also take back what it said of the message before, which may be of another
+        # partition. Else that one, long finished, would be convicted for what this one does.
+        await self._committer.commit(consumer, list(self._components.assignment_table.assignments))
+        if assignment.hold is not Hold.OPEN:
+            return  # it did not run, so it is cleared of nothing
+        # As if it had come long ago: a batch that waited for company would start when nobody looks any more.
+        self._components.schedule.deliver(assignment, [record], float("-inf"))
+        self._components.runner_pool.wake(1)
+        await self._until_quiet(assignment)
+        assignment.suspect = None
+        assignment.clear_suspicion(record.offset)
+
+    async def _until_quiet(self, assignment: Assignment) -> None:
+        """Until nothing of *assignment* runs, or would if a slot were free."""
+        await asyncio.sleep(0)  # so that a woken runner has taken the job
+        await self._components.runner_pool.quiet(
+            lambda job: job.assignment is assignment,
+            lambda: assignment in self._components.schedule.working(),
+        )
+
+    def _convict(self, assignment: Assignment, record: Record) -> None:
+        error = KilledTheProcess(assignment.crashes, assignment.alone, coordinates_of(record))
+        logger.error(
+            "%s: %s",
+            self._components.config.name,
+            error,
+            extra={"worker": self._components.config.name, "action": "convicted"},
+        )
+        self._components.schedule.give_up_in_turn(assignment, record, error)

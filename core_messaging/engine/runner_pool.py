@@ -1,0 +1,157 @@
+"""Who runs what: one slot a runner, and the waiters of those that have nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from core_messaging.concurrency.cancellation import being_closed, forget_cancellations
+from core_messaging.concurrency.fork_safety import leave_forked_child
+from core_messaging.rules.assignment import Hold
+from core_messaging.rules.job import Job
+
+
+class Idle:
+    """Runners that wait for something to do."""
+
+    def __init__(self) -> None:
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._coming = 0  # woken, and not on the loop yet
+
+    async def wait(self) -> None:
+        """Until ``wake``. No job can slip between an empty ``take`` and this: nothing awaits in between."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._coming -= waiter.done() and not waiter.cancelled()
+
+    def wake(self, count: int) -> None:
+        """Let up to *count* idle runners look for work."""
+        while count > 0 and self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                self._coming += 1
+                count -= 1
+
+    def wake_one(self) -> None:
+        """Let one idle runner look for work, unless one is on its way: it calls others if it finds more than one
+        can do. The answers of a hundred records come in one turn of the loop, and a runner may be enough for all."""
+        if not self._coming:
+            self.wake(1)
+
+
+class RunnerPool:
+    """The runners' places. ``current[i]`` is what runner *i* holds (a Job or a batch), None while it waits.
+
+    The first *count* places are of runners with a handler; as many more are of those that settle what needs none.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.current: list[Any] = [None] * (2 * count)
+        self.since: list[float] = [0.0] * (2 * count)
+        self.settlers = Idle()
+        runners = Idle()
+        self.wait, self.wake, self.wake_one = runners.wait, runners.wake, runners.wake_one
+        self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no place
+        self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
+        self._forked = False  # this is the copy of a handler's forked child
+        self._more = asyncio.Event()  # a fetch was handed out since somebody looked
+        self.watch: asyncio.Event | None = None  # set when a runner gives way or has nothing to do
+        self.turn_ends = (
+            0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Of the runners, those that hold something. Asked by another coroutine: they wait, for I/O or an answer."""
+        return len(self.current) - self.current.count(None)
+
+    def progressed(self, held: object, now: float) -> None:
+        """What *held* consists of is done one after the other, and one of it was done *now*: it does not hang."""
+        self.since[self.current.index(held)] = now
+
+    def not_begun(self, slot: int) -> None:
+        """What *slot* holds waits for a thread, and does not run."""
+        self.since[slot] = math.inf
+
+    def begins(self, slot: int, now: float) -> None:
+        """A thread is free for it *now*."""
+        self.since[slot] = now
+
+    def started(self) -> list[Job]:
+        """Jobs that are running, without those that wait for a thread."""
+        held = zip(self.since, self.current, strict=True)
+        return [job for since, work in held if work is not None and since < math.inf for job in work.jobs]
+
+    def vacate(self, slot: int, _runner: object) -> None:
+        """The runner of *slot* has ended, cancelled perhaps, and holds nothing any more."""
+        self.current[slot] = None
+
+    async def ended_by(self, error: BaseException) -> bool:
+        """Whether *error* came out of an attempt because the runners are being cancelled: a handler may swallow that, or
+        make another error of it.
+
+        Who cancels a whole loop at once cancels the runners before the engine hears of it; so a cancellation that nobody
+        is known to have asked for is looked at once more, a moment later. It may be a stray one (something in a handler
+        cancelled this task and told nobody), which then must not stay with the task.
+        """
+        if isinstance(error, asyncio.CancelledError) and forget_cancellations():
+            for _ in range(2):
+                await asyncio.sleep(0)
+        return self.ending
+
+    async def pass_on(self, error: BaseException) -> None:
+        """Raise what ends this runner, if *error* of an attempt is about that; else it is the attempt's."""
+        if self._forked:
+            leave_forked_child(error)
+        if being_closed(error):
+            raise error
+        if await self.ended_by(error):
+            raise asyncio.CancelledError from error
+
+    def forked(self) -> None:
+        """This is a forked child, whose runner ends with the handler that has forked it: nothing more is done for the
+        worker, and no turn of the parent's event loop is begun."""
+        self.ending = self._forked = True
+        self.turn_ends = math.inf
+
+    def handed_out(self) -> None:
+        """The last message of a fetch was taken: the fetcher may look whether to ask for more."""
+        self._more.set()
+
+    async def until_handed_out(self, seconds: float) -> None:
+        """Until ``handed_out`` is called, or was called since this was awaited last; *seconds* at the most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._more.wait()
+        self._more.clear()
+
+    def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
+        """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
+        # An answer for a partition that is gone concerns nobody; its job may have been dropped from the schedule
+        # between the answer and its turn, so that no runner ever takes it off this list.
+        self.unacked = {job for job in self.unacked if job.assignment.hold is not Hold.FENCED}
+        running = [job for held in self.current if held is not None for job in held.jobs]
+        return [job for job in {*running, *self.unacked} if concerns(job)]
+
+    def notify_quiet(self) -> None:
+        """A job ended: whoever waits for quiet may look again."""
+        if self.watch is not None:
+            self.watch.set()
+
+    async def quiet(self, concerns: Callable[[Job], bool], waits: Callable[[], bool] = lambda: False) -> None:
+        """Until no such job is running or unacknowledged, and none *waits* for a slot."""
+        while self.busy(concerns) or waits():
+            if self.watch is None:
+                self.watch = asyncio.Event()
+            self.watch.clear()
+            self.turn_ends = 0.0
+            await self.watch.wait()

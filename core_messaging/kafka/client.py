@@ -1,0 +1,76 @@
+"""Real Kafka behind the seam, by aiokafka: its parts, and topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiokafka import errors as kafka_errors
+from aiokafka.admin import NewTopic
+
+from core_messaging.broker import Subscription
+from core_messaging.errors import BrokerError
+from core_messaging.kafka.client_lifecycle import admin_of
+from core_messaging.kafka.consumer import KafkaConsumer
+from core_messaging.kafka.errors import as_broker_error
+from core_messaging.kafka.publisher import KafkaPublisher
+from core_messaging.kafka.topic_lookup import look_at
+from core_messaging.settings import Settings
+
+
+class KafkaBroker:
+    """Consumers, publishers and topics of the cluster that *settings* name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._taken: set[str] = set()  # static identities that other processes have
+
+    @property
+    def address(self) -> str:
+        return self._settings.kafka_bootstrap_servers
+
+    def consumer(self, subscription: Subscription) -> KafkaConsumer:
+        return KafkaConsumer(self._settings, subscription, self._taken)
+
+    def publisher(self) -> KafkaPublisher:
+        return KafkaPublisher(self._settings)
+
+    def topics(self) -> KafkaTopics:
+        return KafkaTopics(self._settings)
+
+    def __repr__(self) -> str:
+        return f"<KafkaBroker {self.address}>"
+
+
+class KafkaTopics:
+    """Looking at topics and making them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def missing(self, topics: Sequence[str]) -> Sequence[str]:
+        """None is at the embedded broker, which makes topics with their first use and takes no order to make one. Looking makes
+        none anywhere."""
+        async with admin_of(self._settings) as admin:
+            try:
+                found = await look_at(admin, topics)
+            except kafka_errors.KafkaError as error:
+                raise as_broker_error(error, self._settings) from error
+        return [] if found.cluster.is_embedded else found.others
+
+    async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
+        """Raises BrokerError where the cluster refuses."""
+        new = [NewTopic(topic, partitions, replication) for topic in topics]
+        async with admin_of(self._settings) as admin:
+            try:
+                answer = await admin.create_topics(new)
+            except TimeoutError as error:
+                raise BrokerError(
+                    f"the cluster's controller did not answer; topics {', '.join(topics)} may or may not be there. Try again"
+                ) from error
+            except kafka_errors.KafkaError as error:
+                raise as_broker_error(error, self._settings) from error
+        for topic, code, *message in answer.topic_errors:
+            kind = kafka_errors.for_code(code)
+            if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
+                reason = next((text for text in message if text), kind.__name__)
+                raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")

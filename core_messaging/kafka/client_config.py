@@ -1,0 +1,66 @@
+"""Settings in the words of aiokafka."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from core_messaging.errors import ConfigurationError
+from core_messaging.kafka.bootstrap_servers import checked_servers
+from core_messaging.kafka.security import check_security
+from core_messaging.settings import Settings
+
+
+def client_options(settings: Settings, client_id: str) -> dict[str, Any]:
+    """Keyword arguments that consumer, producer and admin client share. Raises ConfigurationError."""
+    check_security(settings)
+    options: dict[str, Any] = {
+        "bootstrap_servers": checked_servers(settings.kafka_bootstrap_servers),
+        "client_id": client_id,
+        "request_timeout_ms": round(settings.kafka_request_timeout * 1000),
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if "SSL" in settings.kafka_security_protocol:
+        options["ssl_context"] = ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        options |= _sasl(settings)
+    return options
+
+
+def _sasl(settings: Settings) -> dict[str, Any]:
+    if settings.kafka_sasl_username is None or settings.kafka_sasl_password is None:
+        raise ConfigurationError(
+            f"kafka_security_protocol = {settings.kafka_security_protocol} needs credentials; "
+            "set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+        )
+    return {
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": _plain(settings.kafka_sasl_password),
+    }
+
+
+def _plain(secret: Any) -> str:
+    """A project's settings class may have made a plain text of the field."""
+    return str(secret.get_secret_value() if hasattr(secret, "get_secret_value") else secret)
+
+
+def _no_password() -> str:
+    """Asked for where a key is encrypted. Without it, OpenSSL would ask whoever sits at the terminal, and wait."""
+    raise ConfigurationError("the key of the TLS certificate is encrypted; set KAFKA_SSL_PASSWORD")
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext:
+    """The trust and identity that *settings* describe. Raises ConfigurationError if a file cannot be read."""
+    password = _plain(settings.kafka_ssl_password) if settings.kafka_ssl_password else _no_password
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+        context.check_hostname = settings.kafka_ssl_check_hostname
+        if settings.kafka_ssl_certfile is not None:
+            context.load_cert_chain(settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile, password)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"the TLS files cannot be used ({error}); check kafka_ssl_cafile, kafka_ssl_certfile, "
+            "kafka_ssl_keyfile and kafka_ssl_password"
+        ) from error
+    return context

@@ -1,0 +1,148 @@
+"""Where a member reads on in its partitions: at its commits, at one end of what has none, at what retention has left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+from aiokafka.structs import TopicPartition as ClientPartition
+
+from core_messaging.records import Beginning, Committed, TopicPartition
+from core_messaging.rules.commit_metadata import CommitNote, Ownership, Run, read
+from core_messaging.rules.start_position import OffsetReset, began_with, beginning_of, gone_text, reset_of
+
+logger = logging.getLogger("core_messaging.kafka")
+
+Commits = dict[TopicPartition, Committed]
+ASK = 10.0  # seconds the broker has to tell where a partition begins and ends
+
+
+class KafkaPositions:
+    """Of one client and one membership.
+
+    The client is made to reset no position by itself. With ``latest`` it would go to the end wherever the group has no
+    commit yet, or where its position is gone, and pass what it has never read.
+    """
+
+    def __init__(self, client: Any, topics: Iterable[str], reset: OffsetReset) -> None:
+        self._client = client
+        self._topics = tuple(topics)
+        self._reset = reset
+        self._finished: dict[TopicPartition, list[Run]] = {}  # by the commits that were found
+        self._begun: dict[TopicPartition, Beginning] = {}
+
+    async def start(self, partitions: Iterable[Any]) -> dict[TopicPartition, Committed | None]:
+        """Let the client read on in *partitions*, which were just assigned; their commits.
+
+        What begins at its end is told as a Beginning: nobody else can say later where that was. None: it begins at its
+        first record. A partition without a leader begins later, when the client misses its position.
+        """
+        mine = [ClientPartition(*source) for source in partitions]
+        found = await self._commits(mine)
+        self._finished |= {s: read(commit).note.finished(commit.offset) for s, commit in found.items()}
+        new = [source for source in mine if source not in found and self._has_leader(source)]
+        commits: dict[TopicPartition, Committed | None] = {_ours(s): found.get(_ours(s)) for s in mine}
+        for source in mine:
+            if source in found:
+                self._client.seek(source, found[_ours(source)].offset)
+        commits.update(await self._begin(new, found))
+        return commits
+
+    async def _commits(self, mine: Sequence[Any]) -> Commits:
+        """Of all partitions where it matters whether the group has committed anything."""
+        asked = set(mine)
+        if self._reset == "latest":
+            counts = self._counters().items()
+            asked.update(ClientPartition(topic, number) for topic, n in counts for number in range(n))
+        # The public committed() hides the metadata.
+        found = await self._client._coordinator.fetch_committed_offsets(list(asked))  # noqa: SLF001
+        return {_ours(s): Committed(c.offset, c.metadata or "") for s, c in found.items() if c.offset >= 0}
+
+    async def _begin(self, new: Sequence[Any], found: Commits) -> Mapping[TopicPartition, Beginning]:
+        """Start in *new*, which have no commit; those that start elsewhere than at their beginning."""
+        if not new:
+            return {}
+        began = beginning_of(found.values()) if found else began_with(self._counters())
+        at_end = [s for s in new if self._reset_of(_ours(s), found, began) == "latest"]
+        offsets = await self._client.beginning_offsets([s for s in new if s not in at_end])
+        for source, offset in offsets.items():
+            self._client.seek(source, offset)
+        note = CommitNote.of(0, (), {}, Ownership(), began=began).encode()
+        begun = await self._client.end_offsets([s for s in at_end if _ours(s) not in self._begun])
+        self._begun |= {_ours(source): Beginning(offset, note) for source, offset in begun.items()}
+        for source in at_end:
+            self._client.seek(source, self._begun[_ours(source)].offset)
+        return {_ours(source): self._begun[_ours(source)] for source in at_end}
+
+    def _reset_of(self, source: TopicPartition, found: Commits, began: Mapping[int, int]) -> OffsetReset:
+        if self._reset == "earliest" or source in self._begun:
+            return self._reset
+        reset = reset_of(source, has_commits=bool(found), began=began)
+        if reset == "earliest":
+            logger.info(
+                "%s was added since its group began, so it is read from its first record",
+                source,
+                extra={"action": "partition added", **source._asdict()},
+            )
+        return reset
+
+    async def recover(self, error: kafka_errors.KafkaError) -> bool:
+        """Where *error* of a fetch says that a partition has no valid position, give it one. False: it says something else.
+
+        Raises KafkaError, TimeoutError.
+        """
+        async with asyncio.timeout(ASK):
+            if isinstance(error, kafka_errors.OffsetOutOfRangeError):
+                for source, position in error.args[0].items():
+                    await self._go_to_what_is_left(source, position)
+                return True
+            if isinstance(error, kafka_errors.NoOffsetForPartitionError):
+                await self._start_late(error.args[0])
+                return True
+        return False
+
+    async def _start_late(self, source: Any) -> None:
+        """It had no leader when it was assigned. Or it is only just being assigned, and ``start`` does it."""
+        if self._is_lost(source) and self._has_leader(source):
+            await self.start([source])
+
+    async def _go_to_what_is_left(self, source: Any, position: int) -> None:
+        begin = (await self._client.beginning_offsets([source]))[source]
+        end = (await self._client.end_offsets([source]))[source]
+        if source not in self._client.assignment() or begin <= position <= end:
+            return
+        logger.error(
+            "%s",
+            gone_text(_ours(source), position, begin, end, self._finished.get(_ours(source), [])),
+            extra={"action": "messages gone", **source._asdict(), "offset": position, "next_offset": begin},
+        )
+        self._client.seek(source, begin)
+
+    def _is_lost(self, source: Any) -> bool:
+        state = self._state(source)
+        return state is not None and not state.has_valid_position and not state.paused
+
+    def known(self, sources: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where the client reads on, of those of *sources* where it knows."""
+        states = {source: self._state(source) for source in sources}
+        return {source: s.position for source, s in states.items() if s is not None and s.has_valid_position}
+
+    def _state(self, source: Any) -> Any:
+        subscription = self._client._subscription.subscription  # noqa: SLF001 - its own position() may wait for ever
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None else assignment.state_value(source)
+
+    def _counters(self) -> dict[str, int]:
+        cluster = self._client._client.cluster  # noqa: SLF001 - not to be had otherwise
+        return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in self._topics}
+
+    def _has_leader(self, source: Any) -> bool:
+        leader = self._client._client.cluster.leader_for_partition(source)  # noqa: SLF001
+        return leader not in (None, -1)
+
+
+def _ours(source: Any) -> TopicPartition:
+    return TopicPartition(*source)

@@ -1,0 +1,1 @@
+"""Broker processes to try things on: the embedded one, and Apache Kafka."""

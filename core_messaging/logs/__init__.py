@@ -1,0 +1,1 @@
+"""What a line may show: printable and short texts, tracebacks without our frames, no secrets, and how often."""

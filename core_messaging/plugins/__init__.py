@@ -1,0 +1,5 @@
+"""Plugins: found, checked, configured, and called apart from each other."""
+
+from core_messaging.plugins.unavailable import PluginUnavailable
+
+__all__ = ["PluginUnavailable"]

@@ -1,0 +1,240 @@
+"""Calls the observers of one event: isolated from each other, timed, and switched off when they keep failing."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from time import monotonic
+from typing import Any
+
+import pluggy
+
+from core_messaging.errors import NothingRan, text_of
+from core_messaging.logs.throttle import Throttle, also
+from core_messaging.logs.throttled_log import LogThrottle, words_of
+from core_messaging.logs.tracebacks import exc_info_of, kind_of
+from core_messaging.observers import Tell
+from core_messaging.plugins.call_timing import traced
+from core_messaging.plugins.circuit_breaker import Breaker
+from core_messaging.plugins.hook_check import positional
+from core_messaging.plugins.isolation import Apart, within
+
+logger = logging.getLogger("core_messaging.plugins")
+
+SLOW = 0.1  # seconds an implementation may hold the event loop before it is named
+
+
+def _now() -> float:
+    return monotonic()
+
+
+class Implementation:
+    """One plugin's function for one hook, with its record of calls, time and failures."""
+
+    __slots__ = (
+        "_pick",
+        "_shown",
+        "_throttle",
+        "_unremarkable",
+        "arguments",
+        "breaker",
+        "calls",
+        "failures",
+        "function",
+        "hook",
+        "limit",
+        "plugin",
+        "seconds",
+    )
+
+    def __init__(self, hook: str, impl: pluggy.HookImpl, limit: float) -> None:
+        self.hook = hook
+        self.plugin = impl.plugin_name
+        self.arguments, self.function = positional(impl.function)
+        self._pick = _picking(self.arguments)
+        self.limit = limit  # seconds a call may take; more is a failure
+        self.breaker = Breaker()
+        self.calls = 0
+        self.failures = 0
+        self.seconds = 0.0
+        self._throttle = LogThrottle(10.0, _now, self._say_held_back)
+        self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
+        self._unremarkable = min(SLOW, limit)
+
+    def trace(self) -> None:
+        """Log every call with its time from now on."""
+        self.function = traced(self.plugin, self.hook, self.arguments, self.function)
+
+    def tell(self, **facts: Any) -> Pending | None:
+        """Call it; what is left to wait for, if it is async. Never raises."""
+        started = monotonic()
+        if self.breaker.opened_at is not None and not self.breaker.allows(started):
+            return None
+        self.calls += 1
+        try:
+            outcome = self.function(*self._pick(facts))
+        except BaseException as error:
+            self.seconds += monotonic() - started
+            self._failed(error)
+            return None
+        if outcome is not None:
+            if inspect.isawaitable(outcome):
+                return Pending(self, Apart(outcome), started)
+            if inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):  # a decorator hides the yield
+                self.seconds += monotonic() - started
+                self._failed(NothingRan(self.hook))
+                return None
+        seconds = monotonic() - started
+        self.seconds += seconds
+        # Spelled out rather than called: this is done for every message.
+        if seconds > self._unremarkable or self.breaker.failures:
+            self._over(seconds)
+        return None
+
+    def finished(self, call: Apart) -> None:
+        """An async call is over, or its time is."""
+        if not call.task.done():
+            call.give_up()
+            self._failed(TimeoutError(f"took longer than plugin_timeout = {self.limit:g} s"))
+        elif call.error is not None:
+            self._failed(call.error)
+        else:
+            self._over(call.held)
+
+    def _over(self, held: float) -> None:
+        """It raised nothing, and held the event loop for *held* seconds."""
+        if held > self.limit:
+            self._failed(
+                TimeoutError(
+                    f"held the event loop for {held:.2g} s, longer than plugin_timeout = {self.limit:g} s"
+                )
+            )
+            return
+        if self.breaker.failures and self.breaker.succeeded():
+            logger.warning(
+                "plugin %s: %s works again", self.plugin, self.hook, extra=self._tag("plugin recovered")
+            )
+        if held > SLOW:
+            self._warn_slow(held)
+
+    def _failed(self, error: BaseException) -> None:
+        self.failures += 1
+        now, kind = monotonic(), kind_of(error)
+        is_new = self._shown.pass_through(kind, now) is not None
+        trace = exc_info_of(error) if is_new or logger.isEnabledFor(logging.DEBUG) else None
+        if self.breaker.failed(now):
+            logger.error(
+                "plugin %s: %s failed %d times in a row and is switched off for %g s; messages are not affected. "
+                "The last error: %s: %s",
+                self.plugin,
+                self.hook,
+                self.breaker.failures,
+                self.breaker.cooldown,
+                type(error).__name__,
+                text_of(error),
+                exc_info=trace,
+                extra=self._tag("plugin switched off"),
+            )
+        elif (swallowed := self._throttle.pass_through(kind, now)) is not None:
+            logger.error(
+                "plugin %s: %s raised %s: %s; the message is not affected%s",
+                self.plugin,
+                self.hook,
+                type(error).__name__,
+                text_of(error),
+                also(swallowed),
+                exc_info=trace,
+                extra=self._tag("plugin failed"),
+            )
+
+    def _warn_slow(self, seconds: float) -> None:
+        swallowed = self._throttle.pass_through("slow", monotonic())
+        if swallowed is not None:
+            logger.warning(
+                "plugin %s: %s held the event loop for %.2g s; await something asynchronous in it, or do less%s",
+                self.plugin,
+                self.hook,
+                seconds,
+                also(swallowed),
+                extra=self._tag("plugin slow"),
+            )
+
+    def end(self) -> None:
+        """No call follows: tell what was held back."""
+        self._throttle.end()
+
+    def _say_held_back(self, kind: Hashable, count: int) -> None:
+        logger.warning(
+            "plugin %s: %s: %d more like the last line about %s",
+            self.plugin,
+            self.hook,
+            count,
+            words_of(kind),
+            extra=self._tag("held back") | {"count": count},
+        )
+
+    def _tag(self, action: str) -> dict[str, Any]:
+        return {"plugin": self.plugin, "action": action}
+
+
+def _picking(arguments: tuple[str, ...]) -> Callable[[dict[str, Any]], Sequence[Any]]:
+    """Those of all facts that *arguments* name. Made once: this is done for every message."""
+    match arguments:
+        case ():
+            return lambda _facts: ()
+        case (name,):  # an itemgetter of one makes no tuple
+            return lambda facts: (facts[name],)
+        case _:
+            return itemgetter(*arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A call of an async implementation that is under way."""
+
+    implementation: Implementation
+    call: Apart
+    started: float
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return _all([self]).__await__()
+
+    def charge(self) -> None:
+        """Count its own time, however it ended and whatever it was waited for together with."""
+        ended = monotonic() if self.call.ended is None else self.call.ended
+        self.implementation.seconds += ended - self.started
+
+
+def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
+    """One function that tells them all; None where there is nobody, so that nothing is called at all."""
+    match implementations:
+        case []:
+            return None
+        case [only]:  # as nearly always: a call less for every message
+            return only.tell
+    tells = [implementation.tell for implementation in implementations]
+
+    def tell_each(**facts: Any) -> Awaitable[None] | None:
+        pending: list[Pending] | None = None
+        for tell in tells:
+            waiting = tell(**facts)
+            if waiting is not None:
+                pending = [waiting] if pending is None else [*pending, waiting]
+        return None if pending is None else _all(pending)
+
+    return tell_each
+
+
+async def _all(pending: Sequence[Pending]) -> None:
+    """They run side by side: one that hangs costs the message its time limit, and the others nothing."""
+    try:
+        await within(max(each.implementation.limit for each in pending), [each.call for each in pending])
+    finally:
+        for each in pending:
+            each.charge()
+    for each in pending:
+        each.implementation.finished(each.call)

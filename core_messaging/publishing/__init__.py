@@ -1,0 +1,1 @@
+"""What producers do before the broker has a record: checks and a shared connection."""

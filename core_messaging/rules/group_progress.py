@@ -1,0 +1,78 @@
+"""What a group's commit says about one partition, for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.blocked_keys import BlockedKeys
+from core_messaging.rules.commit_metadata import CommitNote, Run, is_ours
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partition as the broker has it: its first and its next offset, and the group's commit."""
+
+    source: TopicPartition
+    begin: int
+    end: int
+    committed: Committed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a group is with one partition.
+
+    - ``committed``: None where the group has none yet
+    - ``lag``: offsets from the committed one (or the beginning, where that is later) to the end
+    - ``finished_beyond``: of those, how many the commit's note knows to be finished
+    - ``holes``: runs (first, last) of offsets that are not finished while something after them is
+    - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
+    - ``crashes``: members in a row that vanished without giving the partition back
+    - ``blocked``: keys whose messages follow a dead letter
+    - ``foreign``: the commit's metadata is not ours, or of a newer version; everything beyond the offset is unknown
+    """
+
+    source: TopicPartition
+    committed: int | None
+    end: int
+    lag: int
+    finished_beyond: int = 0
+    holes: tuple[Run, ...] = ()
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    crashes: int = 0
+    blocked: int = 0
+    foreign: bool = False
+
+
+def progress_of(standing: Standing) -> Progress:
+    """Read the commit and its note."""
+    commit = standing.committed
+    if commit is None:
+        return Progress(standing.source, None, standing.end, standing.end - standing.begin)
+    note = CommitNote.decode(commit.metadata)
+    start = max(commit.offset, standing.begin)  # retention may have been faster than the group
+    runs = [(max(first, start), last) for first, last in note.finished(commit.offset) if last >= start]
+    return Progress(
+        standing.source,
+        commit.offset,
+        standing.end,
+        max(0, standing.end - start),
+        finished_beyond=sum(last - first + 1 for first, last in runs),
+        holes=_holes(start, runs),
+        attempts=note.attempt_of(commit.offset),
+        crashes=note.ownership.crashes,
+        blocked=len(BlockedKeys(note.blocked)),
+        foreign=bool(commit.metadata) and not is_ours(commit.metadata),
+    )
+
+
+def _holes(start: int, runs: list[Run]) -> tuple[Run, ...]:
+    """Before each finished run; the first one begins at *start*: the commit, or the first offset that is still there."""
+    holes, position = [], start
+    for first, last in runs:
+        if first > position:
+            holes.append((position, first - 1))
+        position = last + 1
+    return tuple(holes)

@@ -1,0 +1,66 @@
+"""Where a consumer group starts in a partition it has no commit of, and what it finds missing. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.commit_metadata import CommitNote, Run
+from core_messaging.text.wording import counted
+
+OffsetReset = Literal["earliest", "latest"]
+MAX_TOPICS = 64  # whose partitions a commit can name
+
+
+def topic_id(topic: str) -> int:
+    """A short stand-in for the name: a commit has little room."""
+    return zlib.crc32(topic.encode())
+
+
+def began_with(counts: Mapping[str, int]) -> dict[int, int]:
+    """What the commits say of the topics (name -> number of partitions) that a group begins with."""
+    first = sorted(counts.items())[:MAX_TOPICS]
+    return {topic_id(topic): count for topic, count in first if count}
+
+
+def beginning_of(commits: Iterable[Committed | None]) -> dict[int, int]:
+    """What *commits* of a group say of its beginning; where they differ, the smaller number of partitions."""
+    began: dict[int, int] = {}
+    for commit in commits:
+        for topic, count in (CommitNote.decode(commit.metadata).began if commit else {}).items():
+            began[topic] = min(count, began.get(topic, count))
+    return began
+
+
+def reset_of(source: TopicPartition, *, has_commits: bool, began: Mapping[int, int]) -> OffsetReset:
+    """Where a group with ``latest`` starts in *source*, of which it has no commit.
+
+    A group without any commit begins now. Later only the partitions that it began with are read from their end: records
+    of a partition that was added since then were written for this group too.
+    """
+    if not has_commits or source.partition < began.get(topic_id(source.topic), 0):
+        return "latest"
+    return "earliest"
+
+
+def unread(first: int, last: int, finished: Sequence[Run]) -> int:
+    """How many offsets from *first* to *last* are in no run of *finished* (ascending)."""
+    total = max(0, last - first + 1)
+    return total - sum(max(0, min(last, end) - max(first, start) + 1) for start, end in finished)
+
+
+def gone_text(source: TopicPartition, position: int, begin: int, end: int, finished: Sequence[Run]) -> str:
+    """What to say where *position* is outside of what the broker has of *source*: offsets *begin* to *end* - 1."""
+    if position < begin:
+        count = unread(position, begin - 1, finished)
+        return (
+            f"{source}: {counted(count, 'message')} that this group has not read {'is' if count == 1 else 'are'} gone "
+            f"(offsets {position} to {begin - 1}; fewer where the topic is compacted or transactional): the broker "
+            f"has deleted {'it' if count == 1 else 'them'}. Reading goes on at offset {begin}, the first one that is left. Give the topic a longer retention, or the group more members"
+        )
+    return (
+        f"{source}: this group is at offset {position}, and the partition ends at {end}: the topic was made anew, or its end "
+        f"was lost. What was there is gone; reading goes on at offset {begin}, the first one that is left"
+    )

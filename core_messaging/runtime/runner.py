@@ -1,0 +1,390 @@
+"""Puts the parts together and runs workers until they are asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from core_messaging.broker import Broker, Publisher
+from core_messaging.codecs import Codec
+from core_messaging.concurrency.exit_containment import exits_contained
+from core_messaging.concurrency.fork_safety import in_forked_child, leave_forked_child
+from core_messaging.engine.engine import Engine
+from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.message_logger import say_raised
+from core_messaging.engine.shared_resources import SharedResources
+from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
+from core_messaging.observers import NOBODY, Observers, tell
+from core_messaging.plugins.factories import broker_of, codecs_of
+from core_messaging.plugins.publisher_watch import watched
+from core_messaging.plugins.source import ObserverSource
+from core_messaging.producer import close_producers
+from core_messaging.runtime.announcements import say_joining, say_shared_groups
+from core_messaging.runtime.loop_watchdog import LoopGuard
+from core_messaging.runtime.signals import on_signals
+from core_messaging.runtime.worker_names import told_apart
+from core_messaging.settings import Settings
+from core_messaging.snapshot import Snapshot
+from core_messaging.worker import Worker, config_of
+
+logger = logging.getLogger("core_messaging.worker")
+
+# Seconds beyond shutdown_timeout in which a handler that was cancelled has to end, and the broker to answer.
+GRACE = 3.0
+NAMED = 5  # messages
+SILENT = 2.0  # seconds after which a broker that is waited for is named
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run. ``broker`` None: what ``settings.kafka_broker`` names, Kafka at first.
+
+    ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
+    ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
+    ``orders``: the pipe through which a supervisor passes signals on, where there is one.
+    ``threads``: where plain ``def`` handlers run, None: in ``settings.handler_threads`` threads of their own.
+    """
+
+    settings: Settings
+    create_topics: bool = False
+    broker: Broker | None = None
+    plugins: ObserverSource | None = None
+    handle_signals: bool = True
+    degraded: tuple[str, ...] = ()
+    exit_now: Callable[[int], Any] | None = None
+    orders: int | None = None
+    threads: ThreadPoolExecutor | None = None
+
+
+async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> None:
+    """Run *workers* in this event loop until SIGINT, SIGTERM, SIGHUP or a failure; all of them stop together.
+
+    Raises KafkaDisabled, ConfigurationError, BrokerUnreachable, BrokerRefused, TopicMissing, BrokenWorker before
+    anything starts, RetriesExhausted or ShutdownTimeout afterwards.
+    """
+    await _Run(workers, options).run()
+
+
+async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options: RunOptions) -> None:
+    """A topic that is missing would show up as silence, or as a dead letter that cannot be written."""
+    wanted = tuple(dict.fromkeys(topic for worker in workers for topic in config_of(worker).topics))
+    topics = broker.topics()
+    missing = await topics.missing(wanted)
+    if not missing:
+        return
+    if not options.create_topics:
+        raise TopicMissing(missing, broker.address)
+    settings = options.settings
+    await topics.create(missing, settings.kafka_topic_partitions, settings.kafka_topic_replication)
+    logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
+
+
+# Weak: a run is over when nobody has it any more.
+_runs: weakref.WeakSet[_Run] = weakref.WeakSet()
+
+
+def _forget_runs() -> None:
+    for run in tuple(_runs):
+        run.forked()
+    _runs.clear()
+
+
+in_forked_child(_forget_runs)
+
+
+class _Run:
+    """All engines of one process, from the first look for a broker until everything is closed."""
+
+    def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
+        self._workers, self._options = workers, options
+        self._configs = told_apart(workers)
+        self._threads: HandlerThreads | None = None
+        self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
+        self.engines: list[Engine] = []
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._starting: asyncio.Task[None] | None = None
+        self._asked = False  # to stop, whoever asked
+        self._phase = ""  # what is under way where no worker is
+        self._limit: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        _runs.add(self)
+        with self._signals(), exits_contained(self._loop):
+            try:
+                async with AsyncExitStack() as closing:
+                    await self._run(closing)
+            finally:
+                _runs.discard(self)
+                if self._limit is not None:
+                    self._limit.cancel()
+
+    async def _run(self, closing: AsyncExitStack) -> None:
+        options = self._options
+        if options.plugins is not None:
+            closing.push_async_callback(self._close, "the plugins' close()", options.plugins.close)
+        closing.push_async_callback(self._close, "closing the producers", self._close_producers)
+        if not options.settings.kafka_enabled:
+            raise KafkaDisabled("running workers")
+        registered = options.plugins.registrations() if options.plugins else None
+        codecs = codecs_of([config_of(worker) for worker in self._workers], options.settings, registered)
+        broker = options.broker or broker_of(options.settings, registered)
+        publisher = watched(broker.publisher())
+        # The producer goes last: a drained worker may still be dead-lettering.
+        closing.push_async_callback(self._close, "closing the producer", publisher.close)
+        say_shared_groups(self._configs)
+        if await self._begin(broker, publisher):
+            self._make_engines(broker, publisher, codecs)
+            await self._work()
+
+    async def _close_producers(self) -> None:
+        """The last run of this loop does; the handlers of another one may be sending."""
+        if not any(run is not self and run.is_in(self._loop) for run in _runs):
+            await close_producers()
+
+    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it runs in *loop*."""
+        return self._loop is loop
+
+    async def _close(self, phase: str, close: Callable[[], Awaitable[None]]) -> None:
+        self._phase = phase
+        await close()
+
+    async def _begin(self, broker: Broker, publisher: Publisher) -> bool:
+        """Find the broker and its topics. False: asked to stop meanwhile; a task of its own, so that it can be left."""
+        self._phase = "finding the broker"
+        self._starting = asyncio.create_task(self._start(broker, publisher), name="start")
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if not self._asked or (mine is not None and mine.cancelling()):
+                raise
+        # Asked between its end and our turn: nobody was there to be cancelled.
+        return not self._asked
+
+    async def _start(self, broker: Broker, publisher: Publisher) -> None:
+        # Said when the broker has answered, because an error names it too; but a silent one is named while it is waited for.
+        silent = asyncio.get_running_loop().call_later(SILENT, say_joining, self._configs, broker.address)
+        try:
+            await _check_topics(self._workers, broker, self._options)
+            await publisher.start()
+        finally:
+            said = silent.when() <= asyncio.get_running_loop().time()
+            silent.cancel()
+        if not said:
+            say_joining(self._configs, broker.address)
+
+    def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
+        settings = self._options.settings
+        self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
+        around = SharedResources(
+            broker=broker,
+            publisher=publisher,
+            codecs=codecs,
+            settings=settings,
+            threads=self._threads,
+            observers=self._observers,
+            ends=self._ends,
+        )
+        self.engines = [
+            Engine(_made(worker), config, around)
+            for worker, config in zip(self._workers, self._configs, strict=True)
+        ]
+
+    async def _work(self) -> None:
+        with LoopGuard():
+            self._phase = "the plugins' serve"
+            if self._options.plugins is not None:
+                await self._options.plugins.serve(self.snapshot)
+            reporter = asyncio.create_task(self._report_forever(), name="metrics")
+            try:
+                await self._run_all()
+            finally:
+                reporter.cancel()
+                self._phase = "the plugins' metrics"
+                await self._report()
+                if self._threads is not None:
+                    self._threads.shutdown()
+
+    async def _report_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.settings.metrics_interval)
+            await self._report()
+
+    async def _report(self) -> None:
+        """Tell the plugins in numbers how it goes; what it costs does not depend on the message rate."""
+        told = self._observers.metrics
+        if told is not None:
+            await tell(told, snapshot=self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """The state of the moment, without asking the broker."""
+        workers = tuple(engine.snapshot() for engine in self.engines)
+        plugins = self._options.plugins
+        hooks = tuple(plugins.calls()) if plugins else ()
+        return Snapshot(time.time(), workers, self._options.degraded, hooks)
+
+    async def _run_all(self) -> None:
+        if self._asked:  # while plugins were starting
+            return
+        self._tasks = [asyncio.create_task(engine.run(), name=engine.config.name) for engine in self.engines]
+        try:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            # One that failed takes the others down in order, so that nothing runs half-supervised.
+            self._request_stop()
+            self._limit_the_end()
+            outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    def forked(self) -> None:
+        """This is a forked child, which ends when it would go on with the parent's event loop."""
+        for engine in self.engines:
+            engine.forked()
+        self._loop.call_soon(leave_forked_child, None)
+
+    def _ends(self, worker: str, error: BaseException) -> None:
+        """A worker begins to end by itself. Said now: its end may take long, and the process ends with it."""
+        if not self._asked:
+            others = [each.config.name for each in self.engines if each.config.name != worker]
+            logger.error(
+                "%s ends: %s. The whole process stops%s",
+                worker,
+                error,
+                f", and with it {', '.join(others)}" if others else "",
+                extra={"action": "stopping", "worker": worker},
+            )
+        self._request_stop()
+        self._limit_the_end()
+
+    def _request_stop(self) -> None:
+        self._asked = True
+        for engine in self.engines:
+            engine.request_stop()
+
+    def _signals(self) -> AbstractContextManager[None]:
+        if not self._options.handle_signals:
+            return nullcontext()
+        return on_signals(self._first_signal, self._second_signal, self._options.orders)
+
+    def _first_signal(self, number: signal.Signals) -> None:
+        held_up, seconds = self._running() or self._phases(), self._options.settings.shutdown_timeout
+        logger.info(
+            "%s: stopping%s%s. Again to leave at once",
+            number.name,
+            f", waiting up to {seconds:g} s for {held_up}" if held_up else "",
+            "" if self.engines else "; nothing had begun",
+            extra={"action": "draining"},
+        )
+        self._request_stop()
+        if self._starting is not None:
+            self._starting.cancel()
+        self._limit_the_end()
+
+    def _limit_the_end(self) -> None:
+        """A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent
+        has its time for the last commit, the leave and the last records, one after the other."""
+        if self._options.exit_now is not None and self._limit is None:
+            seconds = self._options.settings.shutdown_timeout + GRACE
+            self._limit = asyncio.get_running_loop().call_later(seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        running = self._running()
+        seconds = self._options.settings.shutdown_timeout + GRACE
+        why = f"{running}, not ended or not acknowledged" if running else self._phases() or self._phase
+        logger.error(
+            "leaving: stopping took longer than %g s (%s); what is not committed is delivered again",
+            seconds,
+            why,
+            extra={"action": "killed"},
+        )
+        self._exit(1)
+
+    def _phases(self) -> str:
+        """Which workers are held up by something else than messages, and by what."""
+        return ", ".join(f"{each.config.name} in {each.phase}" for each in self.engines if each.phase)
+
+    def _running(self) -> str:
+        """What a shutdown waits for, in words; empty if for nothing."""
+        jobs = [f"{each.config.name} on {job}" for each in self.engines for job in each.running()]
+        return f"{len(jobs)} running: {', '.join(jobs[:NAMED])}{' ...' * (len(jobs) > NAMED)}" if jobs else ""
+
+    def _second_signal(self, number: signal.Signals) -> None:
+        logger.warning(
+            "%s again: leaving at once; what runs is not committed and will be delivered again",
+            number.name,
+            extra={"action": "killed"},
+        )
+        self._exit(128 + number)
+
+    def _exit(self, code: int) -> None:
+        if self._options.exit_now is not None:
+            self._options.exit_now(code)
+        else:
+            # Ours only: the loop may be a host's. Each of them, because whoever waits for another one hears of it late.
+            for task in (self._task, *self._tasks):
+                if task is not None:
+                    task.cancel()
+
+
+def _made(worker: type[Worker]) -> Worker:
+    try:
+        return worker()
+    except BaseException as error:  # also a SystemExit: nothing of ours runs in there
+        config = config_of(worker)
+        say_raised(config.name, "its constructor", error, "constructor failed")
+        raise BrokenWorker.by(config.name, config.source, "its constructor", error) from error
+
+
+def leave_at_once(code: int) -> None:
+    """End this process now: no cleanup, no waiting for threads. For ``RunOptions.exit_now``."""
+    try:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # the terminal is closed
+        pass
+    finally:
+        os._exit(code)
+
+
+def limit_the_exit(code: int) -> None:
+    """All of ours is over: what else keeps this process has GRACE seconds more, then it ends with *code*.
+
+    Python waits for every thread that is no daemon, and a loop for its executor's. Not left at once: what registered
+    with ``atexit`` (exporters that flush, coverage) shall run.
+    """
+    timer = threading.Timer(GRACE, _leave_behind_threads, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+def _leave_behind_threads(code: int) -> None:
+    # This one is a daemon, and the main thread is what is held up.
+    others = (
+        each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()
+    )
+    names = [each.name for each in others]
+    logger.warning(
+        "leaving: all work has ended, and after %g s more the process is still held up by %s; make such threads "
+        "daemons, or end them in teardown()",
+        GRACE,
+        f"threads {', '.join(names)}" if names else "a task or an exit handler",
+        extra={"action": "threads left"},
+    )
+    leave_at_once(code)
