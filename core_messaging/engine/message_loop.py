@@ -68,7 +68,7 @@ class Runners:
                 if runner_pool.current[slot] is not None or await runner_pool.ended_by(error):
                     raise
 
-    async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901 - in parts it would cost a call a message for each
+    async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901 - each part would cost one function call for each message
         """Take, decode, process, settle, until nothing may start. True: a message has left variables in *mine*, the context
         of these calls, which was a copy of *base*; the next one must not see them."""
         runner_pool, counters, settlement, clock = (

@@ -177,7 +177,7 @@ class Schedule:
         if job.lane is not None:
             job.assignment.busy[job.lane] = None
 
-    def take(self) -> Job | None:  # noqa: C901 - in parts it would cost a call a message for each
+    def take(self) -> Job | None:  # noqa: C901 - each part would cost one function call for each message
         """The next job whose handler may run now; its lane is busy until ``finish``. None: nothing may."""
         turns = self._turns
         while turns:
