@@ -73,13 +73,16 @@ def _made(make: Callable[[], Any]) -> Any:
 
 
 async def stop(client: Any, seconds: float = STOP) -> None:
-    """Bounded: with no broker there, the client would wait for its answer to "I am leaving"."""
-    if not await _ended(client.stop, seconds):
-        await _abandon(client)
+    """Disconnect within *seconds*: with no broker there, the client would wait for its answer to "I am leaving"."""
+    stopped = await _ended(client.stop, seconds)
+    await _cancel_tasks(client)
+    if not stopped:
+        await _ended((getattr(client, "client", None) or client._client).close, _LEFT)  # noqa: SLF001 - the consumer's
 
 
-async def _abandon(client: Any) -> None:
-    """End what the client would have ended after it had its answer: its tasks first, then its connections.
+async def _cancel_tasks(client: Any) -> None:
+    """End the tasks that the client leaves behind: those it would have ended after the broker's answer, and a producer's
+    flush, which waits for a sender that the end of the event loop has cancelled.
 
     Else they live on in a process that does: a heartbeat that finds no coordinator says so ten times a second, and what
     was said not to be acknowledged is sent as soon as a connection comes about.
@@ -92,7 +95,6 @@ async def _abandon(client: Any) -> None:
         ended, _ = await asyncio.wait(tasks, timeout=_LEFT)
         for task in ended:
             _ = task.cancelled() or task.exception()  # looked at, or the loop would complain
-    await _ended((getattr(client, "client", None) or client._client).close, _LEFT)  # noqa: SLF001 - the consumer's
 
 
 def _self_of(task: asyncio.Task[Any]) -> object:

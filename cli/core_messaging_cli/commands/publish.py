@@ -21,7 +21,7 @@ from core_messaging.errors import CoreMessagingError, KafkaDisabled, ManyNotSent
 from core_messaging.plugins.factories import broker_of
 from core_messaging.producer import get_producer
 from core_messaging.publishing.outgoing import Key, outgoing, topic_name
-from core_messaging.records import Outgoing
+from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
 from core_messaging.text.printable import printable
 from core_messaging.text.wording import counted
@@ -32,6 +32,7 @@ from core_messaging_cli.tables import say
 
 CHUNK = 1_000  # messages sent between two updates of the progress bar
 SHOWN = 20  # bad lines named one by one
+LAST_ANSWERS = 2.0  # seconds that a Ctrl-C waits for the acknowledgements of what was sent
 PATIENCE = 0.2  # seconds that a line of standard input waits for others to travel with
 
 
@@ -214,15 +215,34 @@ async def _publish(
     tally: Tally,
     advance: Callable[[int], None],
 ) -> None:
-    """Until the first line that is refused; what travels with it has its answer too."""
+    """Publish until the first line that is refused; the lines sent together with it get their answer too."""
     async with get_producer("kafka", settings=settings) as producer:
         async for chunk in chunks:
-            try:
-                tally.sent += len(await producer.send_records(map(record_of, chunk)))
-            except ManyNotSent as error:
-                tally.note_refused(chunk, error)
+            await _count_answers(
+                asyncio.ensure_future(producer.send_records(map(record_of, chunk))), chunk, tally
+            )
+            if tally.last is not None:
                 return
             advance(sum(line.size for line in chunk))
+
+
+async def _count_answers(sending: asyncio.Task[list[Receipt]], lines: Sequence[Line], tally: Tally) -> None:
+    """Count what the broker acknowledges of *lines*.
+
+    A first Ctrl-C cancels this, often between the storing of a line and its acknowledgement: the answers that are
+    under way are waited for, so that the last line says what is stored. A second Ctrl-C ends at once.
+    """
+    try:
+        await asyncio.shield(sending)
+    except ManyNotSent as error:
+        tally.note_refused(lines, error)
+    except asyncio.CancelledError:
+        await asyncio.wait({sending}, timeout=LAST_ANSWERS)
+        raise
+    finally:
+        if sending.done() and not sending.cancelled() and sending.exception() is None:
+            tally.sent += len(sending.result())
+        sending.cancel()
 
 
 def _broker(settings: Settings) -> Broker:
