@@ -16,6 +16,7 @@
     │   ├── UnknownWorker
     │   ├── DuplicateWorker
     │   ├── BrokenWorker
+    │   ├── WorkerFileError        a file that was given by its path
     │   └── BrokenPackages
     ├── BrokerError                what the broker answered
     │   ├── BrokerUnreachable
@@ -206,6 +207,14 @@ class BrokenWorker(DiscoveryError):
     def by(cls, name: str, source: str, what: str, error: BaseException) -> Self:
         """*what* of the worker, a method or its constructor, raised *error*."""
         return cls(name, source, f"{what} raised {type(error).__name__}: {text_of(error)}")
+
+
+class WorkerFileError(DiscoveryError):
+    """A file that was given by its path has no worker to run."""
+
+    def __init__(self, file: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{file}: {cause}; {remedy}")
+        self.file, self.cause = file, cause
 
 
 class BrokenPackages(DiscoveryError):

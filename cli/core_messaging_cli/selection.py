@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from core_messaging.discovery.catalog import Catalog
 from core_messaging.discovery.project import Project
+from core_messaging.discovery.worker_file import is_file, workers_in_file
 from core_messaging.worker import Worker
 
 
@@ -21,3 +24,14 @@ def some_of(workers: list[type[Worker]]) -> list[type[Worker]]:
     if not workers:
         raise click.ClickException(f"there is no worker to run: {nothing_found()}; see `core kafka workers`")
     return workers
+
+
+def workers_named(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
+    """The workers that *names* mean: each is ``NAME``, ``package:NAME``, ``path/to/file.py`` or ``path/to/file.py:NAME``."""
+    project = Project(Path.cwd())
+    found = [
+        worker
+        for name in names
+        for worker in (workers_in_file(name, project) if is_file(name) else [catalog.find(name)])
+    ]
+    return list(dict.fromkeys(found))

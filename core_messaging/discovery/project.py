@@ -108,9 +108,7 @@ class Project:
 
     def importable(self) -> None:
         """Let ``import src...`` find the project's modules, as a user expects who stands in it."""
-        root = str(self.root)
-        if root not in sys.path:
-            sys.path.insert(_behind_the_standard_library(), root)
+        let_import_from(self.root)
 
     def settings(self) -> Settings:
         """An instance of the project's settings class (``src/settings.py``, or the package ``src/settings``), or of the
@@ -124,6 +122,12 @@ class Project:
 def project_settings() -> Settings:
     """The settings of the project in the current folder. Raises ConfigurationError."""
     return Project(Path.cwd()).settings()
+
+
+def let_import_from(folder: Path) -> None:
+    """Let an import find what is in *folder*: before installed packages, behind the standard library."""
+    if str(folder) not in sys.path:
+        sys.path.insert(_behind_the_standard_library(), str(folder))
 
 
 def _behind_the_standard_library() -> int:

@@ -22,7 +22,7 @@ from core_messaging.records import Record
 from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of
-from core_messaging_cli.selection import some_of
+from core_messaging_cli.selection import some_of, workers_named
 from core_messaging_cli.tables import say, say_json, show_table
 
 
@@ -68,7 +68,7 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
 def _chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
     """The workers called *names*; without any, all that can run. Those that cannot are told."""
     if names:
-        return list(dict.fromkeys(catalog.find(name) for name in names))
+        return workers_named(catalog, names)
     for who, cause in catalog.culprits().items():
         say(f"not shown: {who}: {cause}", err=True)
     return some_of(catalog.healthy())

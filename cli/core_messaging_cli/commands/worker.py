@@ -25,7 +25,7 @@ from core_messaging.runtime.runner import RunOptions, leave_at_once, limit_the_e
 from core_messaging.runtime.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of, with_config
-from core_messaging_cli.selection import some_of
+from core_messaging_cli.selection import some_of, workers_named
 from core_messaging_cli.standard_streams import forgive_output
 
 logger = logging.getLogger("core_messaging.worker")
@@ -84,10 +84,12 @@ def worker(
     """Run workers until SIGTERM, Ctrl-C or SIGHUP.
 
     The first signal stops taking messages, finishes what runs, commits and leaves the group; the second leaves
-    at once. NAME is a worker's name, or package:Name where two packages use the same one.
+    at once. NAME is a worker's name, package:NAME where two packages use the same one, or a file
+    (path/to/file.py for all its workers, path/to/file.py:NAME for one).
 
     \b
     core kafka worker EmailWorker
+    core kafka worker hello.py
     core kafka worker EmailWorker --concurrency 8
     core kafka worker --all --create-topics
     core kafka worker ReportWorker --processes 4
@@ -196,7 +198,7 @@ def _choose(
     if skip_broken and not everything:
         raise click.UsageError("--skip-broken goes with --all: a worker that is asked for by name has to run")
     if names:
-        return list(dict.fromkeys(catalog.find(name) for name in names)), ()
+        return workers_named(catalog, names), ()
     if not skip_broken:
         return some_of(catalog.all()), ()
     degraded = tuple(f"{who}: {cause}" for who, cause in catalog.culprits().items())
