@@ -36,7 +36,7 @@ test-all: check ## all tests on every Python from 3.11 up that is found
 	done
 
 simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalances and broker trouble (SEEDS=3000: some minutes)
-	CORE_SEEDS=$(or $(SEEDS),3000) $(BIN)/python -m pytest --timeout 3000 --show-capture=no tests/unit/test_simulation.py
+	CORE_SEEDS=$(or $(SEEDS),3000) $(BIN)/python -m pytest --timeout 3000 --show-capture=no tests/unit/testing/test_simulation.py
 
 chaos: $(VENV)/installed ## three workers on three nodes while everything breaks, 160,000 messages (Java and Maven, some minutes)
 	$(BIN)/python -m chaos $(CHAOS_ARGS)

@@ -11,7 +11,7 @@ from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.options import Ordering
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
-from tests.unit.test_watching import Looks, at_work, until
+from tests.unit.engine.probed_worker import Looks, at_work, until
 
 BUSY = 4  # partitions with a backlog
 

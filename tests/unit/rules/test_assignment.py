@@ -1,0 +1,136 @@
+"""What of a partition may be committed, and what its commit says of owners that vanished."""
+
+from __future__ import annotations
+
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.assignment import FEW, Assignment
+from core_messaging.rules.commit_metadata import (
+    PROVEN_AFTER,
+    SURELY_FIT,
+    CommitNote,
+    Ownership,
+)
+from tests.unit.rules.records import PlainRecord
+
+SOURCE = TopicPartition("t", 0)
+
+
+def test_nothing_is_committed_before_anything_was_delivered() -> None:
+    assert Assignment(SOURCE, 1).progress() is None
+
+
+def test_the_same_progress_is_not_committed_twice() -> None:
+    assignment = Assignment(SOURCE, 1, Committed(7))
+    chunk = assignment.deliver([PlainRecord(9)])
+    for offset in (9, 10):
+        commit = assignment.progress()
+        assert commit is not None
+        assert commit.offset == offset
+        assignment.acknowledged = commit
+        assert assignment.progress() is None
+        chunk.finish(0)
+
+
+def test_a_partition_that_is_given_back_says_so_and_one_whose_owner_vanished_does_not() -> None:
+    first = Assignment(SOURCE, 1, Committed(0))
+    first.deliver([PlainRecord(0)])
+    for held, crashes in ((True, 1), (False, 0)):
+        commit = first.progress(held=held)
+        assert Assignment(SOURCE, 2, commit).crashes == crashes
+
+
+def test_owners_that_vanish_in_a_row_are_counted_until_the_danger_is_passed() -> None:
+    commit: Committed | None = None
+    for crashes in range(4):
+        assignment = Assignment(SOURCE, crashes, commit)
+        assert assignment.crashes == crashes
+        chunk = assignment.deliver([PlainRecord(i) for i in range(10)])
+        commit = assignment.progress()
+    more = assignment.deliver([PlainRecord(i) for i in range(10, 10 + PROVEN_AFTER)])
+    for index in range(10):
+        chunk.finish(index)
+    assert assignment.progress() is not None
+    assert assignment.crashes == 3
+    for index in range(PROVEN_AFTER):
+        more.finish(index)
+    assert assignment.progress() is not None
+    assert assignment.crashes == 0
+
+
+def vanished_with(suspect: int | None, before: Assignment | None = None) -> Assignment:
+    """The next owner's, after one that had *before* has vanished with *suspect* alone under way."""
+    last = before or Assignment(SOURCE, 1, Committed(0, CommitNote.of(0, (), {}, Ownership()).encode()))
+    last.deliver([PlainRecord(offset) for offset in range(10)])
+    last.suspect = suspect
+    commit = last.progress()
+    assert commit is not None
+    return Assignment(SOURCE, 2, commit)
+
+
+def test_one_that_was_killed_for_another_reason_while_a_message_ran_alone_makes_it_no_culprit() -> None:
+    # Two that vanished for reasons of their own and a third that died with the message: it was dead-lettered, as if
+    # it had been running each time.
+    anonymous = vanished_with(None, vanished_with(None))
+    once = vanished_with(7, anonymous)
+    assert (once.crashes, once.accused, once.is_poison(7)) == (3, 7, False)
+    twice = vanished_with(7, once)
+    assert (twice.crashes, twice.is_poison(7), twice.is_poison(8)) == (4, True, False)
+    assert not vanished_with(8, once).is_poison(8)  # another one
+    once.clear_suspicion(7)  # it ran alone, and nothing happened
+    assert not vanished_with(7, once).is_poison(7)
+    assert not vanished_with(7, vanished_with(None, once)).is_poison(7)
+
+
+def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:
+    vanished = Assignment(SOURCE, 1, Committed(0))
+    vanished.deliver([PlainRecord(0)])
+    assignment = Assignment(SOURCE, 2, vanished.progress())
+    chunk = assignment.deliver([PlainRecord(0)])
+    assignment.caught_up()
+    assert assignment.crashes == 1
+    chunk.finish(0)
+    assignment.caught_up()
+    assert assignment.crashes == 0
+
+
+def test_a_gap_of_compaction_is_never_waited_for() -> None:
+    # Consecutive numbers were expected elsewhere, and commits stood still until a restart.
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    chunk = assignment.deliver([PlainRecord(5), PlainRecord(90), PlainRecord(1_000)])
+    for index in range(3):
+        chunk.finish(index)
+    assert assignment.committable() == 1_001
+
+
+def test_a_finished_record_is_not_kept_alive_by_a_slow_neighbour() -> None:
+    chunk = Assignment(SOURCE, 1).deliver(
+        [PlainRecord(0, value=b"x" * 100), PlainRecord(1, value=b"y" * 100)]
+    )
+    chunk.finish(1)
+    assert chunk.records[1] is None
+    assert chunk.held_bytes == 100
+
+
+def test_a_record_that_waits_for_long_does_not_make_the_assignment_longer_with_every_fetch() -> None:
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    assignment.deliver([PlainRecord(0)])  # waits for its retry, say
+    for number in range(1, 1_000):
+        assignment.deliver([PlainRecord(2 * number), PlainRecord(2 * number + 1)]).finish(0)
+        assignment._chunks[-1].finish(1)
+    assert len(assignment._chunks) < 2 * FEW
+    assert (assignment.unfinished, assignment.committable()) == (1, 0)
+    assert list(assignment.finished_beyond()) == [(2, 1_999)]
+
+
+def test_the_size_of_a_large_note_is_not_computed_for_every_fetch_and_follows_it() -> None:
+    assignment = Assignment(SOURCE, 1, Committed(0))
+    chunk = assignment.deliver([PlainRecord(i) for i in range(4_000)])
+    chunk.cursor = 4_000
+    sizes = []
+    for index in range(1, 4_000, 2):
+        chunk.finish(index)
+        sizes.append(assignment.note_size())
+    assert sizes[: SURELY_FIT - 2] == [0] * (SURELY_FIT - 2)
+    packed = assignment._note(0, held=True).size
+    assert sizes[-1] > packed * 0.8
+    assert len(set(sizes)) < 30
