@@ -23,6 +23,7 @@ KAFKA = {
     "worker": (f"{_COMMANDS}.worker:worker", "Run workers: NAME..., or --all."),
     "publish": (f"{_COMMANDS}.publish:publish", "Publish messages from the command line, a file or a pipe."),
     "offsets": (f"{_COMMANDS}.offsets:offsets", "Show how far a worker's group is, and what is unfinished."),
+    "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }
 

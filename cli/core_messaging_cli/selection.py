@@ -11,6 +11,7 @@ from core_messaging.discovery.catalog import Catalog
 from core_messaging.discovery.project import Project
 from core_messaging.discovery.worker_file import is_file, workers_in_file
 from core_messaging.worker import Worker
+from core_messaging_cli.tables import say
 
 
 def nothing_found() -> str:
@@ -35,3 +36,12 @@ def workers_named(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
         for worker in (workers_in_file(name, project) if is_file(name) else [catalog.find(name)])
     ]
     return list(dict.fromkeys(found))
+
+
+def chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
+    """The workers called *names*; without any, all that can run. Those that cannot run are told on stderr."""
+    if names:
+        return workers_named(catalog, names)
+    for who, cause in catalog.culprits().items():
+        say(f"not shown: {who}: {cause}", err=True)
+    return some_of(catalog.healthy())

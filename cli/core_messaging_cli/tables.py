@@ -30,6 +30,11 @@ def say_json(facts: Any) -> None:
     click.echo(hidden(json.dumps(facts, indent=2)))
 
 
+def say_json_line(facts: Any) -> None:
+    """Print *facts* as one JSON value on one line."""
+    click.echo(hidden(json.dumps(facts)))
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], optional: Collection[str] = ()) -> None:
     """Print *rows* under *columns*. A terminal gets no line that is longer than it is wide, as far as words allow; *optional*
     columns are left out there where the table is too wide. A pipe gets everything, one line a row."""

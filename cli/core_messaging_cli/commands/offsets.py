@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from core_messaging.config import WorkerConfig
-from core_messaging.discovery.catalog import Catalog, discover
+from core_messaging.discovery.catalog import discover
 from core_messaging.discovery.project import Project
 from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.kafka.group_offsets import KafkaOffsets, reading
@@ -21,8 +21,8 @@ from core_messaging.plugins.registrations import KAFKA
 from core_messaging.records import Record
 from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.settings import Settings
-from core_messaging.worker import Worker, config_of
-from core_messaging_cli.selection import some_of, workers_named
+from core_messaging.worker import config_of
+from core_messaging_cli.selection import chosen
 from core_messaging_cli.tables import say, say_json, show_table
 
 
@@ -56,22 +56,13 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
         raise KafkaDisabled("looking at offsets")
     if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
         raise NotKafka("core kafka offsets", settings.kafka_broker)
-    configs = [config_of(worker) for worker in _chosen(discover(), names)]
+    configs = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
     rows = asyncio.run(_look(settings, configs, limit))
     if as_json:
         say_json([_facts(row) for row in rows])
     else:
         _show(rows)
-
-
-def _chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
-    """The workers called *names*; without any, all that can run. Those that cannot are told."""
-    if names:
-        return workers_named(catalog, names)
-    for who, cause in catalog.culprits().items():
-        say(f"not shown: {who}: {cause}", err=True)
-    return some_of(catalog.healthy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""``core kafka lag``: how far the groups of workers are behind, and whether they catch up."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core_messaging.config import WorkerConfig
+from core_messaging.discovery.catalog import discover
+from core_messaging.discovery.project import Project
+from core_messaging.errors import KafkaDisabled, NotKafka
+from core_messaging.operations.lag import WorkerLag, watch_lag
+from core_messaging.plugins.registrations import KAFKA
+from core_messaging.rules.lag import GroupLag
+from core_messaging.settings import Settings
+from core_messaging.worker import config_of
+from core_messaging_cli.selection import chosen
+from core_messaging_cli.tables import say, say_json, say_json_line, show_table
+
+COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Show every worker there is.")
+@click.option("--watch", is_flag=True, help="Show it again every --interval seconds, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.2),
+    default=2.0,
+    show_default=True,
+    help="Seconds between the two looks that the rates come from.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON list, for programs; with --watch, one a line."
+)
+def lag(names: tuple[str, ...], everything: bool, watch: bool, interval: float, as_json: bool) -> None:
+    """Show how far the group of worker NAME is behind.
+
+    lag: messages after the committed offsets. useful: those of them that are not finished and do not wait for a retry.
+    in/s and out/s: messages a second that are added and that are finished. behind: the age of the oldest message that is
+    not finished. catch up: the time until the lag is 0 at these rates.
+
+    It only reads, so it is safe beside running workers, and it works while they are stopped. `core kafka offsets` shows
+    each partition.
+
+    \b
+    core kafka lag --all
+    core kafka lag EmailWorker --watch
+    core kafka lag --all --json
+    """
+    if everything == bool(names):
+        raise click.UsageError("give the NAME of one or more workers, or --all (see `core kafka workers`)")
+    settings = _settings()
+    workers = [config_of(worker) for worker in chosen(discover(), names)]
+    say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
+    asyncio.run(_look(settings, workers, interval, watch=watch, as_json=as_json))
+
+
+def _settings() -> Settings:
+    settings = Project(Path.cwd()).settings()
+    if not settings.kafka_enabled:
+        raise KafkaDisabled("looking at the lag")
+    if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
+        raise NotKafka("core kafka lag", settings.kafka_broker)
+    return settings
+
+
+async def _look(
+    settings: Settings, workers: Sequence[WorkerConfig], interval: float, *, watch: bool, as_json: bool
+) -> None:
+    """Without --watch the second look is shown: the first one has no rates."""
+    async with aclosing(watch_lag(settings, workers, interval)) as looks:
+        for number in itertools.count():
+            rows = await anext(looks)
+            if watch or number:
+                _show(rows, watch=watch, as_json=as_json)
+            if not watch and number:
+                return
+
+
+def _show(rows: Sequence[WorkerLag], *, watch: bool, as_json: bool) -> None:
+    if as_json:
+        (say_json_line if watch else say_json)([_facts(row) for row in rows])
+        return
+    if watch:
+        if sys.stdout.isatty():
+            click.clear()
+        say(time.strftime("%H:%M:%S"))
+    show_table(COLUMNS, [_cells(row) for row in rows])
+    sys.stdout.flush()
+
+
+def _cells(row: WorkerLag) -> list[str]:
+    if row.lag is None:
+        return [row.worker.name, f"no topic {', '.join(row.missing)}", *["-"] * 5]
+    lag = row.lag
+    counts = [f"{lag.lag:,}", f"{lag.useful_lag:,}", _rate(lag.rate_in), _rate(lag.rate_out)]
+    return [row.worker.name, *counts, _span(lag.behind), _catch_up(lag)]
+
+
+def _rate(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 10 or not value else f"{value:.1f}"
+
+
+def _catch_up(lag: GroupLag) -> str:
+    if lag.catch_up is None:
+        return "-" if lag.rate_in is None else "never"
+    return _span(lag.catch_up)
+
+
+def _span(seconds: float | None) -> str:
+    """A duration in the two largest units."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _facts(row: WorkerLag) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "worker": row.worker.name,
+        "group_id": row.worker.group_id,
+        "topics": list(row.worker.input_topics),
+        "missing_topics": list(row.missing),
+    }
+    if row.lag is None:
+        return facts
+    lag = row.lag
+    return facts | {
+        "partitions": lag.partitions,
+        "committed": lag.committed,
+        "end": lag.end,
+        "lag": lag.lag,
+        "useful_lag": lag.useful_lag,
+        "rate_in": lag.rate_in,
+        "rate_out": lag.rate_out,
+        "behind_seconds": lag.behind,
+        "catch_up_seconds": lag.catch_up,
+    }
