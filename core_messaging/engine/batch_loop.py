@@ -155,7 +155,7 @@ class BatchRunners:
 
     async def _settle(self, opened: Opened, outcome: Outcome) -> None:
         if outcome.unsaid and self._components.config.output_topic is not None:
-            self._settlement.message_logger.unsaid(opened.jobs[0], outcome.unsaid)
+            self._settlement.message_logger.results_unknown(opened.jobs[0], outcome.unsaid)
         for index, result in outcome.results.items():
             job, message = opened.jobs[index], opened.messages[index]
             pending = self._settlement.succeeded(job, message, result, opened.context(index))

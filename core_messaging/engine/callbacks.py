@@ -36,7 +36,7 @@ class MessageHooks:
             if stopping_us(error):
                 raise
             self._counters.hook_errors += 1
-            self._remarks.own_raised(name, job, error)
+            self._remarks.callback_raised(name, job, error)
 
     async def own_undecodable(self, job: Job, error: BaseException) -> None:
         """The worker's ``on_undecodable``."""

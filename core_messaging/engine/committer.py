@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 
 from core_messaging.broker import Consumer
 from core_messaging.engine.counters import Counters
+from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.records import Committed
 from core_messaging.rules.assignment import Assignment, Hold
-
-logger = logging.getLogger("core_messaging.worker")
 
 LAST = 2.0  # seconds in which the last commit is tried again
 AGAIN = 0.2  # seconds between two tries
@@ -26,8 +24,8 @@ class Committer:
     only waits, for at most ``kafka_commit_timeout``, until a commit that is under way has ended.
     """
 
-    def __init__(self, worker: str, counters: Counters) -> None:
-        self._worker = worker
+    def __init__(self, log: WorkerLog, counters: Counters) -> None:
+        self._log = log
         self._counters = counters
         self._failing = False
         self._under_way = 0  # commits: the announcement of new records may meet the one of every second
@@ -101,36 +99,26 @@ class Committer:
     def _say_failed(self, error: BrokerError) -> None:
         if not self._failing:
             self._failing = True
-            logger.warning(
-                "%s: %s (tried again every commit_interval; a crash before that repeats these messages)",
-                self._worker,
-                error,
-                extra={"worker": self._worker, "action": "commit failed"},
-            )
+            text = "%s: %s (tried again every commit_interval; a crash before that repeats these messages)"
+            self._log.warning("commit failed", text, error)
 
     def _say_last_failed(self, error: BrokerError) -> None:
-        """Always: it is not tried again, whatever was said of those before."""
-        logger.warning(
+        """Each time: it is not tried again, whatever was logged before."""
+        self._log.warning(
+            "last commit failed",
             "%s: the last commit before partitions are given back failed: %s; what was finished there since the "
             "commit before is delivered again",
-            self._worker,
             error,
-            extra={"worker": self._worker, "action": "last commit failed"},
         )
 
     def _say_not_handed_over(self, error: BrokerError) -> None:
-        logger.info(
+        self._log.info(
+            "not handed over",
             "%s: the group was not told that partitions are given back: %s; all that was finished is committed",
-            self._worker,
             error,
-            extra={"worker": self._worker, "action": "not handed over"},
         )
 
     def _say_recovered(self) -> None:
         if self._failing:
             self._failing = False
-            logger.info(
-                "%s: commits work again",
-                self._worker,
-                extra={"worker": self._worker, "action": "commit recovered"},
-            )
+            self._log.info("commit recovered", "%s: commits work again")

@@ -13,6 +13,7 @@ from core_messaging.engine.counters import Counters
 from core_messaging.engine.handler import Handler
 from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.timer import Timer
+from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.observers import Observers
 from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.schedule import Schedule
@@ -36,5 +37,6 @@ class Components:
     settings: Settings
     loop: AbstractEventLoop
     timer: Timer
+    worker_log: WorkerLog
     fail: Callable[[Exception], None]
     counters: Counters = field(default_factory=Counters)

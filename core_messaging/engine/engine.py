@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -17,18 +16,19 @@ from core_messaging.engine.batch_loop import BatchRunners
 from core_messaging.engine.committer import Committer
 from core_messaging.engine.components import Components
 from core_messaging.engine.handler import Handler, refuse_generator
-from core_messaging.engine.message_logger import say_raised
 from core_messaging.engine.message_loop import Runners
 from core_messaging.engine.monitor import Monitor
 from core_messaging.engine.poison_pill import PoisonPillSearch
+from core_messaging.engine.rebalance_listener import tell_revoked
 from core_messaging.engine.run_state import NEXT, RunState
 from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.schedule_factory import schedule_for
-from core_messaging.engine.session import Session, tell_revoked
+from core_messaging.engine.session import Session
 from core_messaging.engine.settlement import Settlement
 from core_messaging.engine.settlement_loop import SettlementRunners
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.timer import Timer
+from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import (
     BrokenWorker,
     BrokerError,
@@ -41,8 +41,6 @@ from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.worker import Worker
-
-logger = logging.getLogger("core_messaging.worker")
 
 REOPEN = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
 STEADY = 60.0  # seconds; a member that lived so long had no trouble of its own
@@ -66,7 +64,7 @@ class Engine:
         self._components = components = self._make_components(shared)
         self.counters, self.schedule = components.counters, components.schedule
         self.runner_pool, self.assignment_table = components.runner_pool, components.assignment_table
-        self._committer = Committer(config.name, self.counters)
+        self._committer = Committer(components.worker_log, self.counters)
         runners = Runners if config.batch_size is None else BatchRunners
         settlement = Settlement(components)
         self._runners = runners(components, settlement)
@@ -101,6 +99,7 @@ class Engine:
             settings=shared.settings,
             loop=self._loop,
             timer=Timer(self._loop, schedule, runner_pool),
+            worker_log=WorkerLog(self.config.name),
             fail=self._fail,
         )
 
@@ -148,7 +147,7 @@ class Engine:
                 return False
             if stopping_us(error):
                 raise
-            say_raised(self.config.name, "setup()", error, "setup failed")
+            self._components.worker_log.raised("setup failed", "setup()", error)
             raise BrokenWorker.by(self.config.name, self.config.source, "setup()", error) from error
         finally:
             self._setting_up = None
@@ -162,7 +161,7 @@ class Engine:
         except BaseException as error:
             if stopping_us(error):
                 raise
-            say_raised(self.config.name, "teardown()", error, "teardown failed")
+            self._components.worker_log.raised("teardown failed", "teardown()", error)
             return BrokenWorker.by(self.config.name, self.config.source, "teardown()", error)
         return None
 
@@ -311,16 +310,15 @@ class Engine:
                 await asyncio.sleep(REOPEN.delay(failures))
 
     async def _abandon_session(self, error: CoreMessagingError, failures: int) -> None:
-        joined = self._session is not None and self._session.joined
+        joined = self._session is not None and self._session.status.joined
         again = " again" if self._watch.out else ""
         lost = "lost its consumer" if joined else f"cannot join its group{again}"
-        logger.error(
+        self._components.worker_log.error(
+            "consumer lost",
             "%s %s: %s. Work in flight is repeated by whoever gets the partitions; rejoining in %.1f s",
-            self.config.name,
             lost,
             error,
             REOPEN.delay(failures),
-            extra=self._tag("consumer lost"),
         )
         self._watch.lost(error, joined=joined)
         leaving = self.assignment_table.sources
@@ -335,7 +333,7 @@ class Engine:
         while True:
             await asyncio.sleep(self._settings.commit_interval)
             session = self._session
-            if session is not None and not session.rebalancing:
+            if session is not None and not session.status.is_rebalancing:
                 await self._committer.commit(session.consumer, list(self.assignment_table.assignments))
 
     async def _watch_forever(self) -> None:
@@ -359,9 +357,6 @@ class Engine:
     async def _tell(self, told: Tell | None, **facts: Any) -> None:
         if told is not None:
             await tell(told, worker=self.config, **facts)
-
-    def _tag(self, action: str) -> dict[str, Any]:
-        return {"worker": self.config.name, "action": action}
 
 
 async def _done(method: str, outcome: object) -> None:

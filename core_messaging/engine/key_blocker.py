@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from core_messaging.engine.components import Components
-from core_messaging.engine.message_logger import LOG_EVERY, where
+from core_messaging.engine.message_logger import LOG_EVERY
 from core_messaging.errors import FollowsADeadLetter
-from core_messaging.logs.throttle import Throttle
+from core_messaging.logs.lasting_state import LastingState, so_far
 from core_messaging.rules.blocked_keys import CLEAR, unblocking
 from core_messaging.rules.job import GivingUp, Job
-
-logger = logging.getLogger("core_messaging.worker")
 
 AGAIN = 5.0  # seconds between two looks whether one more key may be blocked
 
@@ -21,13 +18,13 @@ class KeyBlocker:
     """Decides in a message's turn whether it may start. ``bury(job, error)`` dead-letters it."""
 
     def __init__(self, components: Components, bury: Callable[[Job, BaseException], Awaitable[None]]) -> None:
-        self._name = components.config.name
+        self._log = components.worker_log
         self._schedule = components.schedule
         self._counters = components.counters
         self._park = components.timer.park
         self._clock = components.loop.time
         self._dead_letter = bury
-        self._throttle = Throttle(LOG_EVERY)  # a state that lasts: it is said again, and not counted
+        self._states = LastingState(LOG_EVERY)
         self._obeys = components.settings.obey_unblock_headers
 
     async def is_key_unblocked(self, job: Job) -> bool:
@@ -53,24 +50,29 @@ class KeyBlocker:
             return False
         job.sending = GivingUp(error)
         now = self._clock()
-        if self._throttle.pass_through(job.assignment.source, now) is not None:
-            logger.error(
-                "%s: %d keys of %s follow a dead letter, and no more can be remembered; what fails for good waits "
-                "with its key until one of them is replayed or cleared. Nothing is lost",
-                self._name,
-                len(job.assignment.blocked),
-                job.assignment.source,
-                extra=where(self._name, job, "blocked keys full"),
-            )
+        self._say_full(job, now)
         self._park(job, now + AGAIN)
         return True
 
+    def _say_full(self, job: Job, now: float) -> None:
+        seconds = self._states.seen(job.assignment.source, now)
+        if seconds is not None:
+            self._log.error(
+                "blocked keys full",
+                "%s: %d keys of %s follow a dead letter, and no more can be remembered; what fails for good waits "
+                "with its key until one of them is replayed or cleared. Nothing is lost%s",
+                len(job.assignment.blocked),
+                job.assignment.source,
+                so_far(seconds),
+                at=job,
+            )
+
     def _say_unblocked(self, job: Job, word: bytes) -> None:
-        logger.info(
+        self._log.info(
+            "unblocked",
             "%s: %s lifts the block of its key (core-unblock: %s); %s later messages of the key are processed again",
-            self._name,
             job,
             word.decode(),
             "it is dropped, as asked, and" if word == CLEAR else "it and",
-            extra=where(self._name, job, "unblocked"),
+            at=job,
         )

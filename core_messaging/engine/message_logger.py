@@ -1,4 +1,4 @@
-"""What the log says of a message: one line for many of a kind, with where it happened."""
+"""Logs what becomes of messages: one line stands for many of the same kind."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core_messaging.config import WorkerConfig
+from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import (
     BrokerError,
     FollowsADeadLetter,
@@ -28,28 +28,11 @@ from core_messaging.rules.dead_letter import has_facts
 from core_messaging.rules.job import Job
 from core_messaging.text.wording import counted
 
-logger = logging.getLogger("core_messaging.worker")
-
 LOG_EVERY = 10.0  # seconds between two lines of one kind
 
-
-def where(worker: str, job: Job, action: str) -> dict[str, Any]:
-    """The ``extra`` of a log line."""
-    source = job.assignment.source
-    return {"worker": worker, "action": action, **source._asdict(), "offset": job.record.offset}
-
-
-def say_raised(worker: str, what: str, error: BaseException, action: str) -> None:
-    """*what* of the worker's own code, outside of messages, raised *error*."""
-    logger.error(
-        "%s: %s raised %s: %s",
-        worker,
-        what,
-        type(error).__name__,
-        text_of(error),
-        exc_info=exc_info_of(error),
-        extra={"worker": worker, "action": action},
-    )
+# Errors of ours, and errors that a handler raises on purpose. A traceback of them helps only if the user's code is in it.
+_EXPECTED = (BrokerError, Undecodable, FollowsADeadLetter, TriedBefore, KilledTheProcess)
+_RAISED_ON_PURPOSE = (Reject, RetryAfter)
 
 
 def attempts_made(job: Job, error: BaseException) -> int:
@@ -58,239 +41,221 @@ def attempts_made(job: Job, error: BaseException) -> int:
     return job.attempt - 1 if never else job.attempt
 
 
-# Ours, and said by a handler that knows what it does: a traceback tells nothing, unless other code is behind it.
-_EXPECTED = (BrokerError, Undecodable, FollowsADeadLetter, TriedBefore, KilledTheProcess)
-_ASKED_FOR = (Reject, RetryAfter)
-
-
-def _has_a_place(error: BaseException) -> bool:
-    """Whether a traceback of *error* tells something."""
-    if isinstance(error, _ASKED_FOR):
+def _traceback_helps(error: BaseException) -> bool:
+    if isinstance(error, _RAISED_ON_PURPOSE):
         return error.__cause__ is not None
     return not isinstance(error, _EXPECTED) or comes_from_the_user(error)
 
 
-def _after(job: Job, error: BaseException) -> str:
+def _after_attempts(job: Job, error: BaseException) -> str:
     made = attempts_made(job, error)
     return f"after {counted(made, 'attempt')}" if made else "without an attempt"
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """How a failure is logged: how loud, with which traceback, and for how many others that were not."""
+class FailureLine:
+    """How a failure is logged: its level, its traceback if one is shown, and how many lines were held back before it."""
 
     level: int
-    exc_info: ExcInfo | None
-    swallowed: int
+    trace: ExcInfo | None
+    held_back: int
 
 
 class MessageLogger:
-    """One worker's; *clock* is the loop's.
+    """Logs what becomes of the messages of one worker.
 
-    A kind of failure (its type, and the place that raised it) is an error with a traceback when it is first seen; later
-    ones are counted. At debug, each failed attempt has its traceback.
+    The first failure of a kind (its type, and the place that raised it) is logged as an error with a traceback. Later ones
+    are counted. At the level DEBUG each failed attempt has its traceback.
     """
 
-    def __init__(self, config: WorkerConfig, clock: Callable[[], float]) -> None:
+    def __init__(self, log: WorkerLog, config: WorkerConfig, clock: Callable[[], float]) -> None:
+        """*clock* is that of the event loop, in seconds."""
+        self._log = log
         self._config = config
         self._clock = clock
         self._throttle = LogThrottle(LOG_EVERY, clock, self._say_held_back)
         self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
 
     def will_retry(self, job: Job, error: BaseException, delay: float) -> None:
-        """Its attempt raised *error*; the next one is in *delay* seconds."""
-        told = self._telling("attempt", error, logging.WARNING)
-        if told is None:
+        """An attempt at *job* raised *error*; the next attempt is in *delay* seconds."""
+        line = self._failure_line("attempt", error, logging.WARNING)
+        if line is None:
             return
-        logger.log(
-            told.level,
+        self._log.log(
+            line.level,
+            "retry",
             "%s failed on %s (attempt %d of %d), next one in %.3g s: %s: %s%s",
-            self._config.name,
             job,
             job.counted_attempt,
             self._config.max_retries + 1,
             delay,
-            type(error).__name__,
-            text_of(error),
-            also(told.swallowed),
-            exc_info=told.exc_info,
-            extra=self._where(job, "retry"),
+            *_named(error),
+            also(line.held_back),
+            at=job,
+            trace=line.trace,
         )
 
     def halved(self, jobs: Sequence[Job], error: BaseException) -> None:
-        """The batch of *jobs* raised *error*, and halves of it are tried."""
-        told = self._telling("attempt", error, logging.WARNING)
-        if told is None:
+        """The batch of *jobs* raised *error*, and its halves are tried."""
+        line = self._failure_line("attempt", error, logging.WARNING)
+        if line is None:
             return
-        logger.log(
-            told.level,
+        self._log.log(
+            line.level,
+            "halved",
             "%s failed on a batch of %d messages, from %s on; halves of it are tried, to find the message that fails: "
             "%s: %s%s",
-            self._config.name,
             len(jobs),
             jobs[0],
-            type(error).__name__,
-            text_of(error),
-            also(told.swallowed),
-            exc_info=told.exc_info,
-            extra=self._where(jobs[0], "halved"),
+            *_named(error),
+            also(line.held_back),
+            at=jobs[0],
+            trace=line.trace,
         )
 
     def gives_up(self, job: Job, error: BaseException, reason: str) -> None:
-        """No further attempt follows the one that raised *error*."""
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "%s gives up on %s: %s",
-                self._config.name,
-                job,
-                reason,
-                exc_info=exc_info_of(error),
-                extra=self._where(job, "given up"),
-            )
+        """No attempt follows the one that raised *error*."""
+        if self._log.shows_debug:
+            trace = exc_info_of(error)
+            self._log.debug("given up", "%s gives up on %s: %s", job, reason, at=job, trace=trace)
 
     def new_trace(self, error: BaseException) -> ExcInfo | None:
-        """The traceback of *error*, which a message is given up for; None if the log has one of its kind."""
+        """The traceback of *error*, for which a message is given up; None if the log has one of its kind."""
         is_new = self._shown.pass_through(("given up", *kind_of(error)), self._clock()) is not None
-        return exc_info_of(error) if is_new and _has_a_place(error) else None
+        return exc_info_of(error) if is_new and _traceback_helps(error) else None
 
     def dead_lettered(self, job: Job, error: BaseException, trace: ExcInfo | None) -> None:
-        """It is in the dead-letter queue, because of *error*. *trace*: what ``new_trace`` said when it was given up."""
-        swallowed = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
-        if swallowed is None and trace is None:
+        """*job* is in the dead-letter queue because of *error*. *trace* is what ``new_trace`` returned for it."""
+        held_back = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
+        if held_back is None and trace is None:
             return
-        logger.log(
+        self._log.log(
             logging.WARNING if trace is None else logging.ERROR,
+            "dead-lettered",
             "%s dead-lettered %s to %s %s: %s: %s%s",
-            self._config.name,
             job,
             self._config.dlq_topic,
-            _after(job, error),
-            type(error).__name__,
-            text_of(error),
-            also(swallowed or 0),
-            exc_info=trace,
-            extra=self._where(job, "dead-lettered"),
+            _after_attempts(job, error),
+            *_named(error),
+            also(held_back or 0),
+            at=job,
+            trace=trace,
         )
 
     def shortened(self, job: Job, letter: Outgoing) -> None:
-        """Its dead letter *letter* is stored without headers of ours, because with them it was too large."""
-        swallowed = self._throttle.pass_through(("shortened", letter.topic), self._clock())
-        if swallowed is None:
+        """*letter*, the dead letter of *job*, is stored without some of our headers, because with them it was too large."""
+        held_back = self._throttle.pass_through(("shortened", letter.topic), self._clock())
+        if held_back is None:
             return
-        logger.warning(
+        self._log.warning(
+            "dead letter shortened",
             "%s: with all core-... headers the dead letter of %s was too large for %s, so %s left out; raise "
             "max.message.bytes of that topic by a few kB above that of %s%s",
-            self._config.name,
             job,
             letter.topic,
             "the text of its error is" if has_facts(letter) else "all of them are",
             job.record.topic,
-            also(swallowed),
-            extra=self._where(job, "dead letter shortened"),
+            also(held_back),
+            at=job,
         )
 
     def skipped(self, job: Job, error: BaseException) -> None:
-        """It is given up, and there is no dead-letter queue. Every one is told."""
-        logger.error(
+        """*job* is given up, and there is no dead-letter queue. Each one is logged."""
+        self._log.error(
+            "skipped",
             "%s gave up on %s %s and has no dlq_topic, so the message is skipped: %s: %s",
-            self._config.name,
             job,
-            _after(job, error),
-            type(error).__name__,
-            text_of(error),
-            exc_info=self.new_trace(error),
-            extra=self._where(job, "skipped"),
+            _after_attempts(job, error),
+            *_named(error),
+            at=job,
+            trace=self.new_trace(error),
         )
 
     def stops(self, job: Job, error: BaseException) -> None:
-        """It is given up, and the worker ends with it."""
-        logger.error(
+        """*job* is given up, and the worker stops because of it."""
+        self._log.error(
+            "failed for good",
             "%s failed on %s for good, %s: %s: %s",
-            self._config.name,
             job,
-            _after(job, error),
-            type(error).__name__,
-            text_of(error),
-            exc_info=self.new_trace(error),
-            extra=self._where(job, "failed for good"),
+            _after_attempts(job, error),
+            *_named(error),
+            at=job,
+            trace=self.new_trace(error),
         )
 
     def not_published(self, job: Job, topic: str, error: BaseException) -> None:
-        """What it led to is not in *topic* yet."""
-        swallowed = self._throttle.pass_through(
-            ("publish failed", topic, type(error).__name__), self._clock()
-        )
-        if swallowed is None:
+        """The result or the dead letter of *job* is not in *topic* yet."""
+        kind = ("publish failed", topic, type(error).__name__)
+        held_back = self._throttle.pass_through(kind, self._clock())
+        if held_back is None:
             return
-        refused = isinstance(error, RecordRefused)  # and it is a dead letter: a result is given up
-        logger.error(
+        refused = isinstance(
+            error, RecordRefused
+        )  # then it is a dead letter: a result that is refused is given up
+        self._log.error(
+            "publish failed",
             "%s cannot publish to %s: %s. %s waits with its key and is tried again%s; nothing is lost%s",
-            self._config.name,
             topic,
             error,
             job,
             " every 15 s, so it goes when the topic is mended, without a restart" if refused else "",
-            also(swallowed),
-            extra=self._where(job, "publish failed"),
+            also(held_back),
+            at=job,
         )
 
-    def unsaid(self, job: Job, count: int) -> None:
-        """Of the batch of *job*, *count* are done, and nothing is published for them."""
-        swallowed = self._throttle.pass_through("unsaid", self._clock())
-        if swallowed is None:
+    def results_unknown(self, job: Job, count: int) -> None:
+        """*count* messages of the batch of *job* are done, and the handler has returned no results for them."""
+        held_back = self._throttle.pass_through("results unsaid", self._clock())
+        if held_back is None:
             return
-        logger.warning(
+        self._log.warning(
+            "results unsaid",
             "%s: process_batch raised PartialBatchError without results, so nothing is published to %s for %s of the batch "
             "of %s; raise PartialBatchError(errors, results)%s",
-            self._config.name,
             self._config.output_topic,
             counted(count, "message", "that is done", "that are done"),
             job,
-            also(swallowed),
-            extra=self._where(job, "results unsaid"),
+            also(held_back),
+            at=job,
         )
 
-    def own_raised(self, name: str, job: Job, error: BaseException) -> None:
+    def callback_raised(self, name: str, job: Job, error: BaseException) -> None:
         """The worker's own callback *name* raised *error*."""
-        told = self._telling(name, error, logging.ERROR)
-        if told is None:
+        line = self._failure_line(name, error, logging.ERROR)
+        if line is None:
             return
-        logger.log(
-            told.level,
+        self._log.log(
+            line.level,
+            f"{name} failed",
             "%s.%s raised for %s: %s: %s; the message's fate is unchanged%s",
-            self._config.name,
             name,
             job,
-            type(error).__name__,
-            text_of(error),
-            also(told.swallowed),
-            exc_info=told.exc_info,
-            extra=self._where(job, f"{name} failed"),
+            *_named(error),
+            also(line.held_back),
+            at=job,
+            trace=line.trace,
         )
 
     def end(self) -> None:
-        """The worker has stopped: tell what was held back."""
+        """The worker has stopped: log how many lines were held back."""
         self._throttle.end()
 
     def _say_held_back(self, kind: Hashable, count: int) -> None:
-        logger.warning(
-            "%s: %d more like the last line about %s",
-            self._config.name,
-            count,
-            words_of(kind),
-            extra={"worker": self._config.name, "action": "held back", "count": count},
-        )
+        text = "%s: %d more like the last line about %s"
+        self._log.log(logging.WARNING, "held back", text, count, words_of(kind), count=count)
 
-    def _telling(self, what: str, error: BaseException, level: int) -> Telling | None:
-        """*what* raised *error*; *level* is that of a kind that was seen before. None: nothing is said."""
+    def _failure_line(self, what: str, error: BaseException, level: int) -> FailureLine | None:
+        """How to log that *what* raised *error*; None: not at all. *level* is for a kind that the log has already."""
         kind, now = (what, *kind_of(error)), self._clock()
-        is_new = self._shown.pass_through(kind, now) is not None and _has_a_place(error)
-        swallowed = self._throttle.pass_through(kind, now)
-        in_detail = is_new or logger.isEnabledFor(logging.DEBUG)
-        if swallowed is None and not in_detail:
+        is_new = self._shown.pass_through(kind, now) is not None and _traceback_helps(error)
+        held_back = self._throttle.pass_through(kind, now)
+        in_detail = is_new or self._log.shows_debug
+        if held_back is None and not in_detail:
             return None
-        loud = logging.ERROR if is_new else logging.DEBUG if swallowed is None else level
-        return Telling(loud, exc_info_of(error) if in_detail else None, swallowed or 0)
+        loud = logging.ERROR if is_new else logging.DEBUG if held_back is None else level
+        return FailureLine(loud, exc_info_of(error) if in_detail else None, held_back or 0)
 
-    def _where(self, job: Job, action: str) -> dict[str, Any]:
-        return where(self._config.name, job, action)
+
+def _named(error: BaseException) -> tuple[str, str]:
+    """Type and text of *error*."""
+    return type(error).__name__, text_of(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 
 from core_messaging.engine.components import Components
@@ -13,8 +12,6 @@ from core_messaging.errors import BrokerError
 from core_messaging.rules.condition import AtHand, Facts, Standstill
 from core_messaging.rules.job import Sending
 from core_messaging.snapshot import Condition, WorkerSnapshot
-
-logger = logging.getLogger("core_messaging.worker")
 
 ASK = 5.0  # seconds the broker has to tell the end offsets
 SILENT = "the broker has not answered"
@@ -39,7 +36,7 @@ class Monitor:
 
     async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
-        if session is not None and not session.rebalancing:
+        if session is not None and not session.status.is_rebalancing:
             await self._ask(session)
         snapshot = self.snapshot(session, draining=draining)
         self._say(snapshot)
@@ -57,15 +54,13 @@ class Monitor:
             self._say_answers()
 
     def _say_silent(self, error: Exception) -> None:
-        name = self._components.config.name
         if self._silent_since is None:
             self._silent_since = self._components.loop.time()
-            logger.warning(
+            self._components.worker_log.warning(
+                "outage",
                 "%s: the broker does not answer (%s); fetched messages are processed, nothing is committed until it "
                 "answers, and nothing is lost",
-                name,
                 str(error) or "no answer in time",
-                extra={"worker": name, "action": "outage"},
             )
 
     def lost(self, error: Exception, *, joined: bool) -> None:
@@ -81,16 +76,11 @@ class Monitor:
         return self._was_in and self._outage != SILENT
 
     def _say_answers(self) -> None:
-        name = self._components.config.name
         if self._silent_since is not None:
             seconds = self._components.loop.time() - self._silent_since
             self._silent_since, self._outage = None, SILENT
-            logger.info(
-                "%s: the broker answers again after about %.0f s",
-                name,
-                seconds,
-                extra={"worker": name, "action": "outage over"},
-            )
+            text = "%s: the broker answers again after about %.0f s"
+            self._components.worker_log.info("outage over", text, seconds)
 
     def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """The worker now, with the end offsets last heard of. No round trip."""
@@ -108,7 +98,7 @@ class Monitor:
         assignments = list(components.assignment_table.assignments)
         return Facts(
             draining=draining,
-            joined=session is not None and session.joined,
+            joined=session is not None and session.status.joined,
             silent_for=None if self._silent_since is None else now - self._silent_since,
             outage=self._outage,
             rebalancing_for=_rebalancing_for(session, now),
@@ -121,8 +111,8 @@ class Monitor:
             waiting_limit=components.settings.blocked_after,
             running=len(components.runner_pool.busy(lambda _job: True)),
             behind=sum(map(self._seen.behind, assignments)),
-            idle_for=0.0 if session is None else now - session.last_record,
-            full=session is not None and session.full,
+            idle_for=0.0 if session is None else now - session.status.last_record,
+            full=session is not None and session.flow.is_full,
         )
 
     def _attempt_limit(self) -> float | None:
@@ -164,20 +154,18 @@ class Monitor:
         if worrying is self._worried:
             return
         self._worried = worrying
-        extra = {"worker": snapshot.name, "action": snapshot.condition.value}
+        condition = snapshot.condition.value
         if worrying is None:
-            again = (
-                "running again"
-                if snapshot.condition is Condition.RUNNING
-                else f"{snapshot.condition.value} now"
+            runs = snapshot.condition is Condition.RUNNING
+            self._components.worker_log.info(
+                condition, "%s is %s", "running again" if runs else f"{condition} now"
             )
-            logger.info("%s is %s", snapshot.name, again, extra=extra)
         else:
-            logger.warning("%s is %s: %s", snapshot.name, worrying.value, snapshot.reason, extra=extra)
+            self._components.worker_log.warning(condition, "%s is %s: %s", condition, snapshot.reason)
 
 
 def _rebalancing_for(session: Session | None, now: float) -> float | None:
     if session is None:
         return 0.0
-    since = session.rebalancing_since
+    since = session.status.rebalancing_since
     return None if since is None else now - since

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Collection, Sequence
 
@@ -14,8 +13,6 @@ from core_messaging.errors import KilledTheProcess
 from core_messaging.records import Record, coordinates_of
 from core_messaging.rules.assignment import PROOF, Assignment, Hold
 from core_messaging.text.wording import counted
-
-logger = logging.getLogger("core_messaging.worker")
 
 
 class PoisonPillSearch:
@@ -50,14 +47,14 @@ class PoisonPillSearch:
     def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
         """Let *records* run one after the other, and behind them in bulk those that are above suspicion."""
         if assignment not in self._queues:
-            logger.warning(
+            self._components.worker_log.warning(
+                "careful",
                 "%s: %s of %s vanished in a row; its messages before offset %d run one at a time, to find the one that ends "
                 "the process",
-                self._components.config.name,
                 counted(assignment.crashes, "owner"),
                 assignment.source,
                 assignment.proven_at,
-                extra={"worker": self._components.config.name, "action": "careful"},
+                at=assignment.source,
             )
         self._queues.setdefault(assignment, deque()).extend(records)
         self._more.set()
@@ -137,10 +134,5 @@ class PoisonPillSearch:
 
     def _convict(self, assignment: Assignment, record: Record) -> None:
         error = KilledTheProcess(assignment.crashes, assignment.alone, coordinates_of(record))
-        logger.error(
-            "%s: %s",
-            self._components.config.name,
-            error,
-            extra={"worker": self._components.config.name, "action": "convicted"},
-        )
+        self._components.worker_log.error("convicted", "%s: %s", error, at=assignment.source)
         self._components.schedule.give_up_in_turn(assignment, record, error)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 
 from core_messaging.broker import Consumer
+from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokerError
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
-
-logger = logging.getLogger("core_messaging.worker")
 
 ASK = 5.0  # seconds the broker has to answer
 AGAIN = 1.0  # seconds between two times that it is asked for what it did not tell
@@ -20,8 +18,8 @@ AGAIN = 1.0  # seconds between two times that it is asked for what it did not te
 class Positioning:
     """Asks one consumer. A broker that does not answer holds nothing up: it is asked again."""
 
-    def __init__(self, worker: str, consumer: Consumer) -> None:
-        self._worker = worker
+    def __init__(self, log: WorkerLog, consumer: Consumer) -> None:
+        self._log = log
         self._consumer = consumer
         self._asked = float("-inf")
 
@@ -62,7 +60,7 @@ class Positioning:
             async with asyncio.timeout(ASK):
                 return await self._consumer.positions([assignment.source for assignment in assignments])
         except (BrokerError, TimeoutError) as error:
-            logger.debug("%s: the positions are not known: %s", self._worker, error)
+            self._log.debug("positions unknown", "%s: the positions are not known: %s", error)
             return {}
 
     async def _ends(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -72,16 +70,16 @@ class Positioning:
             async with asyncio.timeout(ASK):
                 return await self._consumer.end_offsets(sources)
         except (BrokerError, TimeoutError) as error:
-            logger.debug("%s: the ends are not known: %s", self._worker, error)
+            self._log.debug("ends unknown", "%s: the end offsets are not known: %s", error)
             return {}
 
     def _say_doubt(self, assignment: Assignment) -> None:
         if assignment.doubt:
-            logger.warning(
+            self._log.warning(
+                "metadata refused",
                 "%s: the metadata beside the commit of %s is not believed: %s. The committed offset counts; messages after it "
                 "that were finished before run again. See who else commits for the group",
-                self._worker,
                 assignment.source,
                 assignment.doubt,
-                extra={"worker": self._worker, "action": "metadata refused", **assignment.source._asdict()},
+                at=assignment.source,
             )

@@ -60,7 +60,7 @@ class Settlement:
         self._clock = components.loop.time
         self._park = components.timer.park
         self._fail = components.fail
-        self.message_logger = MessageLogger(components.config, components.loop.time)
+        self.message_logger = MessageLogger(components.worker_log, components.config, components.loop.time)
         self._hooks = MessageHooks(components, self.message_logger)
         self.context = self._hooks.context
         config = components.config

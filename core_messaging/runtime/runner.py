@@ -22,8 +22,8 @@ from core_messaging.concurrency.exit_containment import exits_contained
 from core_messaging.concurrency.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
-from core_messaging.engine.message_logger import say_raised
 from core_messaging.engine.shared_resources import SharedResources
+from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
 from core_messaging.observers import NOBODY, Observers, tell
 from core_messaging.plugins.factories import broker_of, codecs_of
@@ -347,7 +347,7 @@ def _made(worker: type[Worker]) -> Worker:
         return worker()
     except BaseException as error:  # also a SystemExit: nothing of ours runs in there
         config = config_of(worker)
-        say_raised(config.name, "its constructor", error, "constructor failed")
+        WorkerLog(config.name).raised("constructor failed", "its constructor", error)
         raise BrokenWorker.by(config.name, config.source, "its constructor", error) from error
 
 

@@ -1,0 +1,116 @@
+"""What a worker does when its consumer group assigns partitions or revokes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from core_messaging.broker import Consumer
+from core_messaging.config import WorkerConfig
+from core_messaging.engine.committer import Committer
+from core_messaging.engine.components import Components
+from core_messaging.engine.flow_controller import FlowController
+from core_messaging.engine.group_status import GroupStatus
+from core_messaging.observers import Observers, Tell, tell
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.job import Job
+from core_messaging.text.wording import counted
+
+
+class RebalanceListener:
+    """Answers the assignments of the group for one consumer. ``again``: the worker was in the group and has lost it."""
+
+    def __init__(
+        self,
+        components: Components,
+        consumer: Consumer,
+        committer: Committer,
+        status: GroupStatus,
+        flow: FlowController,
+        *,
+        again: bool,
+    ) -> None:
+        self._components = components
+        self._assignment_table = components.assignment_table
+        self._runner_pool = components.runner_pool
+        self._clock = components.loop.time
+        self._log = components.worker_log
+        self._consumer = consumer
+        self._committer = committer
+        self._status = status
+        self._flow = flow
+        self._again = again
+        self._plugins_told: asyncio.Future[None] | None = None  # kept, or the loop would forget the task
+
+    def assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
+        """This member has exactly the partitions of *commits* from now on."""
+        self._assignment_table.assign(commits)
+        self._runner_pool.notify_quiet()  # what was fenced by that is not waited for any more
+        if self._again and not self._status.joined:
+            self._log.info("rejoined", "%s is back in its group")
+        self._status.rebalance_ended(self._clock())
+        sources = self._assignment_table.sources
+        self._say_assigned(sources)
+        self._flow.reset()
+        self._runner_pool.wake(1)
+        if (told := self._components.observers.on_assigned) is not None:
+            self._tell_assigned(told, sources)
+
+    def _say_assigned(self, sources: Iterable[TopicPartition]) -> None:
+        names = ", ".join(map(str, sorted(sources)))
+        nothing = "no partitions (the group has more members than partitions)"
+        self._log.info("assigned", "%s has %s", names or nothing)
+
+    def _tell_assigned(self, told: Tell, sources: Iterable[TopicPartition]) -> None:
+        """The client waits for this callback, so an async hook runs in a task of its own."""
+        pending = told(worker=self._components.config, partitions=tuple(sorted(sources)))
+        if pending is not None:
+            self._plugins_told = asyncio.ensure_future(pending)
+
+    async def revoked(self, sources: frozenset[TopicPartition]) -> None:
+        """Start nothing more in *sources*, let running messages finish, commit, and only then let go.
+
+        What still runs after ``revoke_timeout`` waits until the group has decided. If the partition comes straight back,
+        it goes on. If not, its result is dropped and the next owner repeats it.
+        """
+        self._status.rebalance_began(self._clock())
+        leaving = set(self._assignment_table.drain(sources))
+        if not leaving:
+            return
+        self._components.handler.give_back(self._runner_pool, lambda job: job.assignment in leaving)
+        await self._finish_running(leaving)
+        await self._committer.give_back(self._consumer, leaving)
+        self._assignment_table.leave_in_limbo(leaving, self._survivors(leaving))
+        await tell_revoked(self._components.observers, self._components.config, sources)
+
+    async def _finish_running(self, leaving: set[Assignment]) -> None:
+        try:
+            async with asyncio.timeout(self._components.settings.revoke_timeout):
+                await self._runner_pool.quiet(lambda job: job.assignment in leaving)
+        except TimeoutError:
+            self._say_unfinished(leaving)
+
+    def _survivors(self, leaving: set[Assignment]) -> list[Job]:
+        """What may go on if its partition comes straight back. No batches: half of a batch cannot move."""
+        if self._components.config.batch_size is not None:
+            return []
+        return self._runner_pool.busy(lambda job: job.assignment in leaving)
+
+    def _say_unfinished(self, leaving: set[Assignment]) -> None:
+        blockers = self._runner_pool.busy(lambda job: job.assignment in leaving)
+        self._log.warning(
+            "revoke timeout",
+            "%s gives up partitions while %s after revoke_timeout = %g s (%s); unless the "
+            "partitions come straight back, their results are dropped and the next owner repeats them",
+            counted(len(blockers), "message", "still runs", "still run"),
+            self._components.settings.revoke_timeout,
+            ", ".join(map(str, blockers[:5])),
+        )
+
+
+async def tell_revoked(observers: Observers, worker: WorkerConfig, sources: Iterable[TopicPartition]) -> None:
+    """Tell the plugins that *worker* has lost *sources*, whoever took them."""
+    partitions = tuple(sorted(sources))
+    if partitions and observers.on_revoked is not None:
+        await tell(observers.on_revoked, worker=worker, partitions=partitions)
