@@ -1,0 +1,84 @@
+"""The bytes in which the members of a group tell each other what they read and what they own.
+
+The broker passes them on and does not look into them. Java's and librdkafka's consumers write the same format: fields are
+added at the end, so a reader of version 3 reads each version as far as it knows it.
+https://kafka.apache.org/protocol.html#protocol_messages (ConsumerProtocolSubscription, ConsumerProtocolAssignment)
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.protocol.types import Array, Bytes, Int16, Int32, String
+
+from core_messaging.records import TopicPartition
+from core_messaging.rules.partition_assignor import GroupMember
+
+COOPERATIVE_STICKY = "cooperative-sticky"  # the name that all clients know the assignor by
+
+_VERSION = 3
+_WITH_OWNED, _WITH_GENERATION = 1, 2  # the first versions that have these fields
+_TEXT = String("utf-8")
+_TOPICS = Array(_TEXT)
+_PARTITIONS = Array(("topic", _TEXT), ("partitions", Array(Int32)))
+_GENERATION = struct.Struct(">i")
+
+
+def encode_subscription(member: GroupMember) -> bytes:
+    """What *member* sends with JoinGroup. The generation is in the user data as well: there older clients look for it."""
+    return b"".join(
+        (
+            Int16.encode(_VERSION),
+            _TOPICS.encode(sorted(member.topics)),
+            Bytes.encode(_GENERATION.pack(member.generation)),
+            _PARTITIONS.encode(_by_topic(member.owned)),
+            Int32.encode(member.generation),
+            _TEXT.encode(None),  # its rack
+        )
+    )
+
+
+def decode_subscription(data: bytes) -> GroupMember:
+    """What another member of the group has sent, whatever its client and version. Raises ValueError."""
+    stream = io.BytesIO(data)
+    version = Int16.decode(stream)
+    topics = frozenset(_TOPICS.decode(stream) or ())
+    user_data = Bytes.decode(stream) or b""
+    owned, generation = (), _generation_in(user_data)
+    if version >= _WITH_OWNED:
+        found = _PARTITIONS.decode(stream) or ()
+        owned = tuple(TopicPartition(topic, number) for topic, numbers in found for number in numbers)
+    if version >= _WITH_GENERATION:
+        generation = Int32.decode(stream)
+    return GroupMember(topics, owned, generation)
+
+
+def _generation_in(user_data: bytes) -> int:
+    """Java's client writes the generation alone, librdkafka writes it after what it owned."""
+    if len(user_data) < _GENERATION.size:
+        return -1
+    (generation,) = _GENERATION.unpack(user_data[-_GENERATION.size :])
+    return int(generation)
+
+
+def encode_assignment(share: Iterable[TopicPartition]) -> bytes:
+    return bytes(ConsumerProtocolMemberAssignment(1, _by_topic(share), b"").encode())
+
+
+def decode_assignment(data: bytes) -> frozenset[TopicPartition]:
+    """No bytes at all: no partition."""
+    if not data:
+        return frozenset()
+    found = ConsumerProtocolMemberAssignment.decode(data)
+    return frozenset(TopicPartition(*source) for source in found.partitions())
+
+
+def _by_topic(sources: Iterable[TopicPartition]) -> list[tuple[str, list[int]]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for topic, number in sorted(sources):
+        found[topic].append(number)
+    return sorted(found.items())
