@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -9,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core_messaging.options import Ordering
 from core_messaging.records import Committed, Outgoing, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
-from core_messaging.rules.commit_metadata import CommitNote, Ownership
+from core_messaging.rules.commit_metadata import CommitNote, Ownership, Run
 from core_messaging.rules.job import GivingUp, Job, Sending
 from core_messaging.rules.left import Left
 from core_messaging.rules.schedule import Schedule
@@ -36,6 +38,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.publishing: list[Job] = []
         self.waiting: dict[int, float] = {}  # id(job) -> due
         self.finished: dict[Assignment, set[int]] = {}
+        self.known: dict[Assignment, Sequence[Run]] = {}  # finished by this process before, and not committed
         self.delivered: dict[Assignment, list[int]] = {}
         self.started: dict[Assignment, list[tuple[bytes | None, int]]] = {}
 
@@ -44,6 +47,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         assignment = self.next_of(source)
         self.held[source] = assignment
         self.finished[assignment] = set()
+        self.known.setdefault(assignment, [])
         self.delivered[assignment] = []
         self.started[assignment] = []
 
@@ -57,6 +61,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         assignment = Assignment(source, self.epoch, Committed(offset, note.encode()))
         if self.epoch % 2:
             assignment.take_over(left)
+            self.known[assignment] = left.finished
         return assignment
 
     @rule(source=st.sampled_from(SOURCES))
@@ -86,6 +91,10 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.schedule.deliver(assignment, tail, self.now)
         if assignment.hold is Hold.OPEN:
             delivered.extend(r.offset for r in tail)
+            known = self.known[assignment]
+            self.finished[assignment].update(
+                r.offset for r in tail if any(first <= r.offset <= last for first, last in known)
+            )
 
     @rule()
     def take(self) -> None:
