@@ -1,7 +1,7 @@
-"""The one seam to Kafka: what the engine needs of a broker, in our words.
+"""The interface between the engine and Kafka: what the engine needs of a broker.
 
-Two implementations: ``brokers.kafka`` (the real protocol) and ``brokers.memory`` (ships for users' tests).
-One contract test suite runs against both.
+There are two implementations: ``core_messaging.kafka`` (on aiokafka) and ``core_messaging.memory_broker`` (in memory, for
+the tests of users). One contract test suite runs against both.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any, Protocol
 
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 
+# Called with all partitions of this member and the commit of each; None: the partition has no commit.
 Assigned = Callable[[Mapping[TopicPartition, Committed | None]], None]
+# Awaited with the partitions that this member is about to lose.
 Revoked = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who reads what."""
+    """Which consumer group reads which topics. ``client_id``: the name of the client in the broker's logs and quotas."""
 
     group_id: str
     topics: tuple[str, ...]
@@ -28,11 +30,11 @@ class Subscription:
 class Consumer(Protocol):
     """One member of a consumer group.
 
-    ``assigned`` is called with the partitions this member has from now on (all of them) and each one's commit, before any
-    record of them is returned. Without a commit a partition begins at its first record (None), or at its end where the
-    group begins with ``latest`` (a ``Beginning``). What is out of range goes on at the first record that is left, and says
-    how many are gone. ``revoked`` is awaited before the partitions may go to
-    another member, and commits made inside it still count.
+    ``assigned`` is called with all partitions that this member has from now on, and the commit of each, before ``fetch``
+    returns any record of them. A partition without a commit starts at its first record (None), or at its end where the
+    group starts with ``latest`` (a ``Beginning``). Where the position is out of range, the consumer goes on at the first
+    record that is left, and logs how many are gone. ``revoked`` is awaited before the partitions may go to another member,
+    and commits made in it still count.
     """
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
@@ -40,34 +42,46 @@ class Consumer(Protocol):
         ...
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
-        """At most *limit* records of partitions that are not paused; waits *wait* seconds at most for the first of them.
+        """Return at most *limit* records of partitions that are not paused; wait at most *wait* seconds for the first.
 
-        Each partition that has records gets its part of *limit*, so that a backlog in one does not keep out another; what
-        one does not need is for the others. Over many fetches each has the same chance to come first.
+        Each partition that has records gets its share of *limit*, so a backlog in one partition does not keep out another.
+        What one partition does not need of its share goes to the others. Over many fetches, each partition has the same
+        chance to come first.
 
-        Raises BrokerError when the member is beyond repair: close it and open another one.
+        Raises BrokerError when this member cannot go on: close it and open another one.
         """
         ...
 
     async def keep_alive(self) -> None:
-        """Say "still here" without taking records; needed at least every few minutes."""
+        """Tell the group that this member is alive, without taking records. Needed at least every few minutes."""
         ...
 
-    def pause(self, sources: Sequence[TopicPartition]) -> None: ...
-    def resume(self, sources: Sequence[TopicPartition]) -> None: ...
+    def pause(self, sources: Sequence[TopicPartition]) -> None:
+        """Let ``fetch`` return no records of *sources* until they are resumed."""
+        ...
+
+    def resume(self, sources: Sequence[TopicPartition]) -> None:
+        """Let ``fetch`` return records of *sources* again."""
+        ...
 
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
-        """Raises CommitRefused after a rebalance, BrokerError otherwise; neither ends the member."""
+        """Commit *offsets*.
+
+        Raises CommitRefused after a rebalance, BrokerError otherwise. After both, this member can go on.
+        """
         ...
 
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The offset the next record of each partition will get."""
+        """Return the offset that the next record of each partition will get. Raises BrokerError."""
         ...
 
     async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Where ``fetch`` goes on in each partition: beyond what it has returned, and beyond what is no record (the end of
-        a transaction, what retention has deleted). Without partitions that stand still for a reason that was told, or where
-        it is not known yet."""
+        """Return the offset at which ``fetch`` goes on in each partition.
+
+        It is beyond the records that ``fetch`` has returned, and beyond offsets without a record (the end of a transaction,
+        records that retention has deleted). A partition is left out where the position is not known yet, or where it stands
+        still for a reason that was logged.
+        """
         ...
 
     async def close(self) -> None:
@@ -76,57 +90,76 @@ class Consumer(Protocol):
 
 
 class Answer(Protocol):
-    """What became of a record, as a future tells it."""
+    """The answer for a published record, with two methods of a future."""
 
-    def cancelled(self) -> bool: ...
+    def cancelled(self) -> bool:
+        """Whether the record was given up without an answer."""
+        ...
 
-    def exception(self) -> BaseException | None: ...
+    def exception(self) -> BaseException | None:
+        """Return why the record is not stored; None if it is stored."""
+        ...
 
 
 class Sent(Awaitable[Receipt], Protocol):
-    """A record that is with the broker. Awaited: where it is stored; raises RecordRefused, PublishFailed."""
+    """A record that was handed to the broker.
+
+    Await it for the Receipt, which tells where the record is stored. Raises RecordRefused, PublishFailed.
+    """
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Call *callback* with an Answer, on the event loop, as soon as awaiting this would not wait."""
+        """Call *callback* with an Answer, on the event loop, as soon as the answer is there."""
         ...
 
 
 class Publisher(Protocol):
-    """Sends records; a record is sent only when it is acknowledged by all in-sync replicas."""
+    """Sends records. A record counts as sent when all in-sync replicas have acknowledged it."""
 
     async def start(self) -> None:
-        """Raises BrokerUnreachable, BrokerRefused."""
+        """Connect. Raises BrokerUnreachable, BrokerRefused."""
         ...
 
     async def publish(self, record: Outgoing) -> Sent:
-        """Hand *record* over, in order; await the answer for the acknowledgement.
+        """Hand *record* over, in order. Await the returned object for the acknowledgement.
 
-        Raises (either await) RecordRefused when it can never work, PublishFailed when it may work later.
+        Both this call and that await raise RecordRefused where the record can never be stored, and PublishFailed where
+        another try may work.
         """
         ...
 
     async def close(self) -> None:
-        """Flush, then disconnect. Safe to repeat."""
+        """Send the records that wait, then disconnect. Safe to repeat."""
         ...
 
 
 class Topics(Protocol):
-    """Looking at topics and making them."""
+    """Looks topics up and creates them."""
 
     async def missing(self, topics: Sequence[str]) -> Sequence[str]:
-        """Those of *topics* that do not exist. Raises BrokerUnreachable."""
+        """Return those of *topics* that do not exist; create none. Raises BrokerUnreachable."""
         ...
 
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
-        """Make them; one that exists by now is fine."""
+        """Create *topics*; a topic that exists already is no error. Raises BrokerError where the cluster refuses."""
         ...
 
 
 class Broker(Protocol):
-    """Where consumers and publishers come from."""
+    """Makes consumers, publishers and topic tools."""
 
     @property
-    def address(self) -> str: ...
-    def consumer(self, subscription: Subscription) -> Consumer: ...
-    def publisher(self) -> Publisher: ...
-    def topics(self) -> Topics: ...
+    def address(self) -> str:
+        """What log lines and errors call this broker: for Kafka, ``host:port,host:port``."""
+        ...
+
+    def consumer(self, subscription: Subscription) -> Consumer:
+        """Return a new member of the consumer group; it connects at its ``start``."""
+        ...
+
+    def publisher(self) -> Publisher:
+        """Return a new publisher; it connects at its ``start``."""
+        ...
+
+    def topics(self) -> Topics:
+        """Return what looks topics up and creates them."""
+        ...

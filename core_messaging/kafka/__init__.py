@@ -1,1 +1,1 @@
-"""The seam of ``core_messaging.broker`` on aiokafka. All that leans on the client is in here."""
+"""Implements ``core_messaging.broker`` on aiokafka. No other package imports aiokafka."""

@@ -1,11 +1,12 @@
-"""The client's connections, its metadata and a group's commits, where an error it does not expect passes without a word.
+"""Patches of aiokafka (0.14) where it does not expect an error: in its connections, its metadata task, a group's commits.
 
-To write to a transport that has just been closed is no error in asyncio: the bytes are dropped, and the reader hears of the
-end. uvloop raises RuntimeError, which the client (0.14) does not expect: the task that keeps its metadata ended, and
-whatever was published waited for ever; or the consumer's coordinator passed it on, and the worker ended.
+Connections: to write to a transport that has just been closed is no error in asyncio. It drops the bytes, and the reader
+learns that the connection has ended. uvloop raises RuntimeError, which the client does not expect. Either its metadata task
+ended, and published records waited for ever; or the consumer's coordinator passed the error on, and the worker ended.
 
-A broker that is not the group's coordinator (any more, or not yet again after a restart) answers the question for its
-commits with one error and no partition. The client (0.14) reads the partitions only: "this group has committed nothing".
+Commits: a broker that is not the group's coordinator (not any more, or not yet after a restart) answers a request for the
+group's commits with one error and no partitions. The client reads only the partitions, and takes the answer for "this
+group has committed nothing".
 """
 
 from __future__ import annotations
@@ -22,98 +23,113 @@ from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.protocol import admin
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from core_messaging.kafka.errors import know_invalid_records
+from core_messaging.kafka.errors import register_invalid_record_error
 from core_messaging.kafka.membership import patch_membership
 from core_messaging.logs.throttle import Throttle, also
 
-# The requests and responses of logging in: passwords and what can be computed from them.
+# The requests and responses of a login: they hold passwords, or values that passwords can be computed from.
 _WITH_SECRETS = [
     kind
     for name, kind in vars(admin).items()
     if name.startswith("SaslAuthenticateRe") and isinstance(kind, type)
 ]
-_AGAIN = 1.0  # seconds after the metadata could not be taken in
-_NOT_TAKEN_IN = (
-    "what the broker says of the cluster could not be taken in; it is asked again every %g s, and what goes to partitions "
-    "whose leader has changed waits until then%s"
+_METADATA_RETRY = 1.0  # seconds between two tries to read the metadata of the cluster
+_METADATA_FAILED = (
+    "the Kafka client could not read the broker's metadata of the cluster; the broker is asked again every %g s, and records "
+    "for partitions whose leader has changed wait until then%s"
 )
 
 logger = logging.getLogger("core_messaging.kafka")
 
 
 def patch_aiokafka() -> None:
-    """A request on a connection that is gone is KafkaConnectionError, which the client tries again; the task that keeps its
-    metadata goes on whatever it meets; commits that cannot be told are an error; it knows what INVALID_RECORD is; and it
-    logs no password. Safe to repeat."""
-    _wrap(AIOKafkaConnection, "send", _expecting)
-    _wrap(AIOKafkaConnection, "_send_sasl_token", _expecting)
-    _wrap(AIOKafkaClient, "_md_synchronizer", _going_on)
-    _wrap(AIOKafkaClient, "send", _told_of_commits)
-    know_invalid_records()
+    """Patch the client for this process. Safe to repeat.
+
+    - A request on a closed connection raises KafkaConnectionError, and the client tries it again.
+    - The task that keeps the metadata goes on after every error.
+    - A broker that cannot tell a group's commits is an error.
+    - The client knows INVALID_RECORD and FENCED_INSTANCE_ID.
+    - The client joins and leaves groups as ``membership`` describes.
+    - The client logs no password.
+    """
+    _wrap(AIOKafkaConnection, "send", _with_connection_error)
+    _wrap(AIOKafkaConnection, "_send_sasl_token", _with_connection_error)
+    _wrap(AIOKafkaClient, "_md_synchronizer", _repeat_after_error)
+    _wrap(AIOKafkaClient, "send", _with_commit_error)
+    register_invalid_record_error()
     patch_membership(_wrap)
     for request_or_response in _WITH_SECRETS:
         setattr(request_or_response, "__repr__", _without_secrets)  # noqa: B010 - a class that mypy sees as final
 
 
 def _without_secrets(self: Any) -> str:
-    """The client logs each request and response at debug."""
+    """The ``repr`` of a request with a secret: the client logs each request and response at level DEBUG."""
     return f"{type(self).__name__}(not shown)"
 
 
-def _wrap(owner: type, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def _wrap(owner: type, name: str, decorator: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put *decorator* around the method, unless it has one already."""
     method = getattr(owner, name)
     if not hasattr(method, "__wrapped__"):
-        setattr(owner, name, around(method))
+        setattr(owner, name, decorator(method))
 
 
-def _expecting(write: Callable[..., Any]) -> Callable[..., Any]:
+def _with_connection_error(write: Callable[..., Any]) -> Callable[..., Any]:
+    """Raise KafkaConnectionError where *write* meets a transport that is closed."""
+
     @functools.wraps(write)
-    def expecting(self: Any, *arguments: Any, **options: Any) -> Any:
+    def write_or_connection_error(self: Any, *arguments: Any, **options: Any) -> Any:
         try:
             return write(self, *arguments, **options)
         except (kafka_errors.KafkaError, NotImplementedError):
-            raise  # RuntimeErrors too, and the client's own: the broker is too old for the request, say
+            raise  # RuntimeErrors too, but the client's own: for example a broker that is too old for the request
         except RuntimeError as error:
             self.close(reason=CloseReason.CONNECTION_BROKEN)
             gone = f"Connection at {self.host}:{self.port} is closed: {error}"
             raise kafka_errors.KafkaConnectionError(gone) from error
 
-    return expecting
+    return write_or_connection_error
 
 
-def _going_on(synchronize: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-    """The client looks at that task only when it is closed. Whoever waits for metadata meanwhile is answered by the next
-    round: what they wait for is an attribute of the client, not of the task."""
+def _repeat_after_error(synchronize: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """Start the metadata task again after an error. The client looks at this task only when it is closed.
+
+    Callers that wait for metadata are answered by the next round: they wait for an attribute of the client, not of the
+    task.
+    """
     throttle = Throttle(10.0)
 
     @functools.wraps(synchronize)
-    async def going_on(self: Any) -> None:
+    async def synchronize_for_ever(self: Any) -> None:
         while True:
             try:
                 await synchronize(self)
             except Exception as error:
                 swallowed = throttle.pass_through(type(error).__name__, asyncio.get_running_loop().time())
                 if swallowed is not None:
-                    logger.exception(_NOT_TAKEN_IN, _AGAIN, also(swallowed))
-                await asyncio.sleep(_AGAIN)
-                # Else it was the round of every five minutes that failed, and the next would be as far away.
+                    logger.exception(_METADATA_FAILED, _METADATA_RETRY, also(swallowed))
+                await asyncio.sleep(_METADATA_RETRY)
+                # Ask for the next round now. Where the regular round (every five minutes) failed, nobody has asked for one.
                 if not self._md_update_waiter.done():
                     self._md_update_waiter.set_result(None)
 
-    return going_on
+    return synchronize_for_ever
 
 
-def _told_of_commits(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Without it a group whose coordinator has just moved would begin anew: all over again, or at the end.
+def _with_commit_error(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Raise the error that an answer about a group's commits holds.
 
-    https://kafka.apache.org/protocol.html, OffsetFetch: from version 2 on an error of the whole group has a place of its own.
+    Without it, a group whose coordinator has just moved starts again at the beginning or at the end of its partitions.
+
+    See https://kafka.apache.org/protocol.html, OffsetFetch: since version 2, the response has a field for an error of the
+    whole group.
     """
 
     @functools.wraps(send)
-    async def told_of_commits(self: Any, node_id: Any, request: Any, **options: Any) -> Any:
+    async def send_or_commit_error(self: Any, node_id: Any, request: Any, **options: Any) -> Any:
         response = await send(self, node_id, request, **options)
         if isinstance(request, OffsetFetchRequest) and (code := getattr(response, "error_code", 0)):
             raise kafka_errors.for_code(code)(f"the broker cannot tell the commits of a group: {response}")
         return response
 
-    return told_of_commits
+    return send_or_commit_error

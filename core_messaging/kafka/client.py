@@ -1,4 +1,4 @@
-"""Real Kafka behind the seam, by aiokafka: its parts, and topics."""
+"""Makes the consumers, publishers and topic tools of a Kafka cluster, on aiokafka."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from core_messaging.kafka.client_lifecycle import admin_of
 from core_messaging.kafka.consumer import KafkaConsumer
 from core_messaging.kafka.errors import as_broker_error
 from core_messaging.kafka.publisher import KafkaPublisher
-from core_messaging.kafka.topic_lookup import look_at
+from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.settings import Settings
 
 
 class KafkaBroker:
-    """Consumers, publishers and topics of the cluster that *settings* name."""
+    """Makes consumers, publishers and topic tools for the cluster that *settings* name. Connects to nothing itself."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -26,15 +26,19 @@ class KafkaBroker:
 
     @property
     def address(self) -> str:
+        """The bootstrap servers: ``host:port,host:port``."""
         return self._settings.kafka_bootstrap_servers
 
     def consumer(self, subscription: Subscription) -> KafkaConsumer:
+        """Return a new consumer; it connects at its ``start``."""
         return KafkaConsumer(self._settings, subscription, self._taken)
 
     def publisher(self) -> KafkaPublisher:
+        """Return a new publisher; it connects at its ``start``."""
         return KafkaPublisher(self._settings)
 
     def topics(self) -> KafkaTopics:
+        """Return what looks topics up and creates them; each call connects for itself."""
         return KafkaTopics(self._settings)
 
     def __repr__(self) -> str:
@@ -42,30 +46,37 @@ class KafkaBroker:
 
 
 class KafkaTopics:
-    """Looking at topics and making them."""
+    """Looks topics up and creates them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     async def missing(self, topics: Sequence[str]) -> Sequence[str]:
-        """None is at the embedded broker, which makes topics with their first use and takes no order to make one. Looking makes
-        none anywhere."""
+        """Return those of *topics* that do not exist. Creates none, also where the cluster creates topics by itself.
+
+        At the embedded broker none is missing: it creates a topic at its first use, and has no request to create one.
+
+        Raises BrokerUnreachable, BrokerRefused, or another BrokerError.
+        """
         async with admin_of(self._settings) as admin:
             try:
-                found = await look_at(admin, topics)
+                found = await look_up_topics(admin, topics)
             except kafka_errors.KafkaError as error:
                 raise as_broker_error(error, self._settings) from error
-        return [] if found.cluster.is_embedded else found.others
+        return [] if found.cluster.is_embedded else found.missing
 
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
-        """Raises BrokerError where the cluster refuses."""
+        """Create *topics*; a topic that exists already is no error.
+
+        Raises BrokerError where the cluster refuses, or where it does not answer.
+        """
         new = [NewTopic(topic, partitions, replication) for topic in topics]
         async with admin_of(self._settings) as admin:
             try:
                 answer = await admin.create_topics(new)
             except TimeoutError as error:
                 raise BrokerError(
-                    f"the cluster's controller did not answer; topics {', '.join(topics)} may or may not be there. Try again"
+                    f"the cluster's controller did not answer; topics {', '.join(topics)} may or may not exist. Try again"
                 ) from error
             except kafka_errors.KafkaError as error:
                 raise as_broker_error(error, self._settings) from error

@@ -1,4 +1,4 @@
-"""Settings in the words of aiokafka."""
+"""Translates the settings into arguments of aiokafka."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from core_messaging.settings import Settings
 
 
 def client_options(settings: Settings, client_id: str) -> dict[str, Any]:
-    """Keyword arguments that consumer, producer and admin client share. Raises ConfigurationError."""
+    """Return the keyword arguments that consumer, producer and admin client share.
+
+    Raises ConfigurationError for an invalid address, security settings that contradict each other, missing credentials, or
+    TLS files that cannot be used.
+    """
     check_security(settings)
     options: dict[str, Any] = {
         "bootstrap_servers": checked_servers(settings.kafka_bootstrap_servers),
@@ -41,17 +45,20 @@ def _sasl(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(secret: Any) -> str:
-    """A project's settings class may have made a plain text of the field."""
+    """Return the text of *secret*: a SecretStr, or a str where a project's settings class has changed the field."""
     return str(secret.get_secret_value() if hasattr(secret, "get_secret_value") else secret)
 
 
 def _no_password() -> str:
-    """Asked for where a key is encrypted. Without it, OpenSSL would ask whoever sits at the terminal, and wait."""
+    """Fail where OpenSSL needs a password for an encrypted key. Without it, OpenSSL asks at the terminal and waits."""
     raise ConfigurationError("the key of the TLS certificate is encrypted; set KAFKA_SSL_PASSWORD")
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext:
-    """The trust and identity that *settings* describe. Raises ConfigurationError if a file cannot be read."""
+    """Return a TLS context with the CA file and the client certificate that *settings* name.
+
+    Raises ConfigurationError if a file cannot be used.
+    """
     password = _plain(settings.kafka_ssl_password) if settings.kafka_ssl_password else _no_password
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)

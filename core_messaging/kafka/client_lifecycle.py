@@ -1,4 +1,8 @@
-"""Patience at the start: a broker may come up after us, but one that refuses us will not change its mind."""
+"""Connects and stops clients of aiokafka, each within a limited time.
+
+At the start, a broker that does not answer is asked again: it may start later than this process. A broker that refuses this
+client is not asked again.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +23,31 @@ from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.errors import as_broker_error, describe, is_refusal
 from core_messaging.settings import Settings
 
-_AGAIN = 0.5  # seconds between two tries
-STOP = 10.0  # seconds a client has to flush and disconnect
-_LEFT = 1.0  # seconds for the tasks of one that was not let go in that time, and for its connections
-# The client's parts, of a producer or a consumer, that have tasks.
+_CONNECT_RETRY = 0.5  # seconds between two tries to connect
+STOP_TIMEOUT = 10.0  # seconds a client has to flush and disconnect
+_CLEANUP_TIMEOUT = 1.0  # seconds for the remaining tasks of a client, and for closing its connections
+# Attributes of a producer or a consumer whose objects run tasks.
 _PARTS = ("client", "_sender", "_message_accumulator", "_client", "_fetcher", "_coordinator")
 
 logger = logging.getLogger("core_messaging.kafka")
 
 
 async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
-    """A client of *make* that is started; a new one for every try, because one that failed cannot start again.
+    """Make a client and start it; return the started client.
 
-    Raises BrokerRefused and ConfigurationError at once, BrokerUnreachable after ``kafka_start_timeout`` seconds.
+    *make* makes a new client for each try, because a client that failed to start cannot start again.
+
+    Raises BrokerRefused and ConfigurationError at once, BrokerUnreachable after ``kafka_start_timeout`` seconds, and
+    BrokerError for every other error of the client.
     """
     patch_aiokafka()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.kafka_start_timeout
     announced = False
     while True:
-        client = _made(make)
-        with _causes() as causes:
-            error = await _try(client)
+        client = _make_client(make)
+        with _logged_causes() as causes:
+            error = await _start(client)
         if error is None:
             return client
         cause = next(filter(is_refusal, causes), causes[-1] if causes else error)
@@ -48,7 +55,7 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
             raise BrokerRefused(settings.kafka_bootstrap_servers, describe(cause)) from error
         if not isinstance(error, kafka_errors.KafkaConnectionError | OSError):
             raise as_broker_error(error, settings) from error
-        if loop.time() + _AGAIN >= deadline:
+        if loop.time() + _CONNECT_RETRY >= deadline:
             raise BrokerUnreachable(settings.kafka_bootstrap_servers, describe(cause)) from error
         if not announced:
             announced = True
@@ -59,59 +66,67 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
                 settings.kafka_start_timeout,
                 extra={"action": "waiting for broker"},
             )
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(_CONNECT_RETRY)
 
 
-def _made(make: Callable[[], Any]) -> Any:
+def _make_client(make: Callable[[], Any]) -> Any:
     try:
         return make()
-    # A codec that is not installed, options that exclude each other.
+    # For example: a compression codec is not installed, or two options exclude each other.
     except (RuntimeError, ValueError) as error:
         raise ConfigurationError(
-            f"the Kafka client does not take these settings: {describe(error)}"
+            f"the Kafka client does not accept these settings: {describe(error)}"
         ) from error
 
 
-async def stop(client: Any, seconds: float = STOP) -> None:
-    """Disconnect within *seconds*: with no broker there, the client would wait for its answer to "I am leaving"."""
-    stopped = await _ended(client.stop, seconds)
+async def stop(client: Any, seconds: float = STOP_TIMEOUT) -> None:
+    """Disconnect *client* (a consumer or producer of aiokafka) within *seconds*.
+
+    The time is limited because without a broker the client waits for the answer to its request to leave the group.
+    """
+    stopped = await _close_within(client.stop, seconds)
     await _cancel_tasks(client)
     if not stopped:
-        await _ended((getattr(client, "client", None) or client._client).close, _LEFT)  # noqa: SLF001 - the consumer's
+        network = getattr(client, "client", None) or client._client  # noqa: SLF001 - a consumer's has no public name
+        await _close_within(network.close, _CLEANUP_TIMEOUT)
 
 
 async def _cancel_tasks(client: Any) -> None:
-    """End the tasks that the client leaves behind: those it would have ended after the broker's answer, and a producer's
-    flush, which waits for a sender that the end of the event loop has cancelled.
+    """Cancel the tasks that the client leaves behind.
 
-    Else they live on in a process that does: a heartbeat that finds no coordinator says so ten times a second, and what
-    was said not to be acknowledged is sent as soon as a connection comes about.
+    These are the tasks that it ends only after the broker's answer, and a producer's flush, which waits for a sender task
+    that the end of the event loop has cancelled.
+
+    Otherwise they go on for as long as the process does. A heartbeat that finds no coordinator logs ten times a second. A
+    record that was reported as not acknowledged is sent as soon as a connection is made.
     """
     parts = [client, *(getattr(client, name, None) for name in _PARTS)]
     tasks = [task for task in asyncio.all_tasks() if any(_self_of(task) is part for part in parts if part)]
     for task in tasks:
         task.cancel()
     if tasks:
-        ended, _ = await asyncio.wait(tasks, timeout=_LEFT)
+        ended, _ = await asyncio.wait(tasks, timeout=_CLEANUP_TIMEOUT)
         for task in ended:
-            _ = task.cancelled() or task.exception()  # looked at, or the loop would complain
+            _ = (
+                task.cancelled() or task.exception()
+            )  # else the event loop logs an exception that nobody retrieved
 
 
 def _self_of(task: asyncio.Task[Any]) -> object:
-    """The object whose method *task* runs, if it is one: the client keeps no list of its tasks."""
+    """Return the object whose method *task* runs, None if it runs a function. The client keeps no list of its tasks."""
     frame = getattr(task.get_coro(), "cr_frame", None)
     return frame.f_locals.get("self") if frame else None
 
 
-async def _ended(close: Callable[[], Awaitable[object]], seconds: float) -> bool:
-    """Close something of the client's; whether it was done in so many *seconds*."""
+async def _close_within(close: Callable[[], Awaitable[object]], seconds: float) -> bool:
+    """Await *close*, at most *seconds*; return whether it finished."""
     try:
         async with asyncio.timeout(seconds):
             await close()
     except (kafka_errors.KafkaError, TimeoutError) as error:
         logger.debug("closing a client: %s", describe(error))
         return False
-    except asyncio.CancelledError as error:  # the client's, of a task that it has cancelled itself
+    except asyncio.CancelledError as error:  # may come from a task that the client has cancelled itself
         if stopping_us(error):
             raise
         return False
@@ -120,7 +135,7 @@ async def _ended(close: Callable[[], Awaitable[object]], seconds: float) -> bool
 
 @asynccontextmanager
 async def admin_of(settings: Settings) -> AsyncIterator[Any]:
-    """An admin client that is connected inside the block. Raises what ``connect`` raises."""
+    """Provide an admin client that is connected inside the block. Raises what ``connect`` raises."""
     options = client_options(settings, settings.kafka_client_id)
     admin = await connect(settings, lambda: AIOKafkaAdminClient(**options))
     try:
@@ -129,26 +144,27 @@ async def admin_of(settings: Settings) -> AsyncIterator[Any]:
         await admin.close()
 
 
-async def _try(client: Any) -> Exception | None:
-    stop = client.close if hasattr(client, "close") else client.stop
+async def _start(client: Any) -> Exception | None:
+    """Start *client*. Return the error if that fails; the client is closed then."""
+    close = client.close if hasattr(client, "close") else client.stop
     try:
         await client.start()
     except (kafka_errors.KafkaError, OSError, ValueError) as error:
         with contextlib.suppress(kafka_errors.KafkaError):
-            await stop()
+            await close()
         return error
     except BaseException:
         with contextlib.suppress(kafka_errors.KafkaError):
-            await stop()
+            await close()
         raise
     return None
 
 
-class _Causes(logging.Filter):
-    """Keeps the exceptions that the client only logs, and the lines themselves from the user's screen.
+class _LoggedCauses(logging.Filter):
+    """Collects the exceptions that the client only logs, and hides their log lines.
 
-    The client's bootstrap tries one address after the other, logs why each failed and raises a general error;
-    the reason (wrong password, foreign certificate) is nowhere else to be had.
+    The client tries one bootstrap address after the other, logs why each failed, and raises a general error. The reason
+    (for example a wrong password or an untrusted certificate) is only in the log.
     """
 
     def __init__(self) -> None:
@@ -162,9 +178,9 @@ class _Causes(logging.Filter):
 
 
 @contextmanager
-def _causes() -> Iterator[list[BaseException]]:
-    causes = _Causes()
-    # The loggers of the modules, not their parent: a filter sees only what is logged on its own logger.
+def _logged_causes() -> Iterator[list[BaseException]]:
+    causes = _LoggedCauses()
+    # The loggers of the modules, not only their parent: a filter sees only records of its own logger.
     names = ("aiokafka", "aiokafka.client", "aiokafka.conn", "aiokafka.cluster")
     loggers = [logging.getLogger(name) for name in names]
     for each in loggers:

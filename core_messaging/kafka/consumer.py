@@ -1,4 +1,4 @@
-"""One member of a consumer group, by aiokafka."""
+"""One member of a consumer group, on aiokafka."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.kafka.embedded_group import OnlyMember, cluster_of, shorten_session
 from core_messaging.kafka.errors import UNREADABLE, as_broker_error, describe, is_rebalance
 from core_messaging.kafka.fetch_buffer import ClientBuffer
-from core_messaging.kafka.membership import why_not_in
-from core_messaging.kafka.parse_errors import Unreadable, found_in, remedy
+from core_messaging.kafka.membership import membership_error
+from core_messaging.kafka.parse_errors import Unreadable, remedy_for, unparsable_in
 from core_messaging.kafka.positions import KafkaPositions
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.flow_control import share_out
@@ -32,23 +32,27 @@ from core_messaging.settings import Settings
 
 logger = logging.getLogger("core_messaging.kafka")
 
-# Where one fetch may block beyond its own wait: the client waits for an assignment without a limit.
-_FETCH_SLACK = 5.0  # seconds
+# A fetch ends this many seconds after its own wait. Without it, the client waits for an assignment without a limit.
+_FETCH_SLACK = 5.0
 
-# How long the broker may hold a request that finds nothing: briefly for so long after we took less than there was.
-_PATIENTLY, _BRIEFLY = 500, 20  # milliseconds
-_LATELY = 1.0  # seconds
+# Milliseconds for which the broker may hold a fetch request that finds no record. The short one is used for some seconds
+# after a fetch that left records in the client's buffer.
+_LONG_POLL, _SHORT_POLL = 500, 20
+_SHORT_POLL_PERIOD = 1.0  # seconds
 
-_PARTS = 4  # of max_in_flight_bytes: one is what a fetch may add to what is held
+_FETCH_SHARE = 4  # one fetch may add max_in_flight_bytes divided by this to the records in memory
 
-_STUCK = 60.0  # seconds between two tries to parse what could not be parsed
+_PARSE_RETRY = 60.0  # seconds between two tries to parse a record that the client could not parse
 
 
 class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """One member of a consumer group; belongs to the event loop it was started on."""
+    """One member of a consumer group. It belongs to the event loop that it was started on."""
 
     def __init__(self, settings: Settings, subscription: Subscription, taken: set[str] | None = None) -> None:
-        """*taken*: the static identities that other processes have; one that is found to be so is added."""
+        """*taken*: static identities (``group_instance_id``) that other processes have.
+
+        The consumer does not use them, and adds each further one that the broker refuses.
+        """
         self._settings = settings
         self._taken: set[str] = set() if taken is None else taken
         self._subscription = subscription
@@ -56,30 +60,31 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._positions: KafkaPositions
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
-        self._broken: BrokerError | None = None
-        self._only_member: OnlyMember | None = None  # at the embedded broker
+        self._failure: BrokerError | None = None  # raised by the next fetch
+        self._only_member: OnlyMember | None = None  # at the embedded broker only
         self._paused: set[TopicPartition] = set()
-        self._stuck: dict[Any, float] = {}  # where bytes were found that cannot be parsed, and when
-        self._left_at = -_LATELY  # when we last took less than the client had
-        self._served: dict[Any, int] = {}  # who was last given a part of a fetch, by a serial number
+        self._unparsable: dict[Any, float] = {}  # partition -> when the client failed to parse a record of it
+        self._leftover_at = -_SHORT_POLL_PERIOD  # when a fetch last left records in the client's buffer
+        self._served: dict[Any, int] = {}  # partition -> serial number of the share that it got last
         self._serial = 0
 
     async def start(self, assigned: Assigned, revoked: Revoked) -> None:
-        """Connect and ask to join; ``assigned`` follows when the group has decided.
+        """Connect and ask to join the group; ``assigned`` is called when the group has assigned partitions.
 
-        Raises BrokerError; ConfigurationError, SecondMember among them.
+        Raises BrokerUnreachable, BrokerRefused or another BrokerError; ConfigurationError for settings that the client
+        does not take, and SecondMember where the embedded broker has a member of this group already.
         """
         self._assigned, self._revoked = assigned, revoked
         self._client = await connect(self._settings, self._make_client)
         reset = self._settings.kafka_auto_offset_reset
         self._positions = KafkaPositions(self._client, self._subscription.topics, reset)
-        await self._mind_the_embedded_broker()
+        await self._adapt_to_embedded_broker()
         self._buffer = ClientBuffer(self._client)
-        # Subscribed only now: start() of the client would wait for the assignment, however long the group takes.
+        # The client subscribes after its start: with a subscription, start() waits for the assignment without a limit.
         self._client.subscribe(topics=list(self._subscription.topics), listener=self)
 
-    async def _mind_the_embedded_broker(self) -> None:
-        with self._in_our_words():
+    async def _adapt_to_embedded_broker(self) -> None:
+        with self._translated_errors():
             cluster = await cluster_of(self._client)
         if cluster.is_embedded:
             self._only_member = OnlyMember(cluster, self._subscription.group_id)
@@ -87,14 +92,14 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
     def _make_client(self) -> Any:
         settings = self._settings
-        # The assignor keeps its state on the class, so every member needs a class of its own: two workers in
-        # one process would claim each other's partitions as theirs.
+        # The assignor keeps its state on the class. Each member needs a class of its own, or two workers in one process
+        # claim each other's partitions.
         assignor = type("StickyOfOneMember", (StickyPartitionAssignor,), {})
         return aiokafka.AIOKafkaConsumer(
             group_id=self._subscription.group_id,
             group_instance_id=self._instance_id(),
             enable_auto_commit=False,
-            fetch_max_wait_ms=_PATIENTLY,
+            fetch_max_wait_ms=_LONG_POLL,
             auto_offset_reset="none",  # see KafkaPositions
             isolation_level=settings.kafka_isolation_level,
             session_timeout_ms=_ms(settings.kafka_session_timeout),
@@ -106,53 +111,56 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         )
 
     def _instance_id(self) -> str | None:
-        # Static membership is per group: two workers of one process must not claim one identity.
+        # The group id is part of the identity: two workers of one process must not use the same one.
         instance = self._settings.kafka_group_instance_id
         identity = f"{instance}-{self._subscription.group_id}"
         return None if not instance or identity in self._taken else identity
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
-        """The client's own records as they are, a copy of each would cost more than a no-op handler.
+        """Return the next records by partition: at most *limit*; wait at most *wait* seconds for the first.
 
-        The keys are the client's named tuples; they equal and hash like ours.
+        The records are the client's own objects: a copy of each would cost more than a handler that does nothing. The
+        keys are the client's named tuples; they compare and hash like ``TopicPartition``.
+
+        Raises BrokerError when this member cannot go on.
         """
-        if self._broken is not None:
-            raise self._broken
-        self._try_again()
+        if self._failure is not None:
+            raise self._failure
+        self._resume_unparsable()
         wanted = self._unpaused() if self._paused else ()
         if self._paused and not wanted:
-            await asyncio.sleep(wait)  # no partition at all would mean all of them to the client
+            await asyncio.sleep(wait)  # the client takes a call without partitions as a call for all of them
             return {}
         try:
             async with asyncio.timeout(wait + _FETCH_SLACK):
-                # One record, and no more: the client empties its buffer of one partition before it looks at the next.
+                # One record only: the client empties its buffer of one partition before it looks at the next.
                 first = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=1)
         except asyncio.CancelledError as error:
-            raise _whose(error) from error
+            raise _own_cancellation_or_error(error) from error
         except TimeoutError:
             return {}
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError) as error:
-            await self._recover(error)
+            await self._recover_position(error)
             return {}
         except Exception as error:
-            if (found := found_in(error)) is None:
+            if (found := unparsable_in(error)) is None:
                 raise self._as_fetch_error(error) from error
-            self._stand_still(found, error)
+            self._pause_unparsable(found, error)
             first = {source: records for source, records in found.before.items() if records}
-        # Nothing awaits from here on: what was taken before a rebalance must not be handed out after it.
+        # No await from here on: records that were taken before a rebalance must not be returned after it.
         fetched = self._share_out(first, limit)
-        self._choose_patience(left=bool(self._buffer.sources()))
+        self._choose_poll_wait(leftover=bool(self._buffer.sources()))
         return fetched
 
     def _share_out(
         self, first: Mapping[Any, Sequence[Record]], limit: int
     ) -> Mapping[TopicPartition, Sequence[Record]]:
-        """*first* and what else the client has at hand, an equal part of each partition."""
+        """Return *first* and more records from the client's buffer, an equal share for each partition."""
         if not first:
             return {}
         sources = [source for source in self._buffer.sources() if source not in self._paused]
         sources.sort(key=lambda source: self._served.get(source, 0))
-        size = max(1, self._settings.max_in_flight_bytes // _PARTS // max(1, len(sources)))
+        size = max(1, self._settings.max_in_flight_bytes // _FETCH_SHARE // max(1, len(sources)))
         more = share_out(
             sources,
             limit - sum(map(len, first.values())),
@@ -170,95 +178,110 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         try:
             return self._buffer.read(source, limit, size)
         except Exception as error:
-            if (found := found_in(error)) is None:
-                # What was taken already is handed out; the next fetch tells this.
-                self._break(self._as_fetch_error(error))
+            if (found := unparsable_in(error)) is None:
+                # Records that were taken already are returned; the next fetch raises the error.
+                self._fail(self._as_fetch_error(error))
                 return ()
-            self._stand_still(found, error)
+            self._pause_unparsable(found, error)
             return found.before.get(source, ())
 
-    async def _recover(self, error: kafka_errors.KafkaError) -> None:
-        """Where a partition has no valid position, give it one; if the broker does not say which, it is asked again: the
-        client fails once more."""
+    async def _recover_position(self, error: kafka_errors.KafkaError) -> None:
+        """Give a partition without a valid position a new one.
+
+        Where the broker does not answer, the next fetch fails in the same way, and the broker is asked again.
+        """
         try:
             await self._positions.recover(error)
         except asyncio.CancelledError as cancelled:
-            raise _whose(cancelled) from cancelled
+            raise _own_cancellation_or_error(cancelled) from cancelled
         except (kafka_errors.KafkaError, TimeoutError) as reason:
-            logger.debug("no position: %s", describe(reason))
+            logger.debug("no valid position; the broker is asked again: %s", describe(reason))
 
     def _as_fetch_error(self, error: Exception) -> BrokerError:
         identity = self._instance_id()
-        reason = why_not_in(error, self._subscription.group_id, identity, self._settings)
+        reason = membership_error(error, self._subscription.group_id, identity, self._settings)
         if reason is not None:
             if isinstance(reason, IdentityTaken) and identity is not None:
                 self._taken.add(identity)
             return reason
         if isinstance(error, kafka_errors.KafkaError) and not isinstance(error, UNREADABLE):
             return as_broker_error(error, self._settings)
-        # The client has dropped what it parsed before these bytes and moved on, so going on with this member would lose
-        # records.
+        # The client has dropped the records that it parsed before the error and moved its position past them. To go on
+        # with this member would lose them.
         return UnreadableRecords(describe(error))
 
-    def _stand_still(self, found: Unreadable, error: Exception) -> None:
-        """Where the bytes are that cannot be parsed. The others go on."""
+    def _pause_unparsable(self, found: Unreadable, error: Exception) -> None:
+        """Pause the partition at the record that the client cannot parse. The other partitions go on."""
         self._client.seek(found.source, found.offset)
         self._client.pause(found.source)
-        self._stuck[found.source] = asyncio.get_running_loop().time()
+        self._unparsable[found.source] = asyncio.get_running_loop().time()
         logger.error(
-            "%s stands still at offset %d: the client cannot parse what the broker stores there (%s). Nothing is lost, the "
-            "other partitions go on, and it is tried again every %g s; %s",
+            "%s stands still at offset %d: the client cannot parse the record that the broker stores there (%s). No message "
+            "is lost, the other partitions go on, and the record is fetched again every %g s; %s",
             TopicPartition(*found.source),
             found.offset,
             describe(error),
-            _STUCK,
-            remedy(error),
+            _PARSE_RETRY,
+            remedy_for(error),
             extra={"action": "unreadable", **found.source._asdict(), "offset": found.offset},
         )
 
-    def _try_again(self) -> None:
+    def _resume_unparsable(self) -> None:
+        """Resume the partitions whose record is to be parsed once more."""
         now = asyncio.get_running_loop().time()
-        due = [source for source, since in self._stuck.items() if now - since >= _STUCK]
+        due = [source for source, since in self._unparsable.items() if now - since >= _PARSE_RETRY]
         for source in due:
-            del self._stuck[source]
+            del self._unparsable[source]
         self._client.resume(*self._client.assignment().intersection(due))
 
-    def _choose_patience(self, *, left: bool) -> None:
-        """Of the client's next requests for records, by whether we have *left* some with it.
+    def _choose_poll_wait(self, *, leftover: bool) -> None:
+        """Set how long the broker may hold the client's next requests, by whether this fetch left records in its buffer.
 
-        A partition whose records it still has is not in its request, and a broker has one request under way: where the
-        other partitions are empty, the busy one would wait half a second for them, again and again.
+        The client does not ask for a partition while it has records of it, and it has one request under way to each
+        broker. A long request for the empty partitions would make the busy partition wait half a second, again and again.
         """
         now = asyncio.get_running_loop().time()
-        self._left_at = now if left else self._left_at
-        patience = _BRIEFLY if now - self._left_at < _LATELY else _PATIENTLY
-        self._client._fetcher._fetch_max_wait_ms = patience  # noqa: SLF001 - made for one value only
+        self._leftover_at = now if leftover else self._leftover_at
+        wait = _SHORT_POLL if now - self._leftover_at < _SHORT_POLL_PERIOD else _LONG_POLL
+        self._client._fetcher._fetch_max_wait_ms = wait  # noqa: SLF001 - the client has no other way to change it
 
     def _unpaused(self) -> tuple[Any, ...]:
         return tuple(source for source in self._client.assignment() if source not in self._paused)
 
     async def keep_alive(self) -> None:
-        """Reset the client's own poll clock: a fetch in which every partition is paused returns nothing."""
+        """Reset the client's own poll timer by a fetch that returns no record: every partition is paused in it.
+
+        Raises BrokerError.
+        """
         mine = self._client.assignment()
         self._client.pause(*mine)
         try:
-            with self._in_our_words():
+            with self._translated_errors():
                 await self._client.getmany(timeout_ms=0)
         finally:
             self._client.resume(
-                *(source for source in mine & self._client.assignment() if source not in self._stuck)
+                *(source for source in mine & self._client.assignment() if source not in self._unparsable)
             )
 
     def pause(self, sources: Sequence[TopicPartition]) -> None:
-        """By asking for the other partitions only. The client's own pause throws away what it has prefetched,
-        so a partition that pauses and resumes all the time would be fetched again and again."""
+        """Let ``fetch`` return no records of *sources* until they are resumed.
+
+        The client's own pause throws away the records that it has prefetched, so a partition that pauses and resumes all
+        the time would be fetched again and again. Instead, ``fetch`` asks the client for the other partitions only.
+        """
         self._paused.update(sources)
 
     def resume(self, sources: Sequence[TopicPartition]) -> None:
+        """Let ``fetch`` return records of *sources* again."""
         self._paused.difference_update(sources)
 
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
-        """Bounded: inside, the client repeats a commit for as long as no coordinator can be found."""
+        """Commit *offsets* within ``kafka_commit_timeout`` seconds.
+
+        The time is limited because the client repeats a commit for as long as it finds no group coordinator.
+
+        Raises CommitRefused where the group has given the partitions to others, BrokerError otherwise.
+        """
         todo = {
             ClientPartition(*source): OffsetAndMetadata(commit.offset, commit.metadata)
             for source, commit in offsets.items()
@@ -268,15 +291,15 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             async with asyncio.timeout(seconds):
                 await self._client.commit(todo)
         except asyncio.CancelledError as error:
-            raise _whose(error) from error
+            raise _own_cancellation_or_error(error) from error
         except TimeoutError as error:
             raise BrokerError(
                 f"the group coordinator did not take the commit within {seconds:g} s"
             ) from error
         except kafka_errors.CommitFailedError as error:
-            # Its own text is a paragraph about poll(), which nobody here has called.
+            # The client's own text is a paragraph about poll(), which this code does not call.
             raise CommitRefused("the group has rebalanced and given the partitions to others") from error
-        except kafka_errors.IllegalStateError as error:  # the partition is not assigned (any more)
+        except kafka_errors.IllegalStateError as error:  # the partition is not assigned, or not any more
             raise CommitRefused(_first_line(error)) from error
         except kafka_errors.KafkaError as error:
             if is_rebalance(error):
@@ -284,24 +307,31 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             raise as_broker_error(error, self._settings) from error
 
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        with self._in_our_words():
+        """Return the offset that the next record of each partition will get. Raises BrokerError."""
+        with self._translated_errors():
             found = await self._client.end_offsets([ClientPartition(*source) for source in sources])
         return {TopicPartition(*source): offset for source, offset in found.items()}
 
     async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return self._positions.known(source for source in sources if source not in self._stuck)
+        """Return the offset at which ``fetch`` goes on in each partition.
+
+        A partition is left out where its position is not known yet, or where it stands still at a record that cannot be
+        parsed.
+        """
+        return self._positions.known(source for source in sources if source not in self._unparsable)
 
     @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
-        """Raises BrokerError for what the client raises inside."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise BrokerError in place of an error that the client raises in the block."""
         try:
             yield
         except asyncio.CancelledError as error:
-            raise _whose(error) from error
+            raise _own_cancellation_or_error(error) from error
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
 
     async def close(self) -> None:
+        """Leave the group and disconnect, within some seconds. Commits nothing. Safe to repeat."""
         client, self._client = self._client, None
         try:
             if client is not None:
@@ -311,26 +341,29 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 self._only_member.release()
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        """Called by the client. It swallows what is raised here, so the next fetch raises it instead."""
+        """Pass the revoked partitions on; called by the client.
+
+        The client swallows errors that are raised here, so the next fetch raises them.
+        """
         if not revoked or self._revoked is None:
             return
         try:
             await self._revoked(frozenset(TopicPartition(*source) for source in revoked))
         except Exception as error:
-            self._break(error)
+            self._fail(error)
 
     async def on_partitions_assigned(self, assigned: set[Any]) -> None:
-        """Called by the client, before it can return records of the new assignment.
+        """Pass the assigned partitions on, each with its commit; called by the client.
 
-        The client starts fetching while this runs. Pausing comes first and without an await, so no record can
-        be returned before the commits (and what travels in their metadata) are known.
+        The client starts fetching while this runs. The partitions are paused first, without an await in between, so no
+        record is returned before the commits and their metadata are known.
         """
         client = self._client
         if client is None:
             return
         client.pause(*assigned)
         self._paused.clear()
-        self._stuck.clear()
+        self._unparsable.clear()
         self._served.clear()
         try:
             commits = await self._positions.start(assigned)
@@ -338,21 +371,27 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 self._assigned(commits)
             client.resume(*assigned)
         except Exception as error:
-            self._break(error)
+            self._fail(error)
 
-    def _break(self, error: Exception) -> None:
-        self._broken = (
+    def _fail(self, error: Exception) -> None:
+        """Let the next fetch raise *error*."""
+        self._failure = (
             error
             if isinstance(error, BrokerError)
-            else BrokerError(f"a rebalance failed: {error!r}; rejoining")
+            else BrokerError(f"a rebalance failed: {error!r}; the worker joins the group again")
         )
-        self._broken.__cause__ = error
+        self._failure.__cause__ = error
 
 
-def _whose(error: asyncio.CancelledError) -> BaseException:
-    """*error* itself if this task is being cancelled. Else the client cancelled something that it shares between
-    callers (a lookup that another call gave up on); to us that is a failed call."""
-    return error if stopping_us(error) else BrokerError("the Kafka client gave the call up; it is made again")
+def _own_cancellation_or_error(error: asyncio.CancelledError) -> BaseException:
+    """Return *error* if this task is being cancelled, else a BrokerError.
+
+    The client shares lookups between callers. Where another caller gives up, the shared lookup is cancelled, and for this
+    caller that is a failed call.
+    """
+    return (
+        error if stopping_us(error) else BrokerError("the Kafka client cancelled the call; it is made again")
+    )
 
 
 def _ms(seconds: float) -> int:

@@ -1,11 +1,12 @@
-"""What a member of a consumer group minds at the embedded broker.
+"""Adapts a member of a consumer group to the embedded broker.
 
-Its cluster is librdkafka's mock cluster, known by its id. Two things differ from Apache Kafka:
+The embedded broker is librdkafka's mock cluster; its cluster id shows that. Two things differ from Apache Kafka:
 
-- A rebalance lasts as long as the members' session time-out, less a second. With the usual 45 s a worker that is started
-  again waits that long, so here it is 3 s.
-- A second member makes the broker throw out both, again and again, and what they work on is repeated each time. The broker
-  cannot tell who is in a group, so a file on this machine does: the broker listens on this machine only.
+- A rebalance lasts as long as the session time-out of the members, less one second. With the usual 45 s, a worker that is
+  started again waits that long. So the session time-out is 3 s at this broker.
+- Where a group has a second member, the broker removes both from the group, again and again, and messages in progress are
+  repeated each time. So a group may have one member only. The broker cannot tell who is in a group. A locked file on this
+  machine does: the broker listens on this machine only.
 """
 
 from __future__ import annotations
@@ -29,40 +30,42 @@ _MOCK = "mockCluster"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """``name`` is the cluster's id, ``address`` is ``host:port`` of its first broker, as the cluster tells it."""
+    """``name`` is the cluster's id; ``address`` is ``host:port`` of its first broker, as the cluster advertises it."""
 
     name: str
     address: str
 
     @property
     def is_embedded(self) -> bool:
+        """Whether this is the embedded broker."""
         return self.name.startswith(_MOCK)
 
 
 async def cluster_of(client: Any) -> Cluster:
-    """The cluster that *client*, a consumer of aiokafka that is started, has reached. Raises KafkaError."""
-    network = client._client  # noqa: SLF001 - the client keeps the answer of its own question to itself
+    """Ask which cluster *client*, a started consumer of aiokafka, is connected to. Raises KafkaError."""
+    network = client._client  # noqa: SLF001 - the client does not show the answer of its own request
     answer = await network.send(network.get_random_node(), MetadataRequest([]))
     first = min(answer.brokers)
     return Cluster(getattr(answer, "cluster_id", None) or "", f"{first[1]}:{first[2]}")
 
 
 def shorten_session(client: Any) -> None:
-    """Let rebalances of the embedded broker be short. Before *client* joins its group."""
-    coordinator = client._coordinator  # noqa: SLF001 - when the client is made, the cluster is not known yet
+    """Shorten the session time-out of *client*, so that rebalances are short. Call it before *client* joins its group."""
+    coordinator = client._coordinator  # noqa: SLF001 - the cluster is not known yet when the client is made
     coordinator._session_timeout_ms = min(coordinator._session_timeout_ms, SESSION_TIMEOUT)  # noqa: SLF001 - as above
     coordinator._heartbeat_interval_ms = min(coordinator._heartbeat_interval_ms, HEARTBEAT_INTERVAL)  # noqa: SLF001 - as above
 
 
 class OnlyMember:
-    """Holds the place of the one member of *group*; ``release`` gives it back, and so does the end of this process.
+    """Locks the place of the one member of *group*, until ``release`` or until this process ends.
 
-    Raises SecondMember while another member on this machine has it.
+    Raises SecondMember while another member on this machine has it, ConfigurationError where the folder of the lock files
+    cannot be used.
     """
 
-    # A lock of POSIX belongs to the whole process. (One of flock would be inherited by every child that a handler forks,
-    # and such a child may outlive us.)
-    _ours: set[Path] = set()  # noqa: RUF012 - of this process, as the locks are
+    # A POSIX lock belongs to the whole process, so this set tells which locks it has. (A flock lock would be inherited by
+    # each child that a handler forks, and such a child may live longer than this process.)
+    _ours: set[Path] = set()  # noqa: RUF012 - the locks of this process
 
     def __init__(self, cluster: Cluster, group: str) -> None:
         name = hashlib.sha256(f"{cluster.name} {cluster.address} {group}".encode()).hexdigest()
@@ -75,10 +78,10 @@ class OnlyMember:
         self._ours.add(self._path)
 
     def release(self) -> None:
-        """Safe to repeat."""
+        """Release the lock. Safe to repeat."""
         file, self._file = self._file, None
         if file is not None:
-            # Not removed: whoever is about to lock it would lock a file that no one else can find.
+            # The file is not removed: another process may have opened it, and would lock a file that no one else finds.
             file.close()
             self._ours.discard(self._path)
 
@@ -94,7 +97,7 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 
 def _folder() -> Path:
-    """A folder of this user alone. Raises ConfigurationError where somebody else has made it."""
+    """Return the folder of the lock files, which belongs to this user. Raises ConfigurationError if it cannot be used."""
     folder = Path(tempfile.gettempdir()) / f"core-messaging-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -102,11 +105,12 @@ def _folder() -> Path:
     except OSError as error:
         raise _unusable(folder, str(error)) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise _unusable(folder, "it belongs to somebody else")
+        raise _unusable(folder, "it is no folder of this user")
     return folder
 
 
 def _unusable(folder: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{folder} cannot say who is in a group of the embedded broker ({cause}); set TMPDIR to another folder"
+        f"the worker cannot use {folder}, where it notes who is in a group of the embedded broker ({cause}); "
+        "set TMPDIR to another folder"
     )

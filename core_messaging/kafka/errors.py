@@ -1,4 +1,4 @@
-"""aiokafka's errors in our words."""
+"""Translates aiokafka's errors into those of ``core_messaging.errors``, and tells which of them may pass."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from core_messaging.settings import Settings
 
 
 class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # the client is untyped
-    """The broker's answer 87 (INVALID_RECORD, KIP-467), which the client (0.14) does not know: to it, it is an UnknownError
-    like that of a broker in trouble."""
+    """The broker's error 87 (INVALID_RECORD, KIP-467).
+
+    The client (0.14) does not know it and raises UnknownError, as it does for a broker in trouble.
+    """
 
     errno = 87
     message = "INVALID_RECORD"
-    description = "The broker has looked at the record and does not take it."
+    description = "The broker has validated the record and rejects it."
 
 
-def know_invalid_records() -> None:
-    """Let the client tell that answer apart. Safe to repeat."""
+def register_invalid_record_error() -> None:
+    """Let the client raise InvalidRecordError for error 87. Safe to repeat."""
     kafka_errors.kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
 
 
@@ -58,20 +60,20 @@ _TOO_LARGE = (
     kafka_errors.RecordListTooLargeError,
 )
 
-# The client's, of one record that it cannot write: its timestamp, say, or a header that is no bytes.
+# What the client raises for one record that it cannot encode: for example its timestamp, or a header that is not bytes.
 UNWRITABLE = (OverflowError, TypeError, ValueError)
 
-# What sending again can never change.
+# Errors that another try cannot change.
 _HOPELESS = (
     *_TOO_LARGE,
     kafka_errors.InvalidTopicError,
     kafka_errors.InvalidTimestampError,
     kafka_errors.PolicyViolationError,
-    AssertionError,  # the client's, of a partition that there is not
+    AssertionError,  # the client raises it for a partition that does not exist
     *UNWRITABLE,
 )
 
-# Of what the broker stores, to whoever fetches it.
+# What the client raises when it fetches stored records that it cannot parse.
 UNREADABLE = (kafka_errors.CorruptRecordException, kafka_errors.UnsupportedCodecError)
 
 _REBALANCE = (
@@ -82,53 +84,60 @@ _REBALANCE = (
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the broker is there and will not have this client, however often it asks."""
+    """Whether the broker answers and refuses this client, so that another try cannot help."""
     return isinstance(error, _REFUSALS)
 
 
 def is_hopeless(error: BaseException) -> bool:
-    """Whether sending the same again can never work."""
+    """Whether sending the same record again can never work."""
     return isinstance(error, _HOPELESS) or is_invalid(error)
 
 
-def may_be_one_of_many(error: BaseException) -> bool:
-    """Whether a batch may have failed for the sake of one of its records. The client knows fewer of the broker's
-    answers than there are, and one it does not know may be about a record too."""
+def may_concern_one_record(error: BaseException) -> bool:
+    """Whether a batch may have failed because of one of its records.
+
+    The client does not know every error code of a broker. One that it does not know may be about a record too.
+    """
     return is_unknown(error) or (is_hopeless(error) and isinstance(error, kafka_errors.KafkaError))
 
 
 def is_unknown(error: BaseException) -> bool:
-    """Whether it may be about a record, or about a broker in trouble."""
+    """Whether the client does not know the broker's error: it may be about a record, or the broker is in trouble."""
     return isinstance(error, kafka_errors.UnknownError)
 
 
 def is_too_large(error: BaseException) -> bool:
+    """Whether the record or its batch has more bytes than the client or the broker accepts."""
     return isinstance(error, _TOO_LARGE)
 
 
 def is_invalid(error: BaseException) -> bool:
-    """Whether the broker has looked at the record: no key where the topic is compacted, say."""
+    """Whether the broker has validated the record and rejects it: for example no key in a compacted topic."""
     return getattr(error, "errno", None) == InvalidRecordError.errno
 
 
 def is_rebalance(error: BaseException) -> bool:
+    """Whether the call failed because the group rebalances or this client is no member of it any more."""
     return isinstance(error, _REBALANCE)
 
 
 def as_broker_error(error: BaseException, settings: Settings) -> BrokerError:
-    """*error* of the client as one of ours; never with a secret in it."""
+    """Return *error* of the client as a BrokerRefused, BrokerUnreachable or BrokerError. No text of it holds a secret."""
     servers = settings.kafka_bootstrap_servers
     if is_refusal(error):
         return BrokerRefused(servers, describe(error))
     if isinstance(error, _UNREACHABLE):
         return BrokerUnreachable(servers, describe(error))
-    return BrokerError(f"the Kafka client gave up: {describe(error)}")
+    return BrokerError(f"the Kafka client failed: {describe(error)}")
 
 
 def as_publish_error(
     topic: str, error: BaseException, *, forwarded: bool = False
 ) -> PublishFailed | RecordRefused:
-    """*error* of a send: worth another try, or hopeless. *forwarded*: of a record that only the broker may refuse."""
+    """Return the error of a send: PublishFailed where another try may work, else RecordRefused.
+
+    *forwarded*: the record was read from Kafka, so only the limit of the topic counts, not that of the settings.
+    """
     if not is_hopeless(error):
         return PublishFailed(topic, describe(error))
     if is_too_large(error):
@@ -142,14 +151,14 @@ def _remedy(error: BaseException) -> str:
         return "make it smaller, or raise max.message.bytes of the topic and kafka_max_request_size"
     if is_invalid(error):
         return (
-            "a compacted topic takes no record without a key: give it one, or let the topic be "
-            "cleaned up otherwise (cleanup.policy=delete); the broker's log says more"
+            "a compacted topic takes no record without a key: give the record a key, or set cleanup.policy=delete for the "
+            "topic; the broker's log says more"
         )
-    return "look at its partition, key, timestamp and headers, and at the settings of the topic"
+    return "check its partition, key, timestamp and headers, and the settings of the topic"
 
 
 def describe(error: BaseException) -> str:
-    """One line: the kind of error and what it says."""
+    """Return one line with the class of the error and its message."""
     name = type(error).__name__
     text = " ".join(text_of(error).split())
     return text if text.startswith(name) else f"{name}: {text}" if text else name

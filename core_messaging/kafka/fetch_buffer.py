@@ -1,7 +1,7 @@
-"""What the client has fetched and nobody has taken yet.
+"""Reads the records that the client has fetched and not returned yet.
 
-The client's ``getmany`` empties one partition before it looks at the next, and where each partition is asked on its own it
-looks at all of them for each. So the buffer is read here as ``getmany`` reads it (aiokafka 0.13 and 0.14), without awaiting.
+The client's ``getmany`` empties one partition before it looks at the next. Called for one partition at a time, it looks at
+all of them in each call. So this module reads the buffer as ``getmany`` does (aiokafka 0.13 and 0.14), without an await.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from typing import Any
 from core_messaging.records import Record
 from core_messaging.rules.record_size import sizes_of
 
-FIRST, PART = 4, 32  # records that are parsed before it is looked at how large they are
+# Records that are parsed before their bytes are counted: at first, and at most.
+FIRST_PART, LARGEST_PART = 4, 32
 
 
 class ClientBuffer:
-    """The buffer of one client. A partition whose fetch has failed is not in it: ``getmany`` raises its error."""
+    """The buffer of one client (a started consumer of aiokafka).
+
+    A partition whose fetch has failed is not in it: ``getmany`` raises its error.
+    """
 
     def __init__(self, client: Any) -> None:
-        self._fetcher = client._fetcher  # noqa: SLF001 - there is no other way
+        self._fetcher = client._fetcher  # noqa: SLF001 - the client has no public access to it
         self._subscription = client._subscription  # noqa: SLF001
 
     def sources(self) -> list[Any]:
-        """Assigned partitions that have something at hand, in the client's own named tuples."""
+        """Return the assigned partitions that have records in the buffer, as the client's own named tuples."""
         if self._subscription.reassignment_in_progress:
             return []
         return [
@@ -33,25 +37,27 @@ class ClientBuffer:
         ]
 
     def read(self, source: Any, limit: int, size: int) -> Sequence[Record]:
-        """Up to *limit* records of *source*, no more once they have *size* bytes. Raises what the client raises where it
-        cannot parse the first of them."""
+        """Take up to *limit* records of *source* out of the buffer; stop once they have *size* bytes.
+
+        Raises the client's error where the first part of them cannot be parsed.
+        """
         fetcher = self._fetcher
         found = fetcher._records[source]  # noqa: SLF001
-        part = FIRST
+        part = FIRST_PART
         records: list[Record] = []
         got = found.getall(min(limit, part))
         while got:
             records += got
             size -= sum(sizes_of(got))
-            part = min(2 * part, PART)
+            part = min(2 * part, LARGEST_PART)
             if size <= 0 or len(records) >= limit or not found.has_more():
                 break
             try:
                 got = found.getall(min(limit - len(records), part))
-            # What was parsed of this part is fetched again, and then it is the first.
+            # The records of this part are fetched again. Then it is the first part, and the error is raised.
             except Exception:
                 break
         if not found.has_more():
             del fetcher._records[source]  # noqa: SLF001
-            fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - it may ask for more
+            fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - the client may fetch this partition again
         return records

@@ -1,4 +1,4 @@
-"""How far groups are, asked of real Kafka: reads only, joins no group and commits nothing."""
+"""Reads the offsets and commits of consumer groups. Joins no group and commits nothing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from core_messaging.errors import TopicMissing
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import admin_of, connect
 from core_messaging.kafka.errors import UNREADABLE, as_broker_error
-from core_messaging.kafka.parse_errors import found_in
-from core_messaging.kafka.topic_lookup import look_at
+from core_messaging.kafka.parse_errors import unparsable_in
+from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.group_progress import Standing
 from core_messaging.settings import Settings
 
-READ = 5_000  # milliseconds that one record may take
-TRIES, AGAIN = 20, 0.5  # seconds between two tries to find the group's coordinator
-_NOT_YET = (
+READ_TIMEOUT = 5_000  # milliseconds that the fetch of one record may take
+TRIES, RETRY_AFTER = 20, 0.5  # tries to reach the group's coordinator, seconds between two of them
+_COORDINATOR_NOT_READY = (
     kafka_errors.GroupCoordinatorNotAvailableError,
     kafka_errors.GroupLoadInProgressError,
     kafka_errors.NotCoordinatorForGroupError,
@@ -30,7 +30,7 @@ _NOT_YET = (
 
 
 class KafkaOffsets:
-    """Open by ``reading(settings)``."""
+    """Reads offsets, commits and single records. Opened by ``reading(settings)``."""
 
     def __init__(self, settings: Settings, admin: Any, client: Any) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class KafkaOffsets:
         self._client = client
 
     async def standings(self, group_id: str, topics: Sequence[str]) -> list[Standing]:
-        """Every partition of *topics*, in order. Raises TopicMissing, BrokerError."""
+        """Return where *group_id* is in every partition of *topics*, in order. Raises TopicMissing, BrokerError."""
         try:
             partitions = await self._partitions(topics)
             self._client.assign(partitions)
@@ -53,37 +53,45 @@ class KafkaOffsets:
         ]
 
     async def _partitions(self, topics: Sequence[str]) -> list[Any]:
-        found = await look_at(self._admin, topics)
-        if found.others:
-            raise TopicMissing(found.others, self._settings.kafka_bootstrap_servers)
+        found = await look_up_topics(self._admin, topics)
+        if found.missing:
+            raise TopicMissing(found.missing, self._settings.kafka_bootstrap_servers)
         return [
             aiokafka.TopicPartition(topic, number) for topic in topics for number in found.partitions[topic]
         ]
 
     async def _commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
-        """A cluster makes its topic of offsets with the first group; until then nobody coordinates. And a coordinator that
-        has moved or has just started cannot tell yet."""
-        for _ in range(TRIES):
-            with suppress(*_NOT_YET):
-                return await self._told_commits(group_id, partitions)
-            await asyncio.sleep(AGAIN)
-        return await self._told_commits(group_id, partitions)
+        """Ask for the group's commits; ask again while its coordinator is not ready.
 
-    async def _told_commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
+        A cluster creates its topic of offsets with the first group, and has no coordinator before. A coordinator that has
+        moved or has just started does not know the commits yet.
+        """
+        for _ in range(TRIES):
+            with suppress(*_COORDINATOR_NOT_READY):
+                return await self._list_commits(group_id, partitions)
+            await asyncio.sleep(RETRY_AFTER)
+        return await self._list_commits(group_id, partitions)
+
+    async def _list_commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
         return dict(await self._admin.list_consumer_group_offsets(group_id, partitions=partitions))
 
     async def record(self, source: TopicPartition, offset: int) -> Record | None:
-        """The record at *offset*; None where it is gone (compaction, retention), was never one, or cannot be parsed."""
+        """Return the record at *offset*; wait at most 5 seconds for it.
+
+        None: compaction or retention has removed it, there never was a record at this offset, or it cannot be parsed.
+
+        Raises BrokerError.
+        """
         partition = aiokafka.TopicPartition(*source)
         try:
             self._client.seek(partition, offset)
-            found = await self._client.getmany(partition, timeout_ms=READ, max_records=1)
+            found = await self._client.getmany(partition, timeout_ms=READ_TIMEOUT, max_records=1)
         except (kafka_errors.OffsetOutOfRangeError, *UNREADABLE):
             return None
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
         except Exception as error:
-            if found_in(error) is None:
+            if unparsable_in(error) is None:
                 raise
             return None
         records: list[Record] = found.get(partition, [])
@@ -92,7 +100,7 @@ class KafkaOffsets:
 
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[KafkaOffsets]:
-    """Connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
+    """Provide KafkaOffsets that are connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
     async with admin_of(settings) as admin:
         client = await connect(settings, lambda: _client(settings))
         try:

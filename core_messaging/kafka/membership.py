@@ -1,11 +1,13 @@
-"""The client's membership of its group, where the client (0.14) goes on without a word or waits without an end.
+"""Patches of how aiokafka (0.14) joins and leaves a group: it ignores one error and waits in one place without a limit.
 
-A second process with the same ``group_instance_id`` takes the first one's place. The client of the first one takes the answer
-for an expired session, joins again under the same identity, and so takes it back: each believes that it has every
-partition. Joining under the member id that it had, it hears that the identity is somebody else's (FENCED_INSTANCE_ID).
+Static identity: a second process with the same ``group_instance_id`` takes the first one's place in the group. The client
+of the first process takes the broker's answer for an expired session, joins again with the same identity, and takes the
+place back. Then each of the two believes that it has every partition. With these patches it joins again under its former
+member id, and the broker answers that the identity belongs to another member (FENCED_INSTANCE_ID).
 
-A client that is closed while it joins waits for the group, which may wait for a dead member's session; and it stays a
-member, because it leaves a group only after it has joined it.
+Closing while joining: the client waits for the group, and the group may wait until the session of a dead member expires.
+The client also stays a member, because it leaves a group only after it has joined it. With these patches it stops joining
+and leaves at once.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from core_messaging.errors import BrokerError, GroupRefused, IdentityTaken
 from core_messaging.settings import Settings
 
-_LEAVE = 1.0  # seconds the broker has to answer a member that leaves while it joins
+_LEAVE_TIMEOUT = 1.0  # seconds the broker has to answer a member that leaves while it joins
 
 logger = logging.getLogger("core_messaging.kafka")
 
 
 class FencedInstanceIdError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # the client is untyped
-    """The broker's answer 82 (FENCED_INSTANCE_ID, KIP-345), which the client (0.14) does not know."""
+    """The broker's error 82 (FENCED_INSTANCE_ID, KIP-345), which the client (0.14) does not know."""
 
     errno = 82
     message = "FENCED_INSTANCE_ID"
@@ -38,23 +40,28 @@ class FencedInstanceIdError(kafka_errors.BrokerResponseError):  # type: ignore[m
 
 
 def patch_membership(wrap: Callable[[type, str, Callable[..., Any]], None]) -> None:
-    """*wrap* (class, method, decorator) puts a decorator around a method of the client once."""
+    """Patch the client. *wrap* (class, method name, decorator) puts a decorator around a method of the client once."""
     kafka_errors.kafka_errors.setdefault(FencedInstanceIdError.errno, FencedInstanceIdError)
-    wrap(GroupCoordinator, "reset_generation", _remembering_who_it_was)
-    wrap(GroupCoordinator, "_do_rejoin_group", _unless_it_is_closed)
-    wrap(CoordinatorGroupRebalance, "perform_group_join", _as_who_it_was)
+    wrap(GroupCoordinator, "reset_generation", _keep_member_id)
+    wrap(GroupCoordinator, "_do_rejoin_group", _stop_joining_when_closed)
+    wrap(CoordinatorGroupRebalance, "perform_group_join", _join_with_former_id)
 
 
-def why_not_in(error: Exception, group: str, instance: str | None, settings: Settings) -> BrokerError | None:
-    """*error* of the client in our words, if it says why it cannot be a member of *group*."""
+def membership_error(
+    error: Exception, group: str, instance: str | None, settings: Settings
+) -> BrokerError | None:
+    """Return the error that tells why the client cannot be a member of *group*; None if *error* is about something else.
+
+    *instance*: the static identity that the client joined with, or None.
+    """
     if FencedInstanceIdError.__name__ in f"{type(error).__name__} {error}":
         return IdentityTaken(group, settings.kafka_group_instance_id or str(instance))
     if isinstance(error, kafka_errors.InconsistentGroupProtocolError):
         return GroupRefused(
             group,
-            "it has members whose assignor is another one than 'sticky', which is ours",
-            "stop those (consumers of another library or version), and this one joins by itself; or give this worker a group_id "
-            "of its own",
+            "it has members whose assignor is another one than 'sticky', which this worker uses",
+            "stop those members (consumers of another library or version), and this worker joins by itself; or give this "
+            "worker a group_id of its own",
         )
     if isinstance(error, kafka_errors.InvalidSessionTimeoutError):
         return GroupRefused(
@@ -64,26 +71,31 @@ def why_not_in(error: Exception, group: str, instance: str | None, settings: Set
         )
     if isinstance(error, kafka_errors.InvalidGroupIdError):
         return GroupRefused(
-            group, "the broker does not take this group id", "give the worker another group_id"
+            group, "the broker does not accept this group id", "give the worker another group_id"
         )
     return None
 
 
-def _remembering_who_it_was(reset: Callable[[Any], None]) -> Callable[[Any], None]:
+def _keep_member_id(reset: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Remember the member id of a static member when the client forgets it."""
+
     @functools.wraps(reset)
-    def remembering(self: Any) -> None:
+    def reset_and_keep(self: Any) -> None:
         if self.generation > 0 and self._group_instance_id is not None:
             self.core_former_member_id = self.member_id
         reset(self)
 
-    return remembering
+    return reset_and_keep
 
 
-def _as_who_it_was(join: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
-    """An id that the group does not know any more is forgotten by the client, which then joins anew."""
+def _join_with_former_id(join: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """Join under the member id that the client had before.
+
+    Where the group does not know this id any more, the client forgets it and joins as a new member.
+    """
 
     @functools.wraps(join)
-    async def as_who_it_was(self: Any) -> Any:
+    async def join_with_former_id(self: Any) -> Any:
         coordinator = self._coordinator
         former = vars(coordinator).pop("core_former_member_id", "")
         coordinator.member_id = coordinator.member_id or former
@@ -94,12 +106,14 @@ def _as_who_it_was(join: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awa
                 raise FencedInstanceIdError(coordinator._group_instance_id) from error  # noqa: SLF001
             raise
 
-    return as_who_it_was
+    return join_with_former_id
 
 
-def _unless_it_is_closed(rejoin: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+def _stop_joining_when_closed(rejoin: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    """Cancel the join and leave the group when the client is closed while it joins."""
+
     @functools.wraps(rejoin)
-    async def unless_it_is_closed(self: Any, subscription: Any) -> bool:
+    async def rejoin_until_closed(self: Any, subscription: Any) -> bool:
         joining = asyncio.ensure_future(rejoin(self, subscription))
         try:
             await asyncio.wait([joining, self._closing], return_when=asyncio.FIRST_COMPLETED)
@@ -112,21 +126,25 @@ def _unless_it_is_closed(rejoin: Callable[..., Awaitable[bool]]) -> Callable[...
                 joining.cancel()
                 await asyncio.wait([joining])
 
-    return unless_it_is_closed
+    return rejoin_until_closed
 
 
 async def _leave(coordinator: Any) -> None:
-    """On another connection: the broker answers one request of a connection after the other, and the first one waits.
+    """Leave the group, over another connection than the one of the join request.
 
-    A static member stays: its place is kept for the process that comes after it.
+    The broker answers the requests of one connection in order, and the join request is not answered yet.
+
+    A static member does not leave: the group keeps its place for the process that comes after it.
     """
     member, node = coordinator.member_id, coordinator.coordinator_id
-    coordinator.generation = -1  # the client would leave once more, on the connection that is waited for
+    coordinator.generation = (
+        -1
+    )  # else the client leaves once more, on the connection where the join request waits
     if not member or node is None or coordinator._group_instance_id is not None:  # noqa: SLF001
         return
     request = LeaveGroupRequest(coordinator.group_id, member)
     try:
-        async with asyncio.timeout(_LEAVE):
+        async with asyncio.timeout(_LEAVE_TIMEOUT):
             await coordinator._client.send(node, request, group=ConnectionGroup.DEFAULT)  # noqa: SLF001
     except (kafka_errors.KafkaError, TimeoutError) as error:
         logger.debug("leaving while joining: %r", error)

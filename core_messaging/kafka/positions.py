@@ -1,4 +1,8 @@
-"""Where a member reads on in its partitions: at its commits, at one end of what has none, at what retention has left."""
+"""Sets where a member reads on in its partitions.
+
+It reads on at the commit. A partition without a commit starts at its beginning or its end. Where retention has removed the
+position, it reads on at the first record that is left.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +21,31 @@ from core_messaging.rules.start_position import OffsetReset, began_with, beginni
 logger = logging.getLogger("core_messaging.kafka")
 
 Commits = dict[TopicPartition, Committed]
-ASK = 10.0  # seconds the broker has to tell where a partition begins and ends
+OFFSETS_TIMEOUT = 10.0  # seconds the broker has to tell where a partition begins and ends
 
 
 class KafkaPositions:
-    """Of one client and one membership.
+    """The positions of one client, for as long as it is a member of the group.
 
-    The client is made to reset no position by itself. With ``latest`` it would go to the end wherever the group has no
-    commit yet, or where its position is gone, and pass what it has never read.
+    The client itself resets no position (``auto_offset_reset`` is "none"). With ``latest`` it would go to the end wherever
+    the group has no commit yet, or where its position is gone, and skip records that it has never read.
     """
 
     def __init__(self, client: Any, topics: Iterable[str], reset: OffsetReset) -> None:
         self._client = client
         self._topics = tuple(topics)
         self._reset = reset
-        self._finished: dict[TopicPartition, list[Run]] = {}  # by the commits that were found
+        self._finished: dict[TopicPartition, list[Run]] = {}  # offsets that the commits name as finished
         self._begun: dict[TopicPartition, Beginning] = {}
 
     async def start(self, partitions: Iterable[Any]) -> dict[TopicPartition, Committed | None]:
-        """Let the client read on in *partitions*, which were just assigned; their commits.
+        """Set the client's position in *partitions*, which were just assigned. Return the commit of each.
 
-        What begins at its end is told as a Beginning: nobody else can say later where that was. None: it begins at its
-        first record. A partition without a leader begins later, when the client misses its position.
+        A partition that starts at its end has a Beginning as its commit: later, no one else can tell where its end was.
+        None: the partition starts at its first record. A partition without a leader starts later, when the client finds
+        that it has no position.
+
+        Raises KafkaError.
         """
         mine = [ClientPartition(*source) for source in partitions]
         found = await self._commits(mine)
@@ -52,20 +59,23 @@ class KafkaPositions:
         return commits
 
     async def _commits(self, mine: Sequence[Any]) -> Commits:
-        """Of all partitions where it matters whether the group has committed anything."""
+        """Ask for the commits of *mine*; with ``latest``, also for those of all other partitions of the topics.
+
+        With ``latest``, it matters whether the group has committed anything at all.
+        """
         asked = set(mine)
         if self._reset == "latest":
-            counts = self._counters().items()
+            counts = self._partition_counts().items()
             asked.update(ClientPartition(topic, number) for topic, n in counts for number in range(n))
         # The public committed() hides the metadata.
         found = await self._client._coordinator.fetch_committed_offsets(list(asked))  # noqa: SLF001
         return {_ours(s): Committed(c.offset, c.metadata or "") for s, c in found.items() if c.offset >= 0}
 
     async def _begin(self, new: Sequence[Any], found: Commits) -> Mapping[TopicPartition, Beginning]:
-        """Start in *new*, which have no commit; those that start elsewhere than at their beginning."""
+        """Set the position in *new*, which have no commit. Return those that start at their end."""
         if not new:
             return {}
-        began = beginning_of(found.values()) if found else began_with(self._counters())
+        began = beginning_of(found.values()) if found else began_with(self._partition_counts())
         at_end = [s for s in new if self._reset_of(_ours(s), found, began) == "latest"]
         offsets = await self._client.beginning_offsets([s for s in new if s not in at_end])
         for source, offset in offsets.items():
@@ -83,21 +93,21 @@ class KafkaPositions:
         reset = reset_of(source, has_commits=bool(found), began=began)
         if reset == "earliest":
             logger.info(
-                "%s was added since its group began, so it is read from its first record",
+                "%s was added after its group started, so it is read from its first record",
                 source,
                 extra={"action": "partition added", **source._asdict()},
             )
         return reset
 
     async def recover(self, error: kafka_errors.KafkaError) -> bool:
-        """Where *error* of a fetch says that a partition has no valid position, give it one. False: it says something else.
+        """Set the position of a partition that has no valid one, as *error* of a fetch says.
 
-        Raises KafkaError, TimeoutError.
+        Return False if *error* says something else. Raises KafkaError, and TimeoutError after 10 seconds.
         """
-        async with asyncio.timeout(ASK):
+        async with asyncio.timeout(OFFSETS_TIMEOUT):
             if isinstance(error, kafka_errors.OffsetOutOfRangeError):
                 for source, position in error.args[0].items():
-                    await self._go_to_what_is_left(source, position)
+                    await self._seek_to_first_left(source, position)
                 return True
             if isinstance(error, kafka_errors.NoOffsetForPartitionError):
                 await self._start_late(error.args[0])
@@ -105,11 +115,15 @@ class KafkaPositions:
         return False
 
     async def _start_late(self, source: Any) -> None:
-        """It had no leader when it was assigned. Or it is only just being assigned, and ``start`` does it."""
-        if self._is_lost(source) and self._has_leader(source):
+        """Set the position of a partition that had no leader when it was assigned.
+
+        A partition that is being assigned just now is paused: ``start`` sets its position.
+        """
+        if self._has_no_position(source) and self._has_leader(source):
             await self.start([source])
 
-    async def _go_to_what_is_left(self, source: Any, position: int) -> None:
+    async def _seek_to_first_left(self, source: Any, position: int) -> None:
+        """Go to the first record that is left, and log how many are gone, where *position* is out of range."""
         begin = (await self._client.beginning_offsets([source]))[source]
         end = (await self._client.end_offsets([source]))[source]
         if source not in self._client.assignment() or begin <= position <= end:
@@ -121,22 +135,22 @@ class KafkaPositions:
         )
         self._client.seek(source, begin)
 
-    def _is_lost(self, source: Any) -> bool:
+    def _has_no_position(self, source: Any) -> bool:
         state = self._state(source)
         return state is not None and not state.has_valid_position and not state.paused
 
     def known(self, sources: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Where the client reads on, of those of *sources* where it knows."""
+        """Return the offset at which the client reads on, for those of *sources* where it has a position."""
         states = {source: self._state(source) for source in sources}
         return {source: s.position for source, s in states.items() if s is not None and s.has_valid_position}
 
     def _state(self, source: Any) -> Any:
-        subscription = self._client._subscription.subscription  # noqa: SLF001 - its own position() may wait for ever
+        subscription = self._client._subscription.subscription  # noqa: SLF001 - the client's own position() may wait for ever
         assignment = None if subscription is None else subscription.assignment
         return None if assignment is None else assignment.state_value(source)
 
-    def _counters(self) -> dict[str, int]:
-        cluster = self._client._client.cluster  # noqa: SLF001 - not to be had otherwise
+    def _partition_counts(self) -> dict[str, int]:
+        cluster = self._client._client.cluster  # noqa: SLF001 - the client has no public access to it
         return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in self._topics}
 
     def _has_leader(self, source: Any) -> bool:
@@ -145,4 +159,5 @@ class KafkaPositions:
 
 
 def _ours(source: Any) -> TopicPartition:
+    """Return the client's named tuple as our own type."""
     return TopicPartition(*source)

@@ -1,4 +1,4 @@
-"""Security settings that contradict each other: what would not be used is refused, what is unsafe is told."""
+"""Checks the security settings: refuses those that the connection would ignore, warns of an unprotected password."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ _TLS = (
 
 
 def check_security(settings: Settings) -> None:
-    """Raises ConfigurationError for a setting that the connection would ignore: it looks protected, and is not. Warns once of a
-    password that goes over the network as it is."""
+    """Check that the connection uses every security setting that is set.
+
+    Raises ConfigurationError for a setting that the connection would ignore: the connection looks protected, and is not.
+    Logs one warning if a password goes over the network without encryption.
+    """
     problem = next(_problems(settings), None)
     if problem is not None:
         raise ConfigurationError(problem)
@@ -45,7 +48,7 @@ def _problems(settings: Settings) -> Iterator[str]:
 
 
 def _given(settings: Settings, names: tuple[str, ...]) -> list[str]:
-    """Those of *names* that somebody has set, to something else than nothing and the default."""
+    """Return those of *names* whose value is neither empty nor the default."""
     return [
         name
         for name in names
@@ -68,7 +71,7 @@ def _ignored(names: list[str], protocol: str, meant: str) -> str:
 @cache
 def _warn_of_plain_text(servers: str) -> None:
     logger.warning(
-        "the SASL password goes to %s as it is, readable for everybody on the way; use "
+        "the SASL password goes to %s without encryption, and everybody on the network can read it; set "
         "kafka_security_protocol = SASL_SSL, or kafka_sasl_mechanism = SCRAM-SHA-512",
         servers,
         extra={"action": "password in plain text"},

@@ -1,4 +1,4 @@
-"""Looking at topics. The client's own look makes what it does not find, where the cluster makes topics by itself."""
+"""Looks topics up and creates none. The client's own lookup creates missing topics where the cluster allows that."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from core_messaging.kafka.embedded_group import Cluster
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """``partitions``: name -> partition numbers, in order, of the topics that exist. ``others``: the names that were asked for
-    and do not."""
+class TopicLookup:
+    """The answer of a lookup.
+
+    ``partitions``: topic name -> its partition numbers in order, for topics that exist. ``missing``: the names of the
+    topics that do not exist. ``cluster``: the cluster that answered.
+    """
 
     partitions: Mapping[str, Sequence[int]]
-    others: Sequence[str]
+    missing: Sequence[str]
     cluster: Cluster
 
 
-async def look_at(admin: Any, topics: Sequence[str]) -> Look:
-    """*topics*, by *admin*, an admin client of aiokafka that is started. Raises KafkaError."""
+async def look_up_topics(admin: Any, topics: Sequence[str]) -> TopicLookup:
+    """Look *topics* up with *admin*, a started admin client of aiokafka. Raises KafkaError."""
     request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
-    answer = (await admin._send_request(request)).to_object()  # noqa: SLF001 - its describe_topics makes topics
+    answer = (await admin._send_request(request)).to_object()  # noqa: SLF001 - its describe_topics creates topics
     found = {
         item["topic"]: sorted(each["partition"] for each in item["partitions"])
         for item in answer["topics"]
         if not item["error_code"] or item["partitions"]
     }
     cluster = Cluster(answer.get("cluster_id") or "", "")
-    return Look(found, [topic for topic in topics if topic not in found], cluster)
+    return TopicLookup(found, [topic for topic in topics if topic not in found], cluster)

@@ -43,7 +43,7 @@ def test_a_record_the_client_cannot_parse_stops_its_partition_only(
 ) -> None:
     # It stopped the whole worker: it left the group and joined it again, once a second and for ever.
     address, topic = apache_broker.address, apache_broker.make_topic(3)
-    monkeypatch.setattr(consumer, "_STUCK", 0.3)
+    monkeypatch.setattr(consumer, "_PARSE_RETRY", 0.3)
     caplog.set_level(logging.INFO, "core_messaging")
 
     async def process(self: Any, message: int) -> None:

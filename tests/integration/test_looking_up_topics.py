@@ -10,16 +10,16 @@ from core_messaging.errors import TopicMissing
 from core_messaging.kafka.client import KafkaBroker
 from core_messaging.kafka.client_lifecycle import admin_of
 from core_messaging.kafka.group_offsets import reading
-from core_messaging.kafka.topic_lookup import Look, look_at
+from core_messaging.kafka.topic_lookup import TopicLookup, look_up_topics
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.settings import Settings
 from tests.conftest import RunningBroker
 from tests.integration.harness import run, settings_for
 
 
-async def look(settings: Settings, *topics: str) -> Look:
+async def look(settings: Settings, *topics: str) -> TopicLookup:
     async with admin_of(settings) as admin:
-        return await look_at(admin, topics)
+        return await look_up_topics(admin, topics)
 
 
 async def every_topic(settings: Settings) -> list[str]:
@@ -34,7 +34,7 @@ def test_a_topic_that_is_looked_for_is_not_made(kafka_broker: RunningBroker) -> 
 
     async def test() -> None:
         found = await look(settings, name, existing)
-        assert (found.others, found.partitions) == ([name], {existing: [0, 1, 2, 3]})
+        assert (found.missing, found.partitions) == ([name], {existing: [0, 1, 2, 3]})
         await KafkaBroker(settings).topics().missing([name, existing])
         async with reading(settings) as kafka:
             with pytest.raises(TopicMissing, match=name):

@@ -71,5 +71,5 @@ def test_a_child_that_a_handler_forks_does_not_keep_the_place() -> None:
 
 def test_a_folder_that_somebody_else_has_put_there_is_refused_in_one_line(temporary: Path) -> None:
     (temporary / f"core-messaging-{os.getuid()}").symlink_to(temporary)
-    with pytest.raises(ConfigurationError, match=r"belongs to somebody else.*set TMPDIR"):
+    with pytest.raises(ConfigurationError, match=r"it is no folder of this user.*set TMPDIR"):
         OnlyMember(HERE, "mail")

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core_messaging.kafka.request_pacing import ENOUGH, PASSES, Turn
+from core_messaging.kafka.request_pacing import ENOUGH_RECORDS, PASSES, RequestPacer
 
 
 class Shared:
     """One broker's turn, and what became of it: names of batches, those of one request in one list."""
 
     def __init__(self) -> None:
-        self.turn = Turn()
+        self.pacer = RequestPacer()
         self.requests: list[list[str]] = []
         self.sending: list[str] = []
         self.answers: dict[str, asyncio.Event] = {}
@@ -25,7 +25,7 @@ class Shared:
         self.tasks[name] = asyncio.create_task(self._send(name, records), name=name)
 
     async def _send(self, name: str, records: int) -> None:
-        async with self.turn.taken(range(records)):
+        async with self.pacer.turn(range(records)):
             if not self.sending:
                 asyncio.get_running_loop().call_soon(self._request)
             self.sending.append(name)
@@ -89,7 +89,7 @@ def test_enough_records_go_without_what_the_answer_brings() -> None:
     async def test(shared: Shared) -> None:
         shared.come("a")
         await settle()
-        shared.come("b", ENOUGH)
+        shared.come("b", ENOUGH_RECORDS)
         await settle()
         shared.answer("a")
         await shared.tasks["a"]
@@ -120,7 +120,7 @@ def test_one_answer_is_enough_and_a_late_one_opens_nothing() -> None:
 
 
 def test_a_batch_that_stays_unanswered_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core_messaging.kafka.request_pacing.PATIENCE", 0.001)
+    monkeypatch.setattr("core_messaging.kafka.request_pacing.ANSWER_TIMEOUT", 0.001)
 
     async def test(shared: Shared) -> None:
         shared.come("a")
