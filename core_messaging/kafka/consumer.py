@@ -16,13 +16,18 @@ from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
 from core_messaging.broker import Assigned, Revoked, Subscription
-from core_messaging.concurrency.cancellation import stopping_us
 from core_messaging.errors import BrokerError, CommitRefused, IdentityTaken, UnreadableRecords
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.kafka.embedded_group import OnlyMember, cluster_of, shorten_session
-from core_messaging.kafka.errors import UNREADABLE, as_broker_error, describe, is_rebalance
-from core_messaging.kafka.fetch_buffer import ClientBuffer
+from core_messaging.kafka.errors import (
+    UNREADABLE,
+    as_broker_error,
+    describe,
+    is_rebalance,
+    own_cancellation_or_error,
+)
+from core_messaging.kafka.fetch_buffer import LONG_POLL, ClientBuffer, PollWait
 from core_messaging.kafka.membership import membership_error
 from core_messaging.kafka.parse_errors import Unreadable, remedy_for, unparsable_in
 from core_messaging.kafka.positions import KafkaPositions
@@ -35,10 +40,6 @@ logger = logging.getLogger("core_messaging.kafka")
 # A fetch ends this many seconds after its own wait. Without it, the client waits for an assignment without a limit.
 _FETCH_SLACK = 5.0
 
-# Milliseconds for which the broker may hold a fetch request that finds no record. The short one is used for some seconds
-# after a fetch that left records in the client's buffer.
-_LONG_POLL, _SHORT_POLL = 500, 20
-_SHORT_POLL_PERIOD = 1.0  # seconds
 
 _FETCH_SHARE = 4  # one fetch may add max_in_flight_bytes divided by this to the records in memory
 
@@ -64,7 +65,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._only_member: OnlyMember | None = None  # at the embedded broker only
         self._paused: set[TopicPartition] = set()
         self._unparsable: dict[Any, float] = {}  # partition -> when the client failed to parse a record of it
-        self._leftover_at = -_SHORT_POLL_PERIOD  # when a fetch last left records in the client's buffer
+
         self._served: dict[Any, int] = {}  # partition -> serial number of the share that it got last
         self._serial = 0
 
@@ -79,7 +80,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         reset = self._settings.kafka_auto_offset_reset
         self._positions = KafkaPositions(self._client, self._subscription.topics, reset)
         await self._adapt_to_embedded_broker()
-        self._buffer = ClientBuffer(self._client)
+        self._buffer, self._poll_wait = ClientBuffer(self._client), PollWait(self._client)
         # The client subscribes after its start: with a subscription, start() waits for the assignment without a limit.
         self._client.subscribe(topics=list(self._subscription.topics), listener=self)
 
@@ -99,7 +100,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             group_id=self._subscription.group_id,
             group_instance_id=self._instance_id(),
             enable_auto_commit=False,
-            fetch_max_wait_ms=_LONG_POLL,
+            fetch_max_wait_ms=LONG_POLL,
             auto_offset_reset="none",  # see KafkaPositions
             isolation_level=settings.kafka_isolation_level,
             session_timeout_ms=_ms(settings.kafka_session_timeout),
@@ -136,7 +137,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 # One record only: the client empties its buffer of one partition before it looks at the next.
                 first = await self._client.getmany(*wanted, timeout_ms=_ms(wait), max_records=1)
         except asyncio.CancelledError as error:
-            raise _own_cancellation_or_error(error) from error
+            raise own_cancellation_or_error(error) from error
         except TimeoutError:
             return {}
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError) as error:
@@ -149,7 +150,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             first = {source: records for source, records in found.before.items() if records}
         # No await from here on: records that were taken before a rebalance must not be returned after it.
         fetched = self._share_out(first, limit)
-        self._choose_poll_wait(leftover=bool(self._buffer.sources()))
+        self._poll_wait.choose(asyncio.get_running_loop().time(), leftover=bool(self._buffer.sources()))
         return fetched
 
     def _share_out(
@@ -193,7 +194,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         try:
             await self._positions.recover(error)
         except asyncio.CancelledError as cancelled:
-            raise _own_cancellation_or_error(cancelled) from cancelled
+            raise own_cancellation_or_error(cancelled) from cancelled
         except (kafka_errors.KafkaError, TimeoutError) as reason:
             logger.debug("no valid position; the broker is asked again: %s", describe(reason))
 
@@ -233,17 +234,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         for source in due:
             del self._unparsable[source]
         self._client.resume(*self._client.assignment().intersection(due))
-
-    def _choose_poll_wait(self, *, leftover: bool) -> None:
-        """Set how long the broker may hold the client's next requests, by whether this fetch left records in its buffer.
-
-        The client does not ask for a partition while it has records of it, and it has one request under way to each
-        broker. A long request for the empty partitions would make the busy partition wait half a second, again and again.
-        """
-        now = asyncio.get_running_loop().time()
-        self._leftover_at = now if leftover else self._leftover_at
-        wait = _SHORT_POLL if now - self._leftover_at < _SHORT_POLL_PERIOD else _LONG_POLL
-        self._client._fetcher._fetch_max_wait_ms = wait  # noqa: SLF001 - the client has no other way to change it
 
     def _unpaused(self) -> tuple[Any, ...]:
         return tuple(source for source in self._client.assignment() if source not in self._paused)
@@ -291,7 +281,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             async with asyncio.timeout(seconds):
                 await self._client.commit(todo)
         except asyncio.CancelledError as error:
-            raise _own_cancellation_or_error(error) from error
+            raise own_cancellation_or_error(error) from error
         except TimeoutError as error:
             raise BrokerError(
                 f"the group coordinator did not take the commit within {seconds:g} s"
@@ -326,7 +316,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         try:
             yield
         except asyncio.CancelledError as error:
-            raise _own_cancellation_or_error(error) from error
+            raise own_cancellation_or_error(error) from error
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
 
@@ -381,17 +371,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             else BrokerError(f"a rebalance failed: {error!r}; the worker joins the group again")
         )
         self._failure.__cause__ = error
-
-
-def _own_cancellation_or_error(error: asyncio.CancelledError) -> BaseException:
-    """Return *error* if this task is being cancelled, else a BrokerError.
-
-    The client shares lookups between callers. Where another caller gives up, the shared lookup is cancelled, and for this
-    caller that is a failed call.
-    """
-    return (
-        error if stopping_us(error) else BrokerError("the Kafka client cancelled the call; it is made again")
-    )
 
 
 def _ms(seconds: float) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 from aiokafka import errors as kafka_errors
 
+from core_messaging.concurrency.cancellation import stopping_us
 from core_messaging.errors import (
     BrokerError,
     BrokerRefused,
@@ -155,6 +157,17 @@ def _remedy(error: BaseException) -> str:
             "topic; the broker's log says more"
         )
     return "check its partition, key, timestamp and headers, and the settings of the topic"
+
+
+def own_cancellation_or_error(error: asyncio.CancelledError) -> BaseException:
+    """Return *error* if this task is being cancelled, else a BrokerError.
+
+    The client shares lookups between callers. Where another caller gives up, the shared lookup is cancelled, and for this
+    caller that is a failed call.
+    """
+    return (
+        error if stopping_us(error) else BrokerError("the Kafka client cancelled the call; it is made again")
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Reads the records that the client has fetched and not returned yet.
+"""Reads the records that the client has fetched and not returned yet, and sets how long its requests wait for more.
 
 The client's ``getmany`` empties one partition before it looks at the next. Called for one partition at a time, it looks at
 all of them in each call. So this module reads the buffer as ``getmany`` does (aiokafka 0.13 and 0.14), without an await.
@@ -14,6 +14,30 @@ from core_messaging.rules.record_size import sizes_of
 
 # Records that are parsed before their bytes are counted: at first, and at most.
 FIRST_PART, LARGEST_PART = 4, 32
+
+
+# Milliseconds for which the broker may hold a fetch request that finds no record. The short one is used for some seconds
+# after a fetch that left records in the client's buffer.
+LONG_POLL, _SHORT_POLL = 500, 20
+_SHORT_POLL_PERIOD = 1.0  # seconds
+
+
+class PollWait:
+    """How long the broker may hold the requests of one client (a started consumer of aiokafka)."""
+
+    def __init__(self, client: Any) -> None:
+        self._fetcher = client._fetcher  # noqa: SLF001 - the client has no other way to change it
+        self._leftover_at = -_SHORT_POLL_PERIOD  # when a fetch last left records in the buffer
+
+    def choose(self, now: float, *, leftover: bool) -> None:
+        """Set the wait of the next requests. *leftover*: this fetch left records in the buffer. *now*: seconds.
+
+        The client does not ask for a partition while it has records of it, and it has one request under way to each
+        broker. A long request for the empty partitions would make the busy partition wait half a second, again and again.
+        """
+        self._leftover_at = now if leftover else self._leftover_at
+        short = now - self._leftover_at < _SHORT_POLL_PERIOD
+        self._fetcher._fetch_max_wait_ms = _SHORT_POLL if short else LONG_POLL  # noqa: SLF001 - as above
 
 
 class ClientBuffer:
