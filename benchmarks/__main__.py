@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import growth, plot, processes, report, startup
+from benchmarks import growth, picture, plot, processes, report, startup
 from benchmarks.report import Everything
 from benchmarks.rounds import Broker, run
 from benchmarks.workloads import ALL, Workload
@@ -37,7 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number of messages")
     parser.add_argument("--only", action="append", choices=names, metavar="WORKLOAD", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="about two minutes: ours and its limits only")
-    parser.add_argument("--write", action="store_true", help="RESULTS.md, results.png and growth.png")
+    parser.add_argument("--write", action="store_true", help="RESULTS.md, its pictures and the README's")
     return parser.parse_args()
 
 
@@ -84,6 +84,7 @@ def main() -> int:
         plot.draw(found.results, report.PLOT)
         plot.draw_growth(found.growth, report.GROWTH_PLOT)
         report.write(found, f"make bench BENCH_ARGS='{' '.join(sys.argv[1:])}'")
+        picture.main()
     report.show(found, console)
     for line in report.missed(found):
         console.print(f"[red]missed[/red] {line}", highlight=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import email
 import email.policy
+import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -13,7 +15,16 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from core_messaging.local_broker.embedded import EmbeddedBroker
 from core_messaging.local_broker.ports import HOST, free_ports
-from tests.environments import EXAMPLES, ROOT, Environment, layer
+from tests.environments import EXAMPLES, ROOT, Environment, layer, run
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our own wheel, alone in its folder."""
+    folder = tmp_path_factory.mktemp("dist")
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)])
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 @pytest.fixture(scope="session")

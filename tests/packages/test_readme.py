@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.picture import PICTURE, RESULTS, drawn
 from core_messaging.local_broker.embedded import EmbeddedBroker
+from core_messaging.local_broker.ports import free_ports
 from tests.environments import ROOT, Environment, layer
-from tests.integration.commands import core, running_core
+from tests.integration.commands import core, environment, running_core
 from tests.integration.harness import publish
 from tests.integration.harness import run as run_async
+from tests.packages.shell import Shell, commands_of, shell
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def section(title: str) -> str:
-    _, _, rest = (ROOT / "README.md").read_text().partition(f"\n## {title}\n")
+    _, _, rest = README.partition(f"\n## {title}\n")
     assert rest, f"README.md has no section {title!r}"
     return rest.partition("\n## ")[0]
 
 
-def blocks(title: str, language: str) -> list[str]:
-    return [text for found, text in _BLOCK.findall(section(title)) if found == language]
+def blocks(text: str, language: str) -> list[str]:
+    return [block for found, block in _BLOCK.findall(text) if found == language]
 
 
 def commands(title: str) -> list[list[str]]:
-    """The words of each ``core`` command, without the prompt, a comment or a trailing ``&``."""
-    (console,) = blocks(title, "console")
-    lines = [shlex.split(line.removeprefix("$ "), comments=True) for line in console.splitlines()]
-    return [[word for word in line[1:] if word != "&"] for line in lines if line[0] == "core"]
+    """The words of each ``core`` command, without the prompt or a comment."""
+    (console,) = blocks(section(title), "console")
+    lines = [shlex.split(command.line, comments=True) for command in commands_of(console)]
+    return [words[1:] for words in lines if words[0] == "core"]
+
+
+@pytest.fixture(scope="session")
+def beginner(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell in an empty folder, in the environment that the README's own lines have made. pip finds our wheel where
+    it would find the published one."""
+    (port,) = free_ports(1)
+    places = " ".join([str(wheel.parent), os.environ.get("PIP_FIND_LINKS", "")])
+    env = environment(
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        PIP_FIND_LINKS=places.strip(),
+        PYTHONUNBUFFERED="1",
+        CORE_KAFKA_PORT=str(port),
+        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}",
+    )
+    (first,) = blocks(README.partition("\n## ")[0], "console")
+    installing, _ = blocks(section("Five minutes"), "console")
+    making, activating, with_broker = commands_of(installing)
+    (plain,) = commands_of(first)
+    with shell(tmp_path_factory.mktemp("beginner"), env) as given:
+        for command in (making, activating, plain, with_broker):
+            given.give(command.line)
+        yield given
+
+
+@pytest.mark.timeout(180)  # pip asks the index for each dependency
+def test_five_minutes(beginner: Shell) -> None:
+    hello, _ = blocks(section("Five minutes"), "python")
+    beginner.give(f"cat > hello.py <<'END'\n{hello}END")
+    _, trying = blocks(section("Five minutes"), "console")
+    given = commands_of(trying)
+    assert all(command.shown for command in given)
+    for command in given:
+        beginner.give(command.line)
+        for line in command.shown:
+            # Any free port instead of the default one, which somebody on this machine may use.
+            beginner.until_said(line.replace("127.0.0.1:9092", beginner.env["KAFKA_BOOTSTRAP_SERVERS"]))
 
 
 @pytest.fixture
@@ -40,35 +85,14 @@ def shop(tmp_path: Path) -> Environment:
     """An environment with the package of the README, put together from its text."""
     package = tmp_path / "shop-workers"
     package.mkdir()
-    (pyproject,) = blocks("A package in 30 lines", "toml")
-    (source,) = blocks("A package in 30 lines", "python")
+    (pyproject,) = blocks(section("A package in 30 lines"), "toml")
+    (source,) = blocks(section("A package in 30 lines"), "python")
     (package / "pyproject.toml").write_text(pyproject)
     (package / "shop_workers.py").write_text(source)
     environment = layer(tmp_path / "environment")
     environment.install("--editable", str(ROOT))
     environment.install(package)
     return environment
-
-
-def test_a_worker_in_20_lines(tmp_path: Path) -> None:
-    source, _ = blocks("A worker in 20 lines", "python")
-    path = tmp_path / "src" / "workers" / "email.py"
-    path.parent.mkdir(parents=True)
-    path.write_text(source)
-    up, publishing, working = commands("A worker in 20 lines")
-    # Any free port instead of the default one, which somebody on this machine may use.
-    with running_core(*up, "--port", "0", folder=tmp_path) as broker:
-        broker.until(lambda: re.search(r"127\.0\.0\.1:\d+", broker.output))
-        found = re.findall(r"127\.0\.0\.1:\d+", broker.output)
-        here = {"KAFKA_BOOTSTRAP_SERVERS": found[-1], "PYTHONUNBUFFERED": "1"}
-        published = core(*publishing, folder=tmp_path, env=here)
-        assert published.returncode == 0, published.stderr
-        with running_core(*working, folder=tmp_path, env=here) as worker:
-            worker.until_said("sending to ada@example.com")
-            worker.signal(signal.SIGTERM)
-            assert worker.wait() == 0, worker.output
-        broker.signal(signal.SIGINT)
-        assert broker.wait() == 0
 
 
 def test_a_package_in_30_lines(shop: Environment, tmp_path: Path) -> None:
@@ -84,3 +108,39 @@ def test_a_package_in_30_lines(shop: Environment, tmp_path: Path) -> None:
             worker.until_said("attempt 1 for order 7")
             worker.signal(signal.SIGTERM)
             assert worker.wait() == 0, worker.output
+
+
+def test_the_commands_for_a_clone_are_targets_and_stand_near_the_top() -> None:
+    (console,) = blocks(section("Two commands"), "console")
+    targets = [command.line.split()[:2] for command in commands_of(console)]
+    assert targets == [["make", "demo"], ["make", "test"]]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert all(f"\n{target}:" in makefile for _, target in targets)
+    assert README.index("## Two commands") < README.index("## Five minutes") < 5000
+
+
+def test_the_picture_is_what_the_results_say() -> None:
+    assert PICTURE.read_text("utf-8") == drawn(RESULTS.read_text("utf-8"))
+    assert f"]({PICTURE.relative_to(ROOT)})" in README
+
+
+def test_one_spelling_of_imports_and_the_other_is_said_once() -> None:
+    assert re.findall(r"from core\.messaging|import core\.messaging", README) == ["from core.messaging"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/comparison.md"])
+def test_what_is_linked_in_the_repository_is_there(page: str) -> None:
+    linked = _LINK.findall((ROOT / page).read_text("utf-8"))
+    local = [target for target in linked if "://" not in target]
+    assert local
+    assert [target for target in local if not ((ROOT / page).parent / target).exists()] == []
+
+
+def test_each_project_that_is_compared_has_its_sources() -> None:
+    header = next(line for line in section("Beside others").splitlines() if line.startswith("| |"))
+    projects = [cell.strip() for cell in header.strip("|").split("|")][2:]
+    text = (ROOT / "docs/comparison.md").read_text("utf-8")
+    for project in projects:
+        sources = text.partition(f"\n## {project}\n")[2].partition("\n## ")[0]
+        assert "https://" in sources, project
+    assert re.findall(r"\w+ 20\d\d", section("Beside others"))[0] in text

@@ -35,7 +35,9 @@ _DEFAULT_DATA = Path(".core") / "kafka"
     "--port",
     type=click.IntRange(0, 65535),
     default=KAFKA_PORT,
+    envvar="CORE_KAFKA_PORT",
     show_default=True,
+    show_envvar=True,
     help="0 takes any free port.",
 )
 @click.option(
