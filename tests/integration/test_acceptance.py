@@ -29,7 +29,7 @@ from core.messaging import (
 from core.settings import Settings
 from core_messaging.config import WorkerConfig
 from core_messaging.worker import as_worker, config_of, defined
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import running_core
 from tests.integration.harness import (
     publish,

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import publish, run, running, until_committed
 
 

@@ -15,7 +15,7 @@ from core_messaging.kafka.client import KafkaBroker
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, Outgoing, Record, TopicPartition
 from core_messaging.settings import Settings
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, run, settings_for
 
 Made = tuple[Broker, str]

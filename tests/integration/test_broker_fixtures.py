@@ -6,7 +6,7 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from tests.conftest import MakeTopic, RunningBroker
+from tests.integration.brokers import MakeTopic, RunningBroker
 
 
 def test_a_message_goes_through_both_engines(kafka_address: str, make_topic: MakeTopic) -> None:

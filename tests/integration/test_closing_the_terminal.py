@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import CORE, PATIENCE, environment
 from tests.integration.harness import publish, run, total_committed
 from tests.integration.test_running_several_processes import env

@@ -23,7 +23,7 @@ from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.producer import get_producer
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
-from tests.conftest import RunningBroker, require_apache
+from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import core, running_core
 from tests.integration.harness import run, until
 from tests.integration.journal import journal

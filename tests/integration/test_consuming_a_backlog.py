@@ -16,7 +16,7 @@ from core_messaging.producer import get_producer
 from core_messaging.rules import condition
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Condition
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import run, running, settings_for, until
 from tests.integration.journal import journal
 from tests.unit.engine.probed_worker import Looks

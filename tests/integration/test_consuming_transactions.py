@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, committed, publish, run, running, until
 
 

@@ -16,7 +16,7 @@ from core_messaging.kafka import consumer
 from core_messaging.kafka.group_offsets import reading
 from core_messaging.producer import get_producer
 from core_messaging.records import TopicPartition
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import committed, run, running, settings_for, until, until_committed
 from tests.integration.journal import journal
 

@@ -15,7 +15,7 @@ from core_messaging.kafka.group_offsets import reading
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote, Ownership
 from core_messaging.rules.group_progress import Standing, progress_of
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.harness import committed, publish, run, settings_for
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import CORE, core, environment
 from tests.integration.harness import read, run
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from core_messaging.local_broker.ports import free_ports
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import CORE, core, environment, running_core
 from tests.integration.harness import run
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from tests.conftest import require_apache
+from tests.integration.brokers import require_apache
 
 _UP = [sys.executable, "-c", "from core_messaging_cli.main import main; main()", "kafka", "up"]
 _PATIENCE = 50.0

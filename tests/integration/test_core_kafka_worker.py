@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import CORE, core, environment, running_core
 from tests.integration.harness import committed, publish, total_committed
 

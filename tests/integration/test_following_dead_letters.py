@@ -9,7 +9,7 @@ import pytest
 
 from core_messaging.rules import blocked_keys
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import Stored, publish, read, run, running, until, until_committed
 from tests.integration.journal import journal
 

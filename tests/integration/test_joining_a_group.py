@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from core_messaging.kafka.client import KafkaBroker
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, publish, run, running, settings_for, until
 from tests.integration.test_broker_contract import Member
 from tests.integration.test_resetting_offsets import assigned

@@ -15,7 +15,7 @@ import pytest
 
 from chaos.ledger import Ledger, messages, project
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
-from tests.conftest import RunningBroker, require_apache
+from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import Running, running_core
 from tests.integration.harness import publish, read, run, running, total_committed, until, until_committed
 from tests.integration.journal import journal

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 
 COUNT, SIZE = 300, 1_000_000
 BOUND = 8 * 1024 * 1024

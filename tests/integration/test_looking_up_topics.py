@@ -13,7 +13,7 @@ from core_messaging.kafka.group_offsets import reading
 from core_messaging.kafka.topic_lookup import TopicLookup, look_up_topics
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.settings import Settings
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import run, settings_for
 
 

@@ -16,7 +16,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from core_messaging.kafka.aiokafka_patches import patch_aiokafka
 from core_messaging.producer import get_producer
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import run, settings_for
 
 

@@ -19,7 +19,7 @@ from core_messaging.kafka.client import KafkaBroker
 from core_messaging.kafka.group_offsets import reading
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.records import Committed, TopicPartition
-from tests.conftest import require_apache
+from tests.integration.brokers import require_apache
 from tests.integration.harness import run, settings_for
 
 GROUP, SOURCE = "moved", TopicPartition("orders", 0)

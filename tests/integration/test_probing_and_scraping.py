@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.local_broker.ports import HOST, free_ports
 from core_messaging.snapshot import Condition, Histogram, Snapshot, WorkerSnapshot
-from tests.conftest import RunningBroker, require_apache
+from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import Running, core, running_core
 from tests.integration.harness import publish, run
 

@@ -12,7 +12,7 @@ import pytest
 
 from core_messaging.context import Context
 from core_messaging.errors import PartialBatchError, Reject, RetriesExhausted, RetryAfter
-from tests.conftest import MakeTopic, RunningBroker
+from tests.integration.brokers import MakeTopic, RunningBroker
 from tests.integration.harness import Stored, committed, publish, read, run, running, until, until_committed
 from tests.integration.journal import Journal, journal
 

@@ -45,7 +45,7 @@ from core_messaging.records import Receipt
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
-from tests.conftest import MakeTopic, RunningBroker
+from tests.integration.brokers import MakeTopic, RunningBroker
 from tests.integration.commands import environment
 from tests.integration.harness import read, run, settings_for, until
 

@@ -18,7 +18,7 @@ from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.producer import get_producer
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker, require_apache
+from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.harness import committed, publish, read, run, running, settings_for, until
 
 SMALL = {"max.message.bytes": "10000"}

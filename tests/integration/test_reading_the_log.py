@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.test_core_kafka_start import at_a_terminal
 

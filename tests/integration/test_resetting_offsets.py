@@ -17,7 +17,7 @@ from core_messaging.kafka.client import KafkaBroker
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, Outgoing, TopicPartition
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, committed, publish, run, running, settings_for, until
 from tests.integration.test_broker_contract import Member, send
 

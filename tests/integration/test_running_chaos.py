@@ -11,7 +11,7 @@ from chaos.cluster import running
 from chaos.faults import Exposure
 from chaos.ledger import Entry
 from chaos.trial import _bound, run
-from tests.conftest import require_apache
+from tests.integration.brokers import require_apache
 
 SHORT = ("connections-cut", "SIGKILL", "leader-moved", "SIGTERM")
 

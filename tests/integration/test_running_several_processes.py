@@ -17,7 +17,7 @@ from chaos.ledger import Ledger, messages, project
 from core_messaging.errors import PortInUse
 from core_messaging.local_broker.ports import free_ports, require_free
 from core_messaging.runtime.restart_policy import TRIES
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import Running, core, running_core
 from tests.integration.harness import publish, run, total_committed
 

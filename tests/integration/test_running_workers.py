@@ -22,7 +22,7 @@ from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import committed, publish, read, run, running, until, until_committed
 from tests.integration.journal import journal
 

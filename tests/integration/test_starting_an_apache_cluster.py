@@ -17,7 +17,7 @@ from core_messaging.local_broker import apache
 from core_messaging.local_broker.apache import ApacheCluster, ApacheNode, ApacheOptions
 from core_messaging.local_broker.ports import free_ports
 from core_messaging.local_broker.probe import alive_brokers
-from tests.conftest import require_apache
+from tests.integration.brokers import require_apache
 
 # A restarted node is let in again only when the session of its former life is over (9 s by default).
 _SHORT_SESSION = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}

@@ -17,7 +17,7 @@ from core_messaging import get_blocking_producer
 from core_messaging.errors import ManyNotSent
 from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
-from tests.conftest import RunningBroker, require_apache
+from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import running_core
 from tests.integration.harness import publish, run, settings_for
 

@@ -25,7 +25,7 @@ from core_messaging.runtime.signals import on_signals
 from core_messaging.runtime.supervisor import NOT_STARTED, Supervisor
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.harness import publish, run
 from tests.integration.test_running_several_processes import (

@@ -26,7 +26,7 @@ from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.producer import get_producer
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.harness import publish, read, run, running, settings_for, until
 from tests.integration.journal import journal
 

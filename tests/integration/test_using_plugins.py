@@ -14,7 +14,7 @@ from core_messaging import hookimpl
 from core_messaging.plugins.manager import PluginReport, Plugins
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.harness import publish, read, run, running, until_committed
 from tests.integration.journal import journal
