@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Unencodable,
         UnknownWorker,
     )
+    from core_messaging.options import Topic
     from core_messaging.plugins.hookspecs import hookimpl
     from core_messaging.producer import get_producer
     from core_messaging.rules.retry import RetryPolicy
@@ -65,6 +66,7 @@ __all__ = [
     "RetryAfter",
     "RetryPolicy",
     "Settings",
+    "Topic",
     "TopicMissing",
     "Undecodable",
     "Unencodable",
@@ -86,6 +88,7 @@ _HOMES = {
     "Context": "core_messaging.context",
     "RetryPolicy": "core_messaging.rules.retry",
     "Settings": "core_messaging.settings",
+    "Topic": "core_messaging.options",
     "get_all_workers": "core_messaging.discovery.registry",
     "get_blocking_producer": "core_messaging.blocking_producer",
     "get_producer": "core_messaging.producer",

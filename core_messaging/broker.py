@@ -140,7 +140,10 @@ class Topics(Protocol):
         ...
 
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:
-        """Create *topics*; a topic that exists already is no error. Raises BrokerError where the cluster refuses."""
+        """Create *topics*; a topic that exists already is no error.
+
+        What a ``Topic`` declares goes before *partitions* and *replication*. Raises BrokerError where the cluster refuses.
+        """
         ...
 
 

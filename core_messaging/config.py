@@ -10,7 +10,15 @@ from typing import Any, get_args
 
 from core_messaging.definition.names import TOPIC_RULE, is_topic, plain, problem_of
 from core_messaging.errors import OptionError
-from core_messaging.options import Backoff, OnDeadLetter, OnExhausted, OnFullRetries, Ordering
+from core_messaging.options import (
+    Backoff,
+    OnDeadLetter,
+    OnExhausted,
+    OnFullRetries,
+    Ordering,
+    Topic,
+    same_topic,
+)
 from core_messaging.rules.retry import BACKOFFS, RetryPolicy
 
 
@@ -19,7 +27,8 @@ class WorkerConfig:
     """Everything the runtime knows about a worker before it runs; what ``get_worker`` returns.
 
     The fields are the options users write as class attributes or decorator arguments. Times are seconds.
-    ``source`` says where the worker comes from: ``distribution version`` or a file.
+    ``source`` says where the worker comes from: ``distribution version`` or a file. ``declared_topics`` are those of the
+    topics that are written as a ``Topic``.
     """
 
     name: str
@@ -40,6 +49,7 @@ class WorkerConfig:
     on_dead_letter: OnDeadLetter = "continue"
     codec: str | None = None
     source: str = ""
+    declared_topics: tuple[Topic, ...] = ()
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -56,7 +66,9 @@ class WorkerConfig:
 
 
 # What a user may write. input_topic is a str or list there, input_topics a tuple in the config.
-OPTIONS = frozenset({"input_topic"} | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source"})
+OPTIONS = frozenset(
+    {"input_topic"} | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source", "declared_topics"}
+)
 
 # Other systems' names for ours, where a spelling check would not find the way.
 _ALIASES = {
@@ -97,12 +109,13 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
     given: dict[str, Any] = {
         option: plain(value) if isinstance(value, str) else value for option, value in options.items()
     }
+    declared = _declared_topics(name, options)
     topics = _input_topics(name, given.pop("input_topic"))
     given.setdefault("group_id", kebab(name))
     for option in ("group_id", "codec"):
         if given.get(option) is not None:
             _checked_name(name, option, given[option])
-    config = WorkerConfig(name=name, input_topics=topics, source=source, **given)
+    config = WorkerConfig(name=name, input_topics=topics, source=source, declared_topics=declared, **given)
     config = _with_policy_retries(config, given)
     _check_numbers(config)
     _check_batches(config, given)
@@ -117,6 +130,20 @@ def _input_topics(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(topics, list | tuple) or not topics or not all(isinstance(t, str) for t in topics):
         raise OptionError(name, f"input_topic = {value!r}", 'write a topic name or a list of them: "emails"')
     return tuple(dict.fromkeys(plain(topic) for topic in topics))
+
+
+def _declared_topics(name: str, options: Mapping[str, Any]) -> tuple[Topic, ...]:
+    inputs = options["input_topic"]
+    given = [
+        *(inputs if isinstance(inputs, list | tuple) else [inputs]),
+        options.get("output_topic"),
+        options.get("dlq_topic"),
+    ]
+    declared = [topic for topic in given if isinstance(topic, Topic)]
+    for topic in declared:
+        if any(other == topic and not same_topic(topic, other) for other in declared):
+            raise OptionError(name, f"the topic {str(topic)!r} is declared in two ways", "declare it once")
+    return tuple({str(topic): topic for topic in declared}.values())
 
 
 def _checked_name(worker: str, option: str, value: object) -> str:

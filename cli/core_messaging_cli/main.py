@@ -24,6 +24,7 @@ KAFKA = {
     "publish": (f"{_COMMANDS}.publish:publish", "Publish messages from the command line, a file or a pipe."),
     "offsets": (f"{_COMMANDS}.offsets:offsets", "Show how far a worker's group is, and what is unfinished."),
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
+    "topics": (f"{_COMMANDS}.topics:topics", "Compare the topics that workers declare with those there are."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }
 

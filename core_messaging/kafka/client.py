@@ -14,6 +14,7 @@ from core_messaging.kafka.consumer import KafkaConsumer
 from core_messaging.kafka.errors import as_broker_error
 from core_messaging.kafka.publisher import KafkaPublisher
 from core_messaging.kafka.topic_lookup import look_up_topics
+from core_messaging.options import Topic
 from core_messaging.settings import Settings
 
 
@@ -70,7 +71,7 @@ class KafkaTopics:
 
         Raises BrokerError where the cluster refuses, or where it does not answer.
         """
-        new = [NewTopic(topic, partitions, replication) for topic in topics]
+        new = [_new_topic(topic, partitions, replication) for topic in topics]
         async with admin_of(self._settings) as admin:
             try:
                 answer = await admin.create_topics(new)
@@ -85,3 +86,14 @@ class KafkaTopics:
             if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
                 reason = next((text for text in message if text), kind.__name__)
                 raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
+
+
+def _new_topic(topic: str, partitions: int, replication: int) -> NewTopic:
+    if not isinstance(topic, Topic):
+        return NewTopic(topic, partitions, replication)
+    return NewTopic(
+        str(topic),
+        topic.partitions or partitions,
+        topic.replication or replication,
+        topic_configs=dict(topic.config),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.protocol.metadata import MetadataRequest
@@ -16,12 +16,13 @@ class TopicLookup:
     """The answer of a lookup.
 
     ``partitions``: topic name -> its partition numbers in order, for topics that exist. ``missing``: the names of the
-    topics that do not exist. ``cluster``: the cluster that answered.
+    topics that do not exist. ``cluster``: the cluster that answered. ``replicas``: topic name -> the least number of replicas of its partitions.
     """
 
     partitions: Mapping[str, Sequence[int]]
     missing: Sequence[str]
     cluster: Cluster
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
 
 async def look_up_topics(admin: Any, topics: Sequence[str]) -> TopicLookup:
@@ -33,5 +34,9 @@ async def look_up_topics(admin: Any, topics: Sequence[str]) -> TopicLookup:
         for item in answer["topics"]
         if not item["error_code"] or item["partitions"]
     }
+    replicas = {
+        item["topic"]: min((len(each["replicas"]) for each in item["partitions"]), default=0)
+        for item in answer["topics"]
+    }
     cluster = Cluster(answer.get("cluster_id") or "", "")
-    return TopicLookup(found, [topic for topic in topics if topic not in found], cluster)
+    return TopicLookup(found, [topic for topic in topics if topic not in found], cluster, replicas)

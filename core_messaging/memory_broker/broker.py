@@ -17,6 +17,7 @@ from core_messaging.errors import PublishFailed, TopicMissing
 from core_messaging.memory_broker.faults import ADDRESS, Faults
 from core_messaging.memory_broker.group import Group, MemoryConsumer
 from core_messaging.memory_broker.log import Log, MemoryRecord
+from core_messaging.options import Topic
 from core_messaging.records import Committed, Headers, Outgoing, Receipt, Record, TopicPartition
 from core_messaging.rules.start_position import OffsetReset
 
@@ -178,4 +179,5 @@ class MemoryTopics:
         """There is one copy, whatever *replication* says."""
         self._faults.check_reachable()
         for topic in topics:
-            self._log.create(topic, partitions)
+            declared = topic.partitions if isinstance(topic, Topic) else None
+            self._log.create(plain(topic), declared or partitions)

@@ -86,6 +86,8 @@ async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options
     if not options.create_topics:
         raise TopicMissing(missing, broker.address)
     settings = options.settings
+    declared = {str(topic): topic for worker in workers for topic in config_of(worker).declared_topics}
+    missing = [declared.get(topic, topic) for topic in missing]
     await topics.create(missing, settings.kafka_topic_partitions, settings.kafka_topic_replication)
     logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
 
