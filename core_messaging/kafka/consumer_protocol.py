@@ -48,7 +48,8 @@ def decode_subscription(data: bytes) -> GroupMember:
     version = Int16.decode(stream)
     topics = frozenset(_TOPICS.decode(stream) or ())
     user_data = Bytes.decode(stream) or b""
-    owned, generation = (), _generation_in(user_data)
+    owned: tuple[TopicPartition, ...] = ()
+    generation = _generation_in(user_data)
     if version >= _WITH_OWNED:
         found = _PARTITIONS.decode(stream) or ()
         owned = tuple(TopicPartition(topic, number) for topic, numbers in found for number in numbers)

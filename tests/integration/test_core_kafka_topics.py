@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.conftest import RunningBroker
+from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 
 WORKERS = """

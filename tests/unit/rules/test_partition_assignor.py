@@ -35,7 +35,7 @@ def joined(
 ) -> dict[str, GroupMember]:
     """Members that read *topics* and own what they got, newcomers nothing."""
     return {
-        name: GroupMember(of, tuple(owned.get(name, ())), generation if name in owned else -1)  # type: ignore[arg-type, call-overload]
+        name: GroupMember(of, tuple(owned.get(name, ())), generation if name in owned else -1)  # type: ignore[arg-type]
         for name, of in topics.items()
     }
 
