@@ -50,16 +50,19 @@ class PluginGroup(LazyGroup):
     """A LazyGroup to which plugins add commands; its own names win."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the built-in commands, then those of plugins in alphabetical order."""
         others = {each.name for each in announced()} - set(self._table)
         return [*super().list_commands(ctx), *sorted(others)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command *cmd_name*, built in or of a plugin; None if there is none."""
         if cmd_name in self._table:
             return super().get_command(ctx, cmd_name)
         offers = [each for each in announced() if each.name == cmd_name]
         return refusing_repeats(load_command(offers)) if offers else None
 
     def known(self, name: str) -> Collection[str]:
+        """Return the names of commands to compare *name* with."""
         # Entry points are read only for a name that is not built in.
         return self._table if name in self._table else self.list_commands(click.get_current_context())
 
@@ -72,6 +75,7 @@ class PluginGroup(LazyGroup):
         return super().hint_for(ctx, words)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the built-in commands in the help text, then those of plugins."""
         super().format_commands(ctx, formatter)
         if announced():
             with formatter.section("Commands of plugins"):

@@ -75,12 +75,15 @@ class AssignmentTable:
                 self._left[source] = assignment.left()
 
     def get(self, source: TopicPartition) -> Assignment | None:
+        """Return the assignment of *source*; None where this worker does not own it."""
         return self._held.get(source)
 
     @property
     def assignments(self) -> Iterable[Assignment]:
+        """All assignments that this worker owns."""
         return self._held.values()
 
     @property
     def sources(self) -> tuple[TopicPartition, ...]:
+        """The partitions that this worker owns."""
         return tuple(self._held)

@@ -36,6 +36,7 @@ class Opened:
     contexts: list[Context] = field(default_factory=list)  # empty unless somebody wants them
 
     def context(self, index: int) -> Context | None:
+        """Return the context of the message at *index*; None where the handler takes no contexts."""
         return self.contexts[index] if self.contexts else None
 
 

@@ -25,12 +25,15 @@ class Place:
     clock: Callable[[], float]
 
     def waits(self) -> None:
+        """Note that the handler of this slot waits for a thread."""
         self.runner_pool.not_begun(self.slot)
 
     def begins(self) -> None:
+        """Note that the handler of this slot begins in a thread."""
         self.runner_pool.begins(self.slot, self.clock())
 
     def holds_one_of(self, runner_pool: RunnerPool, concerns: Concerns) -> bool:
+        """Whether this slot of *runner_pool* holds a job that *concerns* accepts."""
         held = self.runner_pool.current[self.slot]
         return (
             self.runner_pool is runner_pool and held is not None and any(concerns(job) for job in held.jobs)

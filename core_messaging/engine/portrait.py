@@ -40,6 +40,7 @@ class Written:
         self._now: dict[str, int] = {}
 
     def of(self, record: Record) -> int:
+        """Return when *record* was written, in milliseconds since the epoch; without a timestamp, when it was first seen."""
         if record.timestamp >= 0:
             return record.timestamp
         where = coordinates_of(record)

@@ -6,6 +6,8 @@ from enum import Enum
 
 
 class RunState(Enum):
+    """What a worker does at the moment."""
+
     NEW = "new"
     RUNNING = "running"
     DRAINING = "draining"  # takes nothing new, finishes what it holds

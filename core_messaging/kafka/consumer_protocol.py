@@ -67,6 +67,7 @@ def _generation_in(user_data: bytes) -> int:
 
 
 def encode_assignment(share: Iterable[TopicPartition]) -> bytes:
+    """Return the answer of the leader for one member: its partitions."""
     return bytes(ConsumerProtocolMemberAssignment(1, _by_topic(share), b"").encode())
 
 

@@ -32,6 +32,7 @@ class Batch:
 
     @property
     def assignment(self) -> Assignment:
+        """The assignment that the messages of the batch belong to."""
         return self.members[0].assignment
 
 
@@ -60,6 +61,7 @@ class Gathering:
 
     @property
     def fresh(self) -> int:
+        """The number of messages that are in no batch yet."""
         return len(self.open) + sum(chunk.untaken for _, chunk in self.chunks)
 
     @property

@@ -391,4 +391,5 @@ class BatchSchedule:
 
     @property
     def waiting_retries(self) -> int:
+        """The number of messages that wait for a retry."""
         return sum(len(work.jobs) for _, _, work in self._retries)

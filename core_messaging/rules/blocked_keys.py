@@ -55,6 +55,7 @@ class BlockedKeys:
             self._reserved.discard(digest(key))
 
     def discard(self, key: bytes | None) -> None:
+        """Let *key* go again; a key that is not blocked is no error."""
         if key is not None:
             self._digests.pop(digest(key), None)
 
@@ -64,6 +65,7 @@ class BlockedKeys:
 
 
 def digest(key: bytes) -> bytes:
+    """Return a short hash of *key*, to store many keys in little memory."""
     return blake2b(key, digest_size=SIZE).digest()
 
 

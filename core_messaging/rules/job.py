@@ -47,6 +47,7 @@ class Sending:
 
     @property
     def is_shortened(self) -> bool:
+        """Whether a shorter record is published in place of the whole one."""
         return self.outgoing is not self.whole
 
 
@@ -75,6 +76,7 @@ class Job(msgspec.Struct, eq=False):
 
     @property
     def assignment(self) -> Assignment:
+        """The assignment that the message belongs to."""
         return self.chunk.assignment
 
     @property

@@ -16,17 +16,27 @@ class Delivered(Protocol):
     """Records of one fetch in delivered order: their offsets, and for each whether it is finished (1) or not (0)."""
 
     @property
-    def offsets(self) -> Sequence[int]: ...
+    def offsets(self) -> Sequence[int]:
+        """The offsets of the records, in order."""
+        ...
+
     @property
-    def done(self) -> bytearray: ...
+    def done(self) -> bytearray:
+        """One byte for each record: 1 if it is finished, else 0."""
+        ...
 
 
 class Foldable(Protocol):
     """Such records, of which the finished ones can be put together."""
 
     @property
-    def unfinished(self) -> int: ...
-    def absorb(self, later: Any) -> None: ...
+    def unfinished(self) -> int:
+        """The number of records that are not finished."""
+        ...
+
+    def absorb(self, later: Any) -> None:
+        """Add the finished records of *later* to these."""
+        ...
 
 
 Fetched = TypeVar("Fetched", bound=Foldable)

@@ -376,4 +376,5 @@ class Schedule:
 
     @property
     def waiting_retries(self) -> int:
+        """The number of messages that wait for a retry."""
         return len(self._retries)

@@ -31,6 +31,7 @@ if sys.platform == "linux":
         """
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            """Wait for *timeout* seconds; a short wait is not rounded up to whole milliseconds."""
             if timeout is not None and 0 < timeout < SHORT:
                 select.select((self.fileno(),), (), (), timeout)
                 timeout = 0

@@ -157,6 +157,7 @@ class TextLines(logging.Formatter):
         self._place = "" if process is None else f"[{process}] "
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return one line for a record of ours; a record of another library may have several lines."""
         of_ours = record.name.partition(".")[0] in _ONE_LINE
         fit = printable if of_ours else printable_lines
         text = fit(hidden(_message(record)), LONGEST_LINE)
@@ -183,6 +184,7 @@ class JsonLines(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
         line: dict[str, Any] = {
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
@@ -265,6 +267,7 @@ class ClientNoise(logging.Filter):
         self._last: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged; one of the client's is logged as a warning at most."""
         if self._asked or not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
             return True
         # By the text before its arguments: node ids and addresses change with every line.

@@ -24,6 +24,7 @@ class Restarts:
 
     @property
     def hopeless(self) -> bool:
+        """Whether so many processes in a row ended early that another start is useless."""
         return self.early >= TRIES
 
     @property

@@ -53,6 +53,7 @@ class Received:
         self._asked = self._caught = self._passed_on = False
 
     def caught(self, number: signal.Signals) -> None:
+        """Note a signal that this process has received itself."""
         if number == HANGUP:
             self._tell(number, again=False)
             return

@@ -44,11 +44,13 @@ class Endpoint:
 
     @hookimpl
     def configure(self, config: Config, settings: Settings) -> None:
+        """Keep the configuration, and the number of this process, which is added to the port."""
         self._config = config
         self._place = settings.core_process or 1
 
     @hookimpl
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Serve the pages over HTTP until cancelled, if a port is configured."""
         host, port = self._config.host, self._config.port
         if port is None:
             return
@@ -59,5 +61,6 @@ class Endpoint:
         logging.getLogger(f"core_messaging.plugins.{self.name}").info(self.told.format(address=address))
 
     def close(self) -> None:
+        """Close the port."""
         if self._server is not None:
             self._server.close()

@@ -25,6 +25,7 @@ class Health(Endpoint):
     told = "health at {address}/healthz, /livez and /readyz"
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
+        """Return the pages ``/livez`` and ``/readyz``."""
         return {
             "/livez": lambda: page(snapshot(), DEAD),
             "/readyz": lambda: page(snapshot(), NOT_READY),

@@ -19,6 +19,8 @@ if importlib.util.find_spec("opentelemetry") is None:
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
+    """The configuration of the plugin; ``enabled``: whether it sends anything."""
+
     enabled: bool = False
 
 
@@ -31,6 +33,7 @@ class OpenTelemetry:
 
     @hookimpl
     def configure(self, config: Config) -> None:
+        """Start the metrics and spans if they are enabled."""
         if not config.enabled:
             return
         from core_messaging_plugins.opentelemetry_metrics import Meters  # noqa: PLC0415 - only where it is used

@@ -144,6 +144,7 @@ class Meters:
 
     @hookimpl
     def metrics(self, snapshot: Snapshot) -> None:
+        """Keep the snapshot; the meters are read from it."""
         self._last = snapshot
 
 

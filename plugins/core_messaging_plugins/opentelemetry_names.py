@@ -28,4 +28,5 @@ def error_type(error: BaseException) -> str:
 
 
 def key_text(key: bytes) -> str:
+    """Return *key* as text; bytes that are not UTF-8 are escaped."""
     return key.decode(errors="backslashreplace")

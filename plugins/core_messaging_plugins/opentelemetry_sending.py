@@ -39,12 +39,15 @@ class TracedPublisher:
         self._publisher = publisher
 
     async def start(self) -> None:
+        """Start the publisher."""
         await self._publisher.start()
 
     async def close(self) -> None:
+        """Close the publisher."""
         await self._publisher.close()
 
     async def publish(self, record: Outgoing) -> Sent:
+        """Publish *record* inside a span, with the trace context in its headers."""
         started, sender = perf_counter(), sender_of(record.headers)
         span = tracer.start_span(f"send {record.topic}", sender, SpanKind.PRODUCER, _attributes(record))
         try:

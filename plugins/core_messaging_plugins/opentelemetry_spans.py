@@ -40,6 +40,7 @@ tracer = trace.get_tracer("core_messaging")
 
 @hookimpl
 async def wrap_process(call_next: Next, worker: WorkerConfig, message: Any, context: Any) -> Any:
+    """Process a message, or a batch of messages, inside a span."""
     if isinstance(context, list):
         return await _batch(call_next, worker, message, context)
     return await _single(call_next, worker, message, context)

@@ -34,6 +34,7 @@ class OutcomeLog:
 
     @hookimpl
     def metrics(self, snapshot: Snapshot) -> None:
+        """Log one line for each worker: what became of its messages since the last line."""
         for worker in snapshot.workers:
             line = outcome(worker, self._last.get(worker.name, {}))
             self._last[worker.name] = dict(worker.counters)

@@ -21,6 +21,7 @@ class Prometheus(Endpoint):
     told = "Prometheus metrics at {address}/metrics"
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
+        """Return the page ``/metrics``."""
         # Only now: whoever has no port set does not pay for the import.
         from core_messaging_plugins.prometheus_page import page  # noqa: PLC0415
 

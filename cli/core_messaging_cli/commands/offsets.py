@@ -79,6 +79,8 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """One worker, where its group is, and the messages that it has not finished."""
+
     worker: WorkerConfig
     progress: Progress
     unfinished: tuple[Unfinished, ...]

@@ -48,11 +48,13 @@ class Tally:
     started: float = field(default_factory=monotonic)
 
     def counted(self, lines: Iterator[Line]) -> Iterator[Line]:
+        """Yield *lines* and count them."""
         for line in lines:
             self.read += 1
             yield line
 
     def note_bad(self, number: int, error: Exception) -> None:
+        """Note that line *number* (from 1) is no valid message, because of *error*."""
         self.bad.append((number, error))
 
     def note_refused(self, lines: Sequence[Line], error: ManyNotSent) -> None:
