@@ -57,12 +57,10 @@ class Chunk:
 
     @property
     def unfinished(self) -> int:
-        """The number of records that are not finished."""
         return self.done.count(0)
 
     @property
     def untaken(self) -> int:
-        """The number of records that no job was made of yet."""
         return len(self.done) - self.cursor
 
     @property
