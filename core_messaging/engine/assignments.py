@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
-from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.hold import new_member
 from core_messaging.rules.job import Job
 from core_messaging.rules.left import Left
@@ -16,7 +15,7 @@ from core_messaging.rules.schedule import Schedule
 class AssignmentTable:
     """Assignments by partition. Epochs only grow, over all sessions of this worker."""
 
-    def __init__(self, schedule: Schedule | BatchSchedule) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self._held: dict[TopicPartition, Assignment] = {}
         self._limbo: dict[TopicPartition, tuple[Assignment, list[Job]]] = {}
@@ -53,10 +52,8 @@ class AssignmentTable:
         still runs belongs to the new assignment, and is not started a second time when its record is delivered
         again."""
         old, running = self._limbo.get(assignment.source, (None, []))
-        if old is not None and running:
+        if old is not None and running and self._schedule.carry_over(old, assignment, running):
             del self._limbo[assignment.source]
-            old.successor = assignment
-            assignment.limbo = {job.record.offset: job for job in running}
 
     def drain(self, sources: Iterable[TopicPartition]) -> list[Assignment]:
         """Start nothing more in *sources*; what runs there may finish. The assignments concerned."""

@@ -55,14 +55,14 @@ class Outcome:
 class BatchRunners:
     """``concurrency`` long-lived coroutines, each with one batch at a time."""
 
-    def __init__(self, components: Components, settlement: Settlement) -> None:
+    def __init__(self, components: Components, settlement: Settlement, schedule: BatchSchedule) -> None:
         handler, wrap = components.handler, components.observers.wrap_process
         self._whole = handler.process_batch is not None
         call = cast("Call", handler.process_batch or handler.process)
         self._call = call if wrap is None else partial(wrap, call, components.config)
         self._wants_context = handler.wants_context or wrap is not None
         self._decode = handler.decode
-        self._schedule = cast("BatchSchedule", components.schedule)
+        self._schedule = schedule
         self._components = components
         self._counters = components.counters
         self._settlement = settlement

@@ -15,7 +15,6 @@ from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.timer import Timer
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.observers import Observers
-from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
 
@@ -29,7 +28,7 @@ class Components:
 
     config: WorkerConfig
     handler: Handler
-    schedule: Schedule | BatchSchedule
+    schedule: Schedule
     runner_pool: RunnerPool
     assignment_table: AssignmentTable
     publisher: Publisher

@@ -12,17 +12,15 @@ from core_messaging.broker import Subscription
 from core_messaging.concurrency.cancellation import sole_cause, stopping_us
 from core_messaging.config import WorkerConfig
 from core_messaging.engine.assignments import AssignmentTable
-from core_messaging.engine.batch_loop import BatchRunners
 from core_messaging.engine.committer import Committer
 from core_messaging.engine.components import Components
 from core_messaging.engine.handler import Handler, refuse_generator
-from core_messaging.engine.message_loop import Runners
 from core_messaging.engine.monitor import Monitor
 from core_messaging.engine.poison_pill import PoisonPillSearch
 from core_messaging.engine.rebalance_listener import tell_revoked
 from core_messaging.engine.run_state import NEXT, RunState
 from core_messaging.engine.runner_pool import RunnerPool
-from core_messaging.engine.schedule_factory import schedule_for
+from core_messaging.engine.schedule_factory import scheduling_of
 from core_messaging.engine.session import Session
 from core_messaging.engine.settlement import Settlement
 from core_messaging.engine.settlement_loop import SettlementRunners
@@ -39,6 +37,7 @@ from core_messaging.errors import (
 from core_messaging.observers import Tell, tell
 from core_messaging.rules.job import Job
 from core_messaging.rules.retry import RetryPolicy
+from core_messaging.rules.schedule import Schedule
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.worker import Worker
 
@@ -61,13 +60,15 @@ class Engine:
         self._settings = shared.settings
         self._observers = shared.observers
         self.state = RunState.NEW
-        self._components = components = self._make_components(shared)
+        runner_pool = RunnerPool(config.concurrency)
+        one_by_one = getattr(worker, "process_batch", None) is None
+        scheduling = scheduling_of(config, runner_pool, one_by_one=one_by_one)
+        self._components = components = self._make_components(shared, runner_pool, scheduling.schedule)
         self.counters, self.schedule = components.counters, components.schedule
         self.runner_pool, self.assignment_table = components.runner_pool, components.assignment_table
         self._committer = Committer(components.worker_log, self.counters)
-        runners = Runners if config.batch_size is None else BatchRunners
         settlement = Settlement(components)
-        self._runners = runners(components, settlement)
+        self._runners = scheduling.loop(components, settlement)
         self._settlement_runners = SettlementRunners(components, settlement)
         self._remarks = settlement.message_logger
         self._poison_pill_search = PoisonPillSearch(components, self._committer)
@@ -79,10 +80,9 @@ class Engine:
         self._ends = shared.ends
         self.phase = ""  # what of the user's code or of the broker holds it up, outside of messages
 
-    def _make_components(self, shared: SharedResources) -> Components:
-        runner_pool = RunnerPool(self.config.concurrency)
-        one_by_one = getattr(self._worker, "process_batch", None) is None
-        schedule = schedule_for(self.config, runner_pool, one_by_one=one_by_one)
+    def _make_components(
+        self, shared: SharedResources, runner_pool: RunnerPool, schedule: Schedule
+    ) -> Components:
         return Components(
             config=self.config,
             handler=Handler(

@@ -11,7 +11,6 @@ from core_messaging.engine.poison_pill import PoisonPillSearch
 from core_messaging.logs.lasting_state import LastingState, so_far
 from core_messaging.records import TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.flow_control import FlowLimits, FlowPlan, plan, quiet
 from core_messaging.settings import Settings
 
@@ -49,7 +48,6 @@ class FlowController:
     ) -> None:
         self._consumer = consumer
         self._schedule = components.schedule
-        self._batches = components.schedule if isinstance(components.schedule, BatchSchedule) else None
         self._assignment_table = components.assignment_table
         self._runner_pool = components.runner_pool
         self._poison_pill_search = poison_pill_search
@@ -70,13 +68,10 @@ class FlowController:
 
         How many records the next fetch may bring; 0: do not fetch.
         """
-        batches = self._batches
         held_back = set(self._poison_pill_search.assignments)
-        if batches is not None:
-            held_back |= batches.crowded_out(self._limits.shared)
+        held_back |= self._schedule.crowded_out(self._limits.shared)
         todo = plan(self._assignment_table.assignments, self.paused, self._limits, held_back)
-        if batches is not None:
-            self._runner_pool.wake(batches.cut_off(todo.closed))
+        self._runner_pool.wake(self._schedule.cut_off(todo.closed))
         self._pause_and_resume(todo)
         self._relieve(todo)
         room = min(todo.room, self._schedule.wanted(self._runner_pool.waiting))
@@ -107,8 +102,7 @@ class FlowController:
 
     def ran_dry(self, brought: Collection[TopicPartition]) -> None:
         """A fetch that had room for more brought records of *brought* only: batches of the others do not wait for more."""
-        if self._batches is not None:
-            self._batches.ran_dry(set(self._assignment_table.sources).difference(self.paused, brought))
+        self._schedule.ran_dry(set(self._assignment_table.sources).difference(self.paused, brought))
 
     def _room_after_a_crash(self) -> int:
         """All that is fetched and not finished is suspected if this process crashes too. So fetch little more than runs."""

@@ -20,8 +20,8 @@ from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.settlement import Settlement
 from core_messaging.errors import HandlerExit, Undecodable, text_of
 from core_messaging.rules.job import Job
+from core_messaging.rules.message_schedule import MessageSchedule
 from core_messaging.rules.retry import sole
-from core_messaging.rules.schedule import Schedule
 
 # Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
 # itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.
@@ -36,7 +36,7 @@ UNDECODED: Final = object()  # what stands for a message until it is decoded
 class Runners:
     """``concurrency`` long-lived coroutines. No task, future or lock is made for a message."""
 
-    def __init__(self, components: Components, settlement: Settlement) -> None:
+    def __init__(self, components: Components, settlement: Settlement, schedule: MessageSchedule) -> None:
         handler, wrap = components.handler, components.observers.wrap_process
         self._wants_context = handler.wants_context or wrap is not None
         process = cast("Call", handler.process)
@@ -44,7 +44,7 @@ class Runners:
         if not self._wants_context:
             self._process = cast("Call", handler.process_alone)
         self._decode, self._straight = handler.decode, straight(handler.decode)
-        self._schedule = cast("Schedule", components.schedule)
+        self._schedule = schedule
         self._runner_pool = components.runner_pool
         self._counters = components.counters
         self._clock = clock_of(components.loop)

@@ -14,7 +14,6 @@ from core_messaging.engine.group_status import GroupStatus
 from core_messaging.observers import Observers, Tell, tell
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.job import Job
 from core_messaging.text.wording import counted
 
 
@@ -81,7 +80,8 @@ class RebalanceListener:
         self._components.handler.give_back(self._runner_pool, lambda job: job.assignment in leaving)
         await self._finish_running(leaving)
         await self._committer.give_back(self._consumer, leaving)
-        self._assignment_table.leave_in_limbo(leaving, self._survivors(leaving))
+        running = self._runner_pool.busy(lambda job: job.assignment in leaving)
+        self._assignment_table.leave_in_limbo(leaving, running)
         await tell_revoked(self._components.observers, self._components.config, sources)
 
     async def _finish_running(self, leaving: set[Assignment]) -> None:
@@ -90,12 +90,6 @@ class RebalanceListener:
                 await self._runner_pool.quiet(lambda job: job.assignment in leaving)
         except TimeoutError:
             self._say_unfinished(leaving)
-
-    def _survivors(self, leaving: set[Assignment]) -> list[Job]:
-        """What may go on if its partition comes straight back. No batches: half of a batch cannot move."""
-        if self._components.config.batch_size is not None:
-            return []
-        return self._runner_pool.busy(lambda job: job.assignment in leaving)
 
     def _say_unfinished(self, leaving: set[Assignment]) -> None:
         blockers = self._runner_pool.busy(lambda job: job.assignment in leaving)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Handle
 
 from core_messaging.engine.runner_pool import RunnerPool
-from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.job import Job
 from core_messaging.rules.schedule import Schedule
 
@@ -13,9 +12,7 @@ from core_messaging.rules.schedule import Schedule
 class Timer:
     """Knows when the schedule has something to release next. Times are those of the loop's clock, in seconds."""
 
-    def __init__(
-        self, loop: AbstractEventLoop, schedule: Schedule | BatchSchedule, runner_pool: RunnerPool
-    ) -> None:
+    def __init__(self, loop: AbstractEventLoop, schedule: Schedule, runner_pool: RunnerPool) -> None:
         self._loop = loop
         self._schedule = schedule
         self._runner_pool = runner_pool

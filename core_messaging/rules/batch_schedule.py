@@ -6,7 +6,7 @@ import heapq
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 
 from core_messaging.options import Ordering
 from core_messaging.records import Record, TopicPartition
@@ -15,8 +15,9 @@ from core_messaging.rules.batch import Batch, Gathering, Work, halves
 from core_messaging.rules.flow_control import LITTLE
 from core_messaging.rules.held_keys import Waiting
 from core_messaging.rules.job import GivingUp, Job
+from core_messaging.rules.lanes import LANE_OF
+from core_messaging.rules.message_schedule import remember_due
 from core_messaging.rules.partition_queue import SettlementQueue
-from core_messaging.rules.schedule import LANES, remember_due
 
 
 class BatchSchedule:
@@ -43,7 +44,7 @@ class BatchSchedule:
         what failed apart may be tried again together."""
         self._one_by_one = one_by_one
         self._one_at_a_time = ordering != "none"
-        self.lane_of: Callable[[Record], Hashable] = LANES[ordering]
+        self.lane_of: Callable[[Record], Hashable] = LANE_OF[ordering]
         self._size = size
         self._wait = wait
         self._handed_out = handed_out
@@ -349,6 +350,10 @@ class BatchSchedule:
             self.drain(assignment)
         assignment.hold = Hold.FENCED
         self.settlements.forget(assignment)
+
+    def carry_over(self, _old: Assignment, _new: Assignment, _running: Iterable[Job]) -> bool:
+        """Batches do not go on in the next assignment: half of one could not."""
+        return False
 
     def close(self) -> None:
         """Shutdown: nothing new starts in any assignment."""

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from core_messaging.options import Ordering
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote
-from core_messaging.rules.schedule import LANES
+from core_messaging.rules.lanes import LANE_OF
 
 Place = tuple[TopicPartition, int]  # where a message is: its partition and offset
 
@@ -21,7 +21,7 @@ class History:
     """
 
     def __init__(self, ordering: Ordering) -> None:
-        self._lane_of = LANES[ordering]
+        self._lane_of = LANE_OF[ordering]
         self._lanes: dict[tuple[TopicPartition, Hashable], list[int]] = defaultdict(list)
         self._lane_at: dict[Place, Hashable] = {}
         self.sent: set[Place] = set()

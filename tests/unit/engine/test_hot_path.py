@@ -16,7 +16,7 @@ import core_messaging
 from core_messaging import hookimpl
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.manager import PluginReport, Plugins
-from core_messaging.rules.schedule import AHEAD
+from core_messaging.rules.message_schedule import AHEAD
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Condition, Snapshot

@@ -11,7 +11,7 @@ from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.engine.portrait import Seen, Written, of_partition
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.message_schedule import MessageSchedule
 from core_messaging.snapshot import COUNTERS, Condition, Histogram, PartitionSnapshot, WorkerSnapshot
 from tests.unit.rules.records import PlainRecord
 
@@ -84,7 +84,7 @@ def test_no_lag_is_told_before_it_is_known() -> None:
 
 def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_not_revoked() -> None:
     # The age that operators are told to alert on was 0 with four messages under way.
-    schedule = Schedule("key")
+    schedule = MessageSchedule("key")
     assignment_table = AssignmentTable(schedule)
     assignment_table.assign({SOURCE: Committed(0)})
     first = assignment_table.get(SOURCE)

@@ -6,16 +6,16 @@ from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.job import Job
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)
 RECORDS = [PlainRecord(0, b"a"), PlainRecord(1, b"a"), PlainRecord(2, b"b")]
 
 
-def revoked_with_running_work() -> tuple[Schedule, AssignmentTable, list[Job], Committed]:
+def revoked_with_running_work() -> tuple[MessageSchedule, AssignmentTable, list[Job], Committed]:
     """Offsets 0 (key a) and 2 (key b) run when the partition is taken; 1 waits behind 0."""
-    schedule = Schedule("key")
+    schedule = MessageSchedule("key")
     assignment_table = AssignmentTable(schedule)
     assignment_table.assign({SOURCE: None})
     assignment = assignment_table.get(SOURCE)
@@ -31,7 +31,7 @@ def revoked_with_running_work() -> tuple[Schedule, AssignmentTable, list[Job], C
     return schedule, assignment_table, running, commit
 
 
-def come_back(schedule: Schedule, assignment_table: AssignmentTable, commit: Committed) -> list[int]:
+def come_back(schedule: MessageSchedule, assignment_table: AssignmentTable, commit: Committed) -> list[int]:
     """Offsets that start when the partition is assigned again and its records come again."""
     assignment_table.assign({SOURCE: commit})
     assignment = assignment_table.get(SOURCE)
@@ -95,7 +95,7 @@ def test_a_partition_that_does_not_come_back_is_fenced() -> None:
 def test_what_was_finished_and_not_committed_is_known_when_the_partition_comes_back() -> None:
     # A handler that holds up the event loop for longer than the session is thrown out of its group each time: its
     # message was run for ever.
-    schedule = Schedule("key")
+    schedule = MessageSchedule("key")
     assignment_table = AssignmentTable(schedule)
     assignment_table.assign({SOURCE: None})
     first = assignment_table.get(SOURCE)

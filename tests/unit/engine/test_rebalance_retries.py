@@ -13,6 +13,7 @@ from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.commit_metadata import CommitNote, Ownership
 from core_messaging.rules.job import GivingUp
+from core_messaging.rules.message_schedule import MessageSchedule
 from core_messaging.rules.schedule import Schedule
 from core_messaging.testing import Fault, simulate
 from core_messaging.worker import Worker
@@ -56,7 +57,7 @@ def test_a_member_that_comes_back_has_not_crashed(fault: Fault, seed: int) -> No
     assert (report.finished, report.dead_lettered) == (80, 0)
 
 
-def _waiting(schedule: Schedule | BatchSchedule, commit: Committed | None) -> Assignment:
+def _waiting(schedule: Schedule, commit: Committed | None) -> Assignment:
     assignment = Assignment(SOURCE, 1, commit)
     schedule.deliver(assignment, [PlainRecord(0, b"a"), PlainRecord(1, b"a"), PlainRecord(2, b"b")], 100.0)
     return assignment
@@ -64,7 +65,7 @@ def _waiting(schedule: Schedule | BatchSchedule, commit: Committed | None) -> As
 
 def _tried_once() -> tuple[Assignment, Committed]:
     """Offset 0 has failed once and was due at 130 when the partition was given back at 100."""
-    schedule = Schedule("key")
+    schedule = MessageSchedule("key")
     assignment = _waiting(schedule, None)
     job = schedule.take()
     assert job is not None
@@ -79,7 +80,7 @@ def _tried_once() -> tuple[Assignment, Committed]:
 
 def test_whoever_had_it_knows_when_its_retry_is_due_and_its_lane_waits() -> None:
     old, commit = _tried_once()
-    schedule = Schedule("key", delay=lambda attempt: 50.0)
+    schedule = MessageSchedule("key", delay=lambda attempt: 50.0)
     assignment = Assignment(SOURCE, 2, commit)
     assignment.take_over(old.left())
     schedule.deliver(assignment, [PlainRecord(0, b"a"), PlainRecord(1, b"a"), PlainRecord(2, b"b")], 110.0)
@@ -100,14 +101,14 @@ def test_whoever_had_it_knows_when_its_retry_is_due_and_its_lane_waits() -> None
 
 def test_whoever_has_it_next_waits_the_whole_delay_of_that_attempt() -> None:
     _, commit = _tried_once()
-    schedule = Schedule("key", delay=lambda attempt: 25.0 * attempt)
+    schedule = MessageSchedule("key", delay=lambda attempt: 25.0 * attempt)
     _waiting(schedule, commit)
     assert schedule.next_due == 150.0
 
 
 def test_a_message_that_is_looked_at_alone_after_crashes_does_not_wait() -> None:
     _, commit = _tried_once()
-    schedule = Schedule("key", delay=lambda attempt: 50.0)
+    schedule = MessageSchedule("key", delay=lambda attempt: 50.0)
     schedule.deliver(Assignment(SOURCE, 2, commit), [PlainRecord(0, b"a")], float("-inf"))
     assert schedule.next_due is None
     assert schedule.take() is not None
@@ -116,7 +117,7 @@ def test_a_message_that_is_looked_at_alone_after_crashes_does_not_wait() -> None
 def test_what_is_evicted_while_it_waits_so_is_a_dead_letter() -> None:
     # It had no error, and what has none is a result: it was told as a success, and its key was not blocked.
     _, commit = _tried_once()
-    schedule = Schedule("key", delay=lambda attempt: 50.0)
+    schedule = MessageSchedule("key", delay=lambda attempt: 50.0)
     assignment = _waiting(schedule, commit)
     oldest = assignment.oldest()
     assert oldest is not None
@@ -131,7 +132,7 @@ def test_what_is_evicted_while_it_waits_so_is_a_dead_letter() -> None:
 
 def test_an_earlier_message_of_the_key_that_came_before_it_stays_before_it() -> None:
     note = CommitNote.of(0, (), {1: 2}, Ownership()).encode()
-    schedule = Schedule("key", delay=lambda attempt: 50.0)
+    schedule = MessageSchedule("key", delay=lambda attempt: 50.0)
     assignment = Assignment(SOURCE, 2, Committed(0, note))
     schedule.deliver(assignment, [PlainRecord(0, b"a")], 100.0)
     schedule.deliver(assignment, [PlainRecord(1, b"a")], 100.0)

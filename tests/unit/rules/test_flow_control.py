@@ -17,7 +17,7 @@ from core_messaging.rules.commit_metadata import (
     CommitNote,
 )
 from core_messaging.rules.flow_control import FlowLimits, plan, quiet
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)
@@ -122,7 +122,7 @@ def test_there_is_room_for_each_partition_however_full_the_others_are(partitions
 
 def test_a_fetch_is_small_where_handlers_wait_and_holds_enough_for_all_of_them() -> None:
     # A fetch is parsed in one go: a hundred handlers of 2.5 ms waited 1.6 ms for each 500 records.
-    schedule = Schedule("none")
+    schedule = MessageSchedule("none")
     assert [schedule.wanted(waiting) for waiting in (0, 1, 8, 100, 1_000)] == [500, 200, 200, 200, 2_000]
     schedule.deliver(Assignment(SOURCE, 1), [PlainRecord(offset) for offset in range(300)])
     assert [schedule.wanted(waiting) for waiting in (0, 8, 150)] == [500, 0, 300]

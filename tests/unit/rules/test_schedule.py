@@ -14,7 +14,7 @@ from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.commit_metadata import CommitNote, Ownership, Run
 from core_messaging.rules.job import GivingUp, Job, Sending
 from core_messaging.rules.left import Left
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
 
 SOURCES = [TopicPartition("t", 0), TopicPartition("t", 1)]
@@ -27,7 +27,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     @initialize(ordering=st.sampled_from(["key", "partition", "none"]))
     def begin(self, ordering: Ordering) -> None:
         self.ordering = ordering
-        self.schedule = Schedule(ordering, delay=lambda _attempt: 3.0)
+        self.schedule = MessageSchedule(ordering, delay=lambda _attempt: 3.0)
         self.now = 0.0
         self.epoch = 0
         self.log: dict[TopicPartition, list[PlainRecord]] = {source: [] for source in SOURCES}

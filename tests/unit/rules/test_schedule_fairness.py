@@ -12,7 +12,7 @@ from core_messaging.rules.batch import Batch
 from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.flow_control import share_out
 from core_messaging.rules.job import Job
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
 
 BACKLOG = 300
@@ -27,7 +27,7 @@ def records(first: int, count: int, keys: int) -> list[PlainRecord]:
     return [PlainRecord(offset, b"k%d" % (offset % keys)) for offset in range(first, first + count)]
 
 
-def start(schedule: Schedule, running: list[Job], slots: int) -> Job | None:
+def start(schedule: MessageSchedule, running: list[Job], slots: int) -> Job | None:
     """The next job; where all slots are taken the longest running one ends first."""
     if len(running) == slots:
         schedule.finish(running.pop(0))
@@ -47,7 +47,7 @@ def start(schedule: Schedule, running: list[Job], slots: int) -> Job | None:
 def test_a_message_of_a_quiet_partition_starts_within_two_rounds_beside_any_backlog(
     busy: int, slots: int, keys: int, ordering: Ordering, begun: int
 ) -> None:
-    schedule = Schedule(ordering)
+    schedule = MessageSchedule(ordering)
     for number in range(busy):
         schedule.deliver(partition_of(number), records(0, BACKLOG, keys))
     running: list[Job] = []
@@ -81,7 +81,7 @@ def finish_batch(schedule: BatchSchedule, now: float) -> Batch | None:
     return batch
 
 
-def failing(schedule: Schedule, count: int) -> list[Job]:
+def failing(schedule: MessageSchedule, count: int) -> list[Job]:
     """So many jobs with a key each that have failed and are due again."""
     schedule.deliver(partition_of(0), records(0, count, count))
     jobs = [job for _ in range(count) if (job := schedule.take()) is not None]
@@ -96,7 +96,7 @@ def failing(schedule: Schedule, count: int) -> list[Job]:
 def test_fresh_messages_get_every_second_start_beside_retries_that_are_always_due(
     failures: int, healthy: int, *, together: bool
 ) -> None:
-    schedule = Schedule("key")
+    schedule = MessageSchedule("key")
     failed = failing(schedule, failures)
     target = failed[0].assignment if together else partition_of(1)
     schedule.deliver(target, [PlainRecord(1_000 + n, b"healthy%d" % n) for n in range(healthy)])
@@ -117,7 +117,7 @@ def test_fresh_messages_get_every_second_start_beside_retries_that_are_always_du
 def test_retries_that_are_due_get_every_second_start_beside_any_backlog(
     failures: int, *, together: bool
 ) -> None:
-    schedule = Schedule("key")
+    schedule = MessageSchedule("key")
     failed = failing(schedule, failures)
     target = failed[0].assignment if together else partition_of(1)
     schedule.deliver(target, [PlainRecord(1_000 + n, b"new%d" % n) for n in range(BACKLOG)])

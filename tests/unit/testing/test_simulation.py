@@ -22,7 +22,7 @@ from core_messaging.engine.settlement import Settlement
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job, Sending
-from core_messaging.rules.schedule import Schedule
+from core_messaging.rules.message_schedule import MessageSchedule
 from core_messaging.testing import (
     Fault,
     ProcessDied,
@@ -364,7 +364,7 @@ def committed_too_early(self: Assignment) -> int | None:
     return self.delivered
 
 
-def at_once(self: Schedule, job: Job, busy: dict[Any, Any]) -> None:
+def at_once(self: MessageSchedule, job: Job, busy: dict[Any, Any]) -> None:
     """In a lane of its own, so that nothing else is broken but the order."""
     job.lane = object()
     busy[job.lane] = None
@@ -375,7 +375,7 @@ def at_once(self: Schedule, job: Job, busy: dict[Any, Any]) -> None:
     ("owner", "name", "broken", "told"),
     [
         (Assignment, "committable", committed_too_early, "was committed by"),
-        (Schedule, "_queue_up", at_once, "started before"),
+        (MessageSchedule, "_queue_up", at_once, "started before"),
     ],
 )
 def test_an_engine_that_breaks_a_promise_is_found_out(
