@@ -175,12 +175,17 @@ class DiscoveryError(CoreMessagingError):
 
 
 class UnknownWorker(DiscoveryError):
-    """No worker has this name."""
+    """No worker has this name. *broken*: what could not be searched, with its cause."""
 
-    def __init__(self, name: str, nearest: Sequence[str], searched: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, nearest: Sequence[str], searched: Sequence[str], broken: Sequence[str] = ()
+    ) -> None:
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `core kafka workers`"
         places = ", ".join(searched) or "nothing"
-        super().__init__(f"no worker is named {name!r} (searched: {places}); {hint}")
+        cause = f"{'; '.join(broken)}; mend or uninstall it. " if broken else ""
+        super().__init__(
+            f"{cause}{'No' if broken else 'no'} worker is named {name!r} (searched: {places}); {hint}"
+        )
         self.name, self.nearest, self.searched = name, tuple(nearest), tuple(searched)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,12 +12,12 @@ import click
 
 from core_messaging.errors import CoreMessagingError
 from core_messaging.runtime.logging import LOG_FORMATS, LogFormat, begin_to_log, tell_the_end
-from core_messaging.text.printable import printable
 from core_messaging_cli import standard_streams
 from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.plugin_commands import PluginGroup
 
 _COMMANDS = "core_messaging_cli.commands"
+_READER_LEFT = 128 + signal.SIGPIPE  # as of a command that the signal ends: `core plugins | head -1`
 
 KAFKA = {
     "up": (f"{_COMMANDS}.up:up", "Start a broker to try things on."),
@@ -53,18 +54,22 @@ def kafka() -> None:
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 something the user can mend (one line), 2 wrong usage, 130 Ctrl-C, 141 nobody reads the output.
+    """
     standard_streams.prepare()
     log_format = _log_format(sys.argv[1:])
     begin_to_log(log_format)
     try:
         _run(log_format)
-    except OSError:
+    except (OSError, SystemExit):  # click turns a broken pipe into SystemExit(1)
         if (lost := standard_streams.why_output_is_lost()) is None:
             raise
         standard_streams.drop_output()
-        if not isinstance(lost, BrokenPipeError):  # else whoever read our output has seen enough
-            tell_the_end(f"core: standard output cannot be written: {lost.strerror}")
+        if isinstance(lost, BrokenPipeError):  # the reader has seen enough
+            sys.exit(_READER_LEFT)
+        _tell_error(f"standard output cannot be written: {lost.strerror}")
         sys.exit(1)
 
 
@@ -76,18 +81,18 @@ def _run(log_format: LogFormat) -> None:
         _tell_wrong_usage(error, log_format)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        tell_the_end(f"Error: {error.format_message()}")
+        _tell_error(error.format_message())
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except CoreMessagingError as error:
-        tell_the_end(f"core: {error}")
+        _tell_error(str(error))
         _leave(1)
 
 
 def _log_format(words: Sequence[str]) -> LogFormat:
-    """The --log-format of the command line. Read here, because what is wrong with settings and options is told before the
-    command has its options."""
+    """The --log-format of the command line. It is read here, because errors in settings and options are reported before
+    click has parsed the options."""
     given: LogFormat = "text"
     for word, following in pairwise([*words, ""]):
         if word in ("--log-format=json", "--log-format=text"):
@@ -103,10 +108,15 @@ def _tell_wrong_usage(error: click.UsageError, log_format: LogFormat) -> None:
     ):  # a group without a command: its message is the help
         error.show()
         return
-    if log_format == "json":
-        tell_the_end(f"Error: {error.format_message()}")
-        return
-    click.UsageError(printable(error.format_message()), error.ctx).show()
+    if log_format == "text" and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Try `{error.ctx.command_path} --help`.\n", err=True)
+    _tell_error(error.format_message())
+
+
+def _tell_error(text: str) -> None:
+    """All errors of the command line look alike: ``core: what happened``."""
+    tell_the_end(f"core: {text}")
 
 
 def _leave(code: int) -> None:

@@ -14,6 +14,14 @@ from core_messaging.worker import Worker
 from core_messaging_cli.tables import say
 
 
+def check_selection(names: Sequence[str], *, everything: bool) -> None:
+    """A command takes either names or --all. Raises click.UsageError."""
+    if everything and names:
+        raise click.UsageError(f"give {' '.join(names)} or --all, not both: --all means every worker")
+    if not everything and not names:
+        raise click.UsageError("give the NAME of one or more workers, or --all (see `core kafka workers`)")
+
+
 def nothing_found() -> str:
     """Where all workers were looked for."""
     place = Project(Path.cwd()).nothing_here()

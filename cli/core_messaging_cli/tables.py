@@ -1,5 +1,4 @@
-"""What commands print for people: tables and lines. What strangers have written (keys, topics, errors) is made printable in
-here."""
+"""What commands print for people: tables and lines. Texts of others (keys, topics, errors) are made printable here."""
 
 from __future__ import annotations
 
@@ -36,22 +35,31 @@ def say_json_line(facts: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], optional: Collection[str] = ()) -> None:
-    """Print *rows* under *columns*. A terminal gets no line that is longer than it is wide, as far as words allow; *optional*
-    columns are left out there where the table is too wide. A pipe gets everything, one line a row."""
+    """Print *rows* under *columns*.
+
+    On a terminal no line is wider than the terminal, as far as words allow. There, *optional* columns are left out where the
+    table is too wide. A pipe gets everything, one line for each row.
+    """
     rows = [[printable(hidden(cell), LONGEST_CELL) for cell in row] for row in rows]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in laid_out(columns, rows, width, optional):
+    for line in laid_out(columns, rows, terminal_width(), optional):
         click.echo(line)
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal that standard output is, in characters; None for a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def laid_out(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, optional: Collection[str] = ()
 ) -> Iterator[str]:
-    """The lines of a table. Where it is wider than *width*, its widest columns stand below their row, indented."""
+    """The lines of a table. Where it is wider than *width*, the widest *optional* columns are left out; then the widest other
+    columns stand below their row, indented."""
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
     inside, below = list(range(len(columns))), list[int]()
     while width is not None and len(inside) > 1 and _total(widths, inside) > width:
-        widest = max(inside[1:], key=lambda i: widths[i])
+        spare = [i for i in inside[1:] if columns[i] in optional]
+        widest = max(spare or inside[1:], key=lambda i: widths[i])
         inside.remove(widest)
         if columns[widest] not in optional:
             below.append(widest)

@@ -23,8 +23,8 @@ from core_messaging.discovery.overlooked_workers import module_of, overlooked
 from core_messaging.discovery.project import Project
 from core_messaging.discovery.shared_groups import shared_groups
 from core_messaging.discovery.source_scan import may_define
-from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker, text_of
-from core_messaging.logs.tracebacks import place_of
+from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
+from core_messaging.logs.tracebacks import cause_and_place
 from core_messaging.worker import Worker, as_worker, config_of, defined, home_of, is_class
 
 GROUP = "core.workers"
@@ -51,9 +51,13 @@ class Source:
 
     def may_provide(self, name: str) -> bool:
         """Whether it may have a worker called *name*, by what it is called and what its source says; loads nothing."""
-        if self._found is not None or _same(self.name, name) or self.attribute == name:
+        if self._found is not None or self.is_about(name):
             return True
         return bool(self.module) and not self.attribute and may_define(self.module, name)
+
+    def is_about(self, name: str) -> bool:
+        """Whether *name* is what it is called, or the one thing in it."""
+        return _same(self.name, name) or self.attribute == name
 
     def workers(self) -> list[type[Worker]]:
         """The workers it provides; loaded at the first call. Empty where that failed."""
@@ -71,7 +75,7 @@ class Source:
             # What the half of the module defined that ran before it broke is not offered either.
             defined.clear()
             defined.update(before)
-            self.failure = _short(error)
+            self.failure = cause_and_place(error)
             return []
         _searched.update(worker for key, worker in defined.items() if before.get(key) is not worker)
         if not found and not self.may_be_empty:
@@ -86,14 +90,6 @@ class Source:
 
 # What was defined while a source was loaded: that is a matter of the sources, and not of this process.
 _searched: set[type[Worker]] = set()
-
-
-def _short(error: BaseException) -> str:
-    """What an import raised, and the line of the user's that did."""
-    text = " ".join((error.msg if isinstance(error, SyntaxError) else text_of(error)).split())
-    cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    place = place_of(error)
-    return f"{cause} ({place})" if place else cause
 
 
 def workers_of(thing: object) -> list[type[Worker]]:
@@ -163,7 +159,7 @@ class Catalog:
 
     def _unknown(self, wanted: str, name: str, sources: Sequence[Source]) -> Exception:
         for source in sources:
-            if source.failure and (_same(source.name, name) or len(sources) == 1):
+            if source.failure and (len(sources) == 1 or source.is_about(name)):
                 return BrokenWorker(wanted, source.label, source.failure)
         names = sorted({config_of(w).name for s in self.sources for w in s.workers()})
         hidden = next((row for row in self._overlooked() if row.name == name), None)
@@ -171,10 +167,9 @@ class Catalog:
             return BrokenWorker(wanted, hidden.label, hidden.cause)
         nearest = get_close_matches(name, names, n=3, cutoff=0.5)
         lowered = [known for known in names if known.lower() == name.lower()]
-        searched = [f"{s.label} (broken: {s.failure})" if s.failure else s.label for s in sources]
-        return UnknownWorker(
-            wanted, lowered or nearest, list(dict.fromkeys(filter(None, [*searched, self._nothing_at])))
-        )
+        searched = dict.fromkeys(filter(None, [*(s.label for s in sources), self._nothing_at]))
+        broken = [f"{s.label} is broken: {s.failure}" for s in sources if s.failure]
+        return UnknownWorker(wanted, lowered or nearest, list(searched), broken)
 
     def listing(self) -> list[Listed]:
         """Every worker there is, and everything that should be one. Loads all."""

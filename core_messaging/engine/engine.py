@@ -79,6 +79,7 @@ class Engine:
         self._failure: Exception | None = None
         self._ends = shared.ends
         self.phase = ""  # what of the user's code or of the broker holds it up, outside of messages
+        self.given_back = 0  # messages in hand that were not finished when the worker left its group
 
     def _make_components(
         self, shared: SharedResources, runner_pool: RunnerPool, schedule: Schedule
@@ -273,6 +274,7 @@ class Engine:
         session = self._session
         if session is None:
             return
+        self.given_back = self.snapshot().in_flight
         await self._committer.give_back(session.consumer, self.assignment_table.assignments)
         await session.consumer.close()
 

@@ -58,6 +58,14 @@ def comes_from_the_user(error: BaseException) -> bool:
     return _place(error) != NOWHERE
 
 
+def cause_and_place(error: BaseException) -> str:
+    """What an import raised, and the line of the user's code that raised it, as one short line."""
+    text = " ".join((error.msg if isinstance(error, SyntaxError) else text_of(error)).split())
+    cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = place_of(error)
+    return f"{cause} ({place})" if place else cause
+
+
 def place_of(error: BaseException) -> str:
     """``src/lib/y.py:12``: the innermost line of the user's own code that raised *error*, or that has no valid syntax; empty
     where there is none."""

@@ -22,7 +22,7 @@ from core_messaging.discovery.entry_points import (
     warn_of_unreadable,
 )
 from core_messaging.errors import CoreMessagingError, PluginError, cause_of, text_of
-from core_messaging.logs.tracebacks import exc_info_of
+from core_messaging.logs.tracebacks import cause_and_place, exc_info_of
 from core_messaging.observers import Observers
 from core_messaging.plugins import hookspecs
 from core_messaging.plugins.call_timing import log_call, traced
@@ -366,7 +366,7 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
     except Incompatible as error:
         report.state, report.cause = "incompatible", str(error)
     except BaseException as error:
-        report.state, report.cause = "broken", cause_of(error)
+        report.state, report.cause = "broken", cause_and_place(error)
     report.seconds = perf_counter() - started - sum(report.took.values())
 
 

@@ -1,14 +1,31 @@
-"""What a process says of its workers before they have partitions."""
+"""What a process says of its workers before they have partitions, and after they have stopped."""
 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Sequence
 
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery.shared_groups import shared_groups
+from core_messaging.snapshot import WorkerSnapshot
+from core_messaging.text.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
+
+# Weak: nobody asks once the error is handled.
+_logged: weakref.WeakSet[BaseException] = weakref.WeakSet()
+
+
+def say_waiting(configs: Sequence[WorkerConfig], address: str) -> None:
+    """Name a broker that has not answered yet."""
+    names = ", ".join(config.name for config in configs)
+    logger.info(
+        "%s: broker %s has not answered yet; waiting for it",
+        names,
+        address,
+        extra={"action": "waiting for broker"},
+    )
 
 
 def say_joining(configs: Sequence[WorkerConfig], address: str) -> None:
@@ -32,3 +49,38 @@ def say_shared_groups(configs: Sequence[WorkerConfig]) -> None:
             pair.seen_from(pair.first),
             extra={"action": "shared group", "worker": pair.first.name},
         )
+
+
+def say_ends(worker: str, error: BaseException, others: Sequence[str]) -> None:
+    """*error* ends *worker*, and with it the process and the *others* in it."""
+    _logged.add(error)
+    logger.error(
+        "%s ends: %s. The whole process stops%s",
+        worker,
+        error,
+        f", and with it {', '.join(others)}" if others else "",
+        extra={"action": "stopping", "worker": worker},
+    )
+
+
+def cause_is_logged(error: BaseException) -> bool:
+    """Whether the log says already that *error* ends a worker."""
+    return error in _logged
+
+
+# Each message that is settled counts in one of these.
+_FINISHED = ("succeeded", "exhausted", "undecodable", "followed", "cleared")
+
+
+def say_stopped(worker: WorkerSnapshot, given_back: int) -> None:
+    """The last line of a worker that stopped in order: what is done, and what its group gets again."""
+    finished = counted(sum(worker.counters[name] for name in _FINISHED), "message", "finished")
+    letters = worker.counters["dead_lettered"]
+    logger.info(
+        "%s: stopped; %s since the start%s; %s",
+        worker.name,
+        finished,
+        f", {letters} of them dead-lettered" if letters else "",
+        f"{given_back} given back, to be delivered again" if given_back else "none given back",
+        extra={"action": "stopped", "worker": worker.name},
+    )

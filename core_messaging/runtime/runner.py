@@ -22,6 +22,7 @@ from core_messaging.concurrency.exit_containment import exits_contained
 from core_messaging.concurrency.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.run_state import RunState
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
@@ -30,7 +31,13 @@ from core_messaging.plugins.factories import broker_of, codecs_of
 from core_messaging.plugins.publisher_watch import watched
 from core_messaging.plugins.source import ObserverSource
 from core_messaging.producer import close_producers
-from core_messaging.runtime.announcements import say_joining, say_shared_groups
+from core_messaging.runtime.announcements import (
+    say_ends,
+    say_joining,
+    say_shared_groups,
+    say_stopped,
+    say_waiting,
+)
 from core_messaging.runtime.loop_watchdog import LoopGuard
 from core_messaging.runtime.signals import on_signals
 from core_messaging.runtime.worker_names import told_apart
@@ -178,16 +185,14 @@ class _Run:
         return not self._asked
 
     async def _start(self, broker: Broker, publisher: Publisher) -> None:
-        # Said when the broker has answered, because an error names it too; but a silent one is named while it is waited for.
-        silent = asyncio.get_running_loop().call_later(SILENT, say_joining, self._configs, broker.address)
+        # A broker that refuses the connection raises an error that names it. A silent one is named while we wait for it.
+        silent = asyncio.get_running_loop().call_later(SILENT, say_waiting, self._configs, broker.address)
         try:
             await _check_topics(self._workers, broker, self._options)
             await publisher.start()
         finally:
-            said = silent.when() <= asyncio.get_running_loop().time()
             silent.cancel()
-        if not said:
-            say_joining(self._configs, broker.address)
+        say_joining(self._configs, broker.address)
 
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings
@@ -220,6 +225,7 @@ class _Run:
                 await self._report()
                 if self._threads is not None:
                     self._threads.shutdown()
+                self._say_stopped()
 
     async def _report_forever(self) -> None:
         while True:
@@ -254,6 +260,11 @@ class _Run:
             if outcome is not None:
                 raise outcome
 
+    def _say_stopped(self) -> None:
+        for engine in self.engines:
+            if engine.state is RunState.STOPPED:
+                say_stopped(engine.snapshot(), engine.given_back)
+
     def forked(self) -> None:
         """This is a forked child, which ends when it would go on with the parent's event loop."""
         for engine in self.engines:
@@ -263,14 +274,7 @@ class _Run:
     def _ends(self, worker: str, error: BaseException) -> None:
         """A worker begins to end by itself. Said now: its end may take long, and the process ends with it."""
         if not self._asked:
-            others = [each.config.name for each in self.engines if each.config.name != worker]
-            logger.error(
-                "%s ends: %s. The whole process stops%s",
-                worker,
-                error,
-                f", and with it {', '.join(others)}" if others else "",
-                extra={"action": "stopping", "worker": worker},
-            )
+            say_ends(worker, error, [each.config.name for each in self.engines if each.config.name != worker])
         self._request_stop()
         self._limit_the_end()
 

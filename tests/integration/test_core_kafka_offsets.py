@@ -67,7 +67,7 @@ def test_a_hanging_message_shows_with_key_and_age_while_the_worker_runs_and_afte
         running.process.kill()
         running.process.wait()
     assert row["committed"] == 3
-    assert row["holes"] == [[3, 3]]
+    assert row["gaps"] == [[3, 3]]
     (hanging,) = row["unfinished"]
     assert (hanging["offset"], hanging["key"], hanging["next_attempt"]) == (3, "ada", 1)
     assert 0 <= hanging["age_seconds"] < 120
@@ -140,7 +140,7 @@ def test_what_retention_has_deleted_is_no_lag_and_no_hole(
     done = core("kafka", "offsets", "greet", "--json", folder=project(tmp_path, topic), env=env)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
-    assert (row["committed"], row["lag"], row["finished_beyond"], row["holes"]) == (1, 6, 2, [[6, 7]])
+    assert (row["committed"], row["lag"], row["finished_beyond"], row["gaps"]) == (1, 6, 2, [[6, 7]])
     assert [each["offset"] for each in row["unfinished"]] == [6, 7]
     assert row["blocked_keys"] == 0
     assert run(read_deleted()) is None

@@ -100,6 +100,26 @@ def test_at_a_terminal_it_says_what_it_waits_for(broker: RunningBroker, tmp_path
     os.close(terminal)
 
 
+@pytest.mark.parametrize("words", [[], ["--file", "empty.jsonl"]], ids=["pipe", "file"])
+def test_an_empty_input_is_said_and_no_failure(
+    broker: RunningBroker, tmp_path: Path, words: list[str]
+) -> None:
+    # A filter that finds nothing must not break the shell script around it; but nobody has to wonder.
+    (tmp_path / "empty.jsonl").write_text("\n\n")
+    done = subprocess.run(
+        [CORE, "kafka", "publish", broker.make_topic(), *words],
+        cwd=tmp_path,
+        env=environment(**env(broker)),
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name = "empty.jsonl" if words else "standard input"
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines()[-1] == f"nothing to publish: {name} is empty"
+
+
 def test_a_closed_standard_input_is_one_line(broker: RunningBroker, tmp_path: Path) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f"exec {CORE} kafka publish t <&-"],

@@ -69,7 +69,8 @@ def test_a_broker_that_does_not_answer_is_named_while_it_is_waited_for(tmp_path:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         env = {"KAFKA_BOOTSTRAP_SERVERS": address}
         with running_core("kafka", "worker", "Slow", folder=project(tmp_path, "t"), env=env) as running:
-            running.until_said(f"Slow: broker {address}, joining group t")
+            running.until_said(f"Slow: broker {address} has not answered yet")
+            assert "joining group" not in running.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -89,8 +90,30 @@ def test_a_first_signal_finishes_what_runs_commits_and_exits_0(
     assert sorted(said(folder, "finished")) == ["0", "1", "2"]
     assert asyncio.run(total_committed(broker.address, topic)) == 3
     assert said(folder, "loop") == ["SelectorEventLoop" if absent else "Loop"] * 3
-    # It said what it waited for.
+    # It said what it waited for, and in the end what is done and what is left.
     assert f"{number.name}: stopping, waiting up to 25 s for 1 running: Slow on {topic}[" in run.output
+    assert run.lines[-1].endswith("Slow: stopped; 3 messages finished since the start; none given back")
+
+
+def test_the_last_line_says_how_many_messages_are_dead_lettered_and_given_back(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic, dlq = broker.make_topic(), broker.make_topic()
+    folder = project(tmp_path, topic)
+    source = folder / "src/workers/slow.py"
+    source.write_text(source.read_text().replace("concurrency = 4", f"concurrency = 1; dlq_topic = '{dlq}'"))
+    asyncio.run(
+        publish(broker.address, topic, [(b"a", b"not json"), *[(b"a", b'{"id": 1, "seconds": 1}')] * 3])
+    )
+    with running_core(
+        "kafka", "worker", "Slow", folder=folder, env={"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    ) as run:
+        run.until(lambda: said(folder, "started"))
+        run.signal(signal.SIGINT)
+        assert run.wait() == 0
+    assert run.lines[-1].endswith(
+        "Slow: stopped; 2 messages finished since the start, 1 of them dead-lettered; 2 given back, to be delivered again"
+    )
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_what_ran_is_delivered_again(
@@ -200,7 +223,7 @@ def test_a_topic_that_does_not_exist_is_one_line_and_create_topics_makes_it(
         (["Nope"], 1, "core: no worker is named 'Nope' (searched: src/workers/slow.py"),
         (["Slo"], 1, "did you mean Slow?"),
         ([], 2, "give the NAME of one or more workers, or --all"),
-        (["Slow", "--all"], 2, "give the NAME of one or more workers, or --all"),
+        (["Slow", "--all"], 2, "core: give Slow or --all, not both: --all means every worker"),
         (["Slow", "--skip-broken"], 2, "--skip-broken goes with --all"),
         (["Slow", "--concurrency", "0"], 2, "0 is not in the range"),
         (["Slow", "--concurency", "4"], 2, "No such option"),

@@ -190,3 +190,13 @@ def test_probes_of_each_process_have_a_port_of_their_own(
         process.until_said(f"[2] health at http://127.0.0.1:{port + 1}/healthz")
         process.signal(signal.SIGTERM)
         assert process.wait() == 0, process.output
+
+
+def test_at_the_embedded_broker_a_second_process_is_refused_and_told_once(
+    embedded_broker: RunningBroker, tmp_path: Path
+) -> None:
+    set_up(embedded_broker, tmp_path)
+    ended = core(*TWO, folder=tmp_path, env=env(embedded_broker))
+    assert ended.returncode == 1
+    assert ended.stderr.count("has a member already, and the embedded broker") == 1
+    assert "has stopped for good" in ended.stderr

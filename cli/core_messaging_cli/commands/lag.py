@@ -22,7 +22,7 @@ from core_messaging.plugins.registrations import KAFKA
 from core_messaging.rules.lag import GroupLag
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
-from core_messaging_cli.selection import chosen
+from core_messaging_cli.selection import check_selection, chosen
 from core_messaging_cli.tables import say, say_json, say_json_line, show_table
 
 COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
@@ -57,8 +57,7 @@ def lag(names: tuple[str, ...], everything: bool, watch: bool, interval: float, 
     core kafka lag EmailWorker --watch
     core kafka lag --all --json
     """
-    if everything == bool(names):
-        raise click.UsageError("give the NAME of one or more workers, or --all (see `core kafka workers`)")
+    check_selection(names, everything=everything)
     settings = _settings()
     workers = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)

@@ -22,8 +22,8 @@ from core_messaging.records import Record
 from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
-from core_messaging_cli.selection import chosen
-from core_messaging_cli.tables import say, say_json, show_table
+from core_messaging_cli.selection import check_selection, chosen
+from core_messaging_cli.tables import say, say_json, show_table, terminal_width
 
 
 @click.command()
@@ -49,8 +49,7 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
     core kafka offsets EmailWorker --unfinished 50 --json
     core kafka offsets --all
     """
-    if everything == bool(names):
-        raise click.UsageError("give the NAME of one or more workers, or --all (see `core kafka workers`)")
+    check_selection(names, everything=everything)
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at offsets")
@@ -97,9 +96,9 @@ async def _look(settings: Settings, configs: Sequence[WorkerConfig], limit: int)
 
 
 async def _unfinished(kafka: KafkaOffsets, progress: Progress, limit: int) -> tuple[Unfinished, ...]:
-    holes = (range(first, last + 1) for first, last in progress.holes)
+    gaps = (range(first, last + 1) for first, last in progress.holes)
     found = []
-    for offset in itertools.islice(itertools.chain.from_iterable(holes), limit):
+    for offset in itertools.islice(itertools.chain.from_iterable(gaps), limit):
         record = await kafka.record(progress.source, offset)
         attempt = progress.attempts.get(offset, 1)
         if record is None:
@@ -122,15 +121,27 @@ COLUMNS = (
     "end",
     "lag",
     "finished beyond",
-    "holes",
-    "vanished owners",
+    "gaps",
+    "crashes",
     "blocked keys",
 )
+# The columns that need an explanation. A narrow terminal leaves out those that are 0 in every row.
+MEANINGS = {
+    "finished beyond": "messages after the first unfinished one that are finished",
+    "gaps": "ranges of unfinished messages before finished ones",
+    "crashes": "processes in a row that ended without a last commit",
+    "blocked keys": "keys whose messages follow a dead letter to the dead-letter queue",
+}
 UNFINISHED = ("unfinished", "key", "age", "next attempt")
 
 
 def _show(rows: Sequence[Row]) -> None:
-    show_table(COLUMNS, [_cells(row) for row in rows])
+    cells = [_cells(row) for row in rows]
+    told = {name for i, name in enumerate(COLUMNS) if any(row[i] != "0" for row in cells)}
+    show_table(COLUMNS, cells, optional=MEANINGS.keys() - told)
+    if terminal_width() is not None:
+        for name in (each for each in MEANINGS if each in told):
+            click.echo(f"{name}: {MEANINGS[name]}")
     messages = [_message(row, message) for row in rows for message in row.unfinished]
     if messages:
         click.echo()
@@ -140,7 +151,9 @@ def _show(rows: Sequence[Row]) -> None:
 def _cells(row: Row) -> list[str]:
     progress = row.progress
     committed = "-" if progress.committed is None else str(progress.committed)
-    beyond = "unknown (metadata of somebody else)" if progress.foreign else str(progress.finished_beyond)
+    beyond = (
+        "unknown (the metadata is not of this project)" if progress.foreign else str(progress.finished_beyond)
+    )
     numbers = [committed, str(progress.end), str(progress.lag)]
     return [
         row.worker.name,
@@ -178,8 +191,8 @@ def _facts(row: Row) -> dict[str, Any]:
         "end": progress.end,
         "lag": progress.lag,
         "finished_beyond": None if progress.foreign else progress.finished_beyond,
-        "holes": [list(hole) for hole in progress.holes],
-        "vanished_owners": progress.crashes,
+        "gaps": [list(gap) for gap in progress.holes],
+        "crashes": progress.crashes,
         "blocked_keys": progress.blocked,
         "unfinished": [
             {"offset": m.offset, "key": m.key, "age_seconds": m.age, "next_attempt": m.attempt}

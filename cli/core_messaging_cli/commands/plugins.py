@@ -45,8 +45,16 @@ def plugins(as_json: bool, check: bool, disable_plugin: tuple[str, ...], trace: 
         show_table(COLUMNS, [_cells(report) for report in reports], optional=["file"])
     if trace:
         _trace(reports)
-    if check and any(report.state in WRONG for report in reports):
+    wrong = [report for report in reports if report.state in WRONG]
+    if wrong and not as_json:
+        _say_remedy(wrong)
+    if check and wrong:
         sys.exit(1)
+
+
+def _say_remedy(wrong: Sequence[PluginReport]) -> None:
+    names = ",".join(dict.fromkeys(report.name for report in wrong))
+    say(f"to run without: --disable-plugin NAME, or CORE_PLUGINS_DISABLE={names}", err=True)
 
 
 def _trace(reports: Sequence[PluginReport]) -> None:

@@ -102,8 +102,8 @@ def publish(
 ) -> None:
     """Publish messages to TOPIC. Only what the broker has acknowledged is counted.
 
-    Without --message and --file (or with --file -), JSON lines are read from standard input. Lines that are not JSON are named and
-    left out, and the exit code is 1.
+    Without --message and --file (or with --file -), JSON lines are read from standard input. A line that is not JSON is
+    reported and left out, and the exit code is 1. An empty input is reported, and the exit code is 0.
 
     \b
     core kafka publish tasks --message '{"type": "process"}' --key task-123
@@ -153,6 +153,9 @@ def _say_stopped(tally: Tally) -> None:
 
 
 def _report(tally: Tally, topic: str, name: str) -> None:
+    if not (tally.read or tally.bad):
+        say(f"nothing to publish: {name} is empty", err=True)
+        return
     say(f"{topic}: {tally}")
     bad = sorted(tally.bad, key=lambda each: each[0])
     for number, error in bad[:SHOWN]:

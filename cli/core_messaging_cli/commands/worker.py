@@ -18,14 +18,15 @@ from core_messaging.discovery.catalog import Catalog, discover
 from core_messaging.discovery.project import Project
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.kafka.bootstrap_servers import checked_servers
-from core_messaging.plugins.manager import WRONG, Plugins, check_ports, load
+from core_messaging.plugins.manager import WRONG, PluginReport, Plugins, check_ports, load
+from core_messaging.runtime.announcements import cause_is_logged
 from core_messaging.runtime.event_loop import new_event_loop
 from core_messaging.runtime.logging import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
 from core_messaging.runtime.runner import RunOptions, leave_at_once, limit_the_exit, run_workers
 from core_messaging.runtime.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of, with_config
-from core_messaging_cli.selection import some_of, workers_named
+from core_messaging_cli.selection import check_selection, some_of, workers_named
 from core_messaging_cli.standard_streams import forgive_output
 
 logger = logging.getLogger("core_messaging.worker")
@@ -118,7 +119,8 @@ def worker(
         # A plugin may want what is there a moment later: a port, say.
         if orders is None or isinstance(error, PluginError):
             raise
-        tell_the_end(f"core: {error}")
+        if not cause_is_logged(error):
+            tell_the_end(f"core: {error}")
         leave_at_once(FOR_GOOD)
 
 
@@ -177,24 +179,29 @@ def _plugins(settings: Settings, disable: Sequence[str], *, trace: bool) -> Plug
         plugins.trace()
     for report in plugins.report():
         if report.state in WRONG:
-            logger.error(
-                "plugin %s (%s) is %s: %s; %s",
-                report.name,
-                report.label,
-                report.said_state,
-                report.cause,
-                "the rest of it is used" if report.usable else "it is not used",
-                extra={"plugin": report.name, "action": "plugin broken"},
-            )
+            _log_broken(report)
     return plugins
+
+
+def _log_broken(report: PluginReport) -> None:
+    logger.error(
+        "plugin %s (%s) is %s: %s; %s. Mend or upgrade %s, or start with --disable-plugin %s",
+        report.name,
+        report.label,
+        report.said_state,
+        report.cause,
+        "its other hooks are used" if report.usable else "it is not used",
+        report.distribution or report.name,
+        report.name,
+        extra={"plugin": report.name, "action": "plugin broken"},
+    )
 
 
 def _choose(
     catalog: Catalog, names: Sequence[str], *, everything: bool, skip_broken: bool
 ) -> tuple[list[type[Worker]], tuple[str, ...]]:
     """The workers to run, and what should run and does not."""
-    if everything == bool(names):
-        raise click.UsageError("give the NAME of one or more workers, or --all (see `core kafka workers`)")
+    check_selection(names, everything=everything)
     if skip_broken and not everything:
         raise click.UsageError("--skip-broken goes with --all: a worker that is asked for by name has to run")
     if names:

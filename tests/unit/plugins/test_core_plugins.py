@@ -29,7 +29,7 @@ UNAVAILABLE = (
 STATES: dict[str, tuple[dict[str, str], str | None]] = {
     "ok": ({"acme": HEAD + HOOK}, None),
     "disabled": ({"acme": "raise RuntimeError('must not even be imported')"}, "by CORE_PLUGINS_DISABLE"),
-    "broken": ({"acme": "import acme_db"}, "ModuleNotFoundError: No module named 'acme_db'"),
+    "broken": ({"acme": "import acme_db"}, "ModuleNotFoundError: No module named 'acme_db' (site/acme.py:1)"),
     "conflict": (
         {"acme": CODEC, "other": CODEC},
         "the codec 'acme' is also registered by other (other 1.0); disable one of them",
@@ -103,6 +103,14 @@ def test_a_row_has_distribution_version_file_hooks_and_import_time(install: Inst
 
 SLOW_IMPORT = "import time\ntime.sleep(0.05)\n" + HEAD
 SLOW_HOOK = "@hookimpl\ndef register_codecs():\n    time.sleep(0.5)\n    return {}\n"
+
+
+def test_a_broken_plugin_is_told_with_its_line_and_how_to_run_without_it(install: Install) -> None:
+    install("acme", "\n\nimport acme_db\n")
+    shown = listed()
+    assert re.search(r"ModuleNotFoundError: No module named 'acme_db' \(.*acme\.py:3\)", shown.stdout)
+    assert shown.stderr == "to run without: --disable-plugin NAME, or CORE_PLUGINS_DISABLE=acme\n"
+    assert listed("--check").exit_code == 1
 
 
 def test_import_time_and_the_time_of_hooks_are_told_apart(install: Install) -> None:
