@@ -126,12 +126,12 @@ class BatchRunners:
                 message = self._decode(job.record.value)
             except BaseException as error:  # a model may raise anything
                 await self._components.runner_pool.pass_on(error)
-                await self._settlement.undecodable(job, as_undecodable(error))
+                await self._settlement.failure_path.undecodable(job, as_undecodable(error))
             else:
                 opened.jobs.append(job)
                 opened.messages.append(message)
                 if self._wants_context:
-                    opened.contexts.append(self._settlement.context(job))
+                    opened.contexts.append(self._settlement.callbacks.context(job))
         return opened
 
     async def _together(self, opened: Opened) -> None:
@@ -169,16 +169,20 @@ class BatchRunners:
         """Each of *errors* is its message's own. What is tried again after the same delay is tried together."""
         chance = random.random()  # noqa: S311 - jitter, not secrets; the same for all, so that they stay together
         decisions = {
-            index: self._settlement.decide(opened.jobs[index], error, chance)
+            index: self._settlement.failure_path.decide(opened.jobs[index], error, chance)
             for index, error in errors.items()
         }
         delays = self._delays(opened, decisions)
         for index, error in errors.items():
             decision, job, message = decisions[index], opened.jobs[index], opened.messages[index]
             if isinstance(decision, GiveUp):
-                await self._settlement.gave_up(job, message, error, opened.context(index), decision.reason)
+                await self._settlement.failure_path.gave_up(
+                    job, message, error, opened.context(index), decision.reason
+                )
             else:
-                await self._settlement.will_retry(job, message, error, opened.context(index), delays[index])
+                await self._settlement.failure_path.will_retry(
+                    job, message, error, opened.context(index), delays[index]
+                )
         for delay in sorted(set(delays.values())):
             self._again([opened.jobs[index] for index in sorted(delays) if delays[index] == delay], delay)
 
@@ -200,15 +204,17 @@ class BatchRunners:
             await self._settle_failed(opened, {0: error})
             return
         latest = max(jobs, key=lambda job: job.counted_attempt)
-        decision = self._settlement.decide(latest, error)
+        decision = self._settlement.failure_path.decide(latest, error)
         delay = decision.delay if isinstance(decision, TryAgain) else 0.0
         for index, job in enumerate(jobs):
             if isinstance(decision, TryAgain):
-                await self._settlement.will_retry(
+                await self._settlement.failure_path.will_retry(
                     job, opened.messages[index], error, opened.context(index), delay
                 )
             else:
-                await self._settlement.will_halve(job, opened.messages[index], error, opened.context(index))
+                await self._settlement.failure_path.will_halve(
+                    job, opened.messages[index], error, opened.context(index)
+                )
         if isinstance(decision, TryAgain):
             self._again(jobs, delay)
         else:
@@ -261,7 +267,7 @@ class BatchRunners:
                 self._counters.started -= 1
                 return False
             self._counters.handled(seconds)
-            return await self._settlement.failed(job, message, as_failure(error), context)
+            return await self._settlement.failure_path.failed(job, message, as_failure(error), context)
         self._counters.handled(clock() - started)
         if await _was_cancelled() and runner_pool.ending:
             return False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from core_messaging.rules.assignment import FENCED
+from core_messaging.rules.job import Job
+
 # Upper bounds of the latency histogram in seconds, from well below a no-op to beyond any patience.
 LATENCY_BOUNDS = (
     0.0005,
@@ -77,3 +80,12 @@ class Counters:
         """*attempts* are over; each took *seconds*."""
         self.latency[bisect_left(LATENCY_BOUNDS, seconds)] += attempts
         self.latency_sum += seconds * attempts
+
+
+def drop_if_gone(job: Job, counters: Counters) -> bool:
+    """Whether *job* is of a partition that another member has by now. Then it counts as dropped: its result has no effect,
+    and no hook is told."""
+    if job.chunk.assignment.hold is not FENCED:
+        return False
+    counters.dropped += 1
+    return True

@@ -1,29 +1,28 @@
-"""Of workers with ``on_dead_letter = "follow"``: later messages of a key go where a dead letter of it went."""
+"""Sends later messages of a key to the dead-letter queue once one of them is there (``on_dead_letter = "follow"``)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from core_messaging.engine.components import Components
+from core_messaging.engine.dead_letters import DeadLetters
 from core_messaging.engine.message_logger import LOG_EVERY
 from core_messaging.errors import FollowsADeadLetter
 from core_messaging.logs.lasting_state import LastingState, so_far
 from core_messaging.rules.blocked_keys import CLEAR, unblocking
-from core_messaging.rules.job import GivingUp, Job
+from core_messaging.rules.job import Job
 
 AGAIN = 5.0  # seconds between two looks whether one more key may be blocked
 
 
 class KeyBlocker:
-    """Decides in a message's turn whether it may start. ``bury(job, error)`` dead-letters it."""
+    """Decides, when the turn of a message has come, whether it may start."""
 
-    def __init__(self, components: Components, bury: Callable[[Job, BaseException], Awaitable[None]]) -> None:
+    def __init__(self, components: Components, dead_letters: DeadLetters) -> None:
         self._log = components.worker_log
         self._schedule = components.schedule
         self._counters = components.counters
-        self._park = components.timer.park
+        self._timer = components.timer
         self._clock = components.loop.time
-        self._dead_letter = bury
+        self._dead_letters = dead_letters
         self._states = LastingState(LOG_EVERY)
         self._obeys = components.settings.obey_unblock_headers
 
@@ -40,7 +39,7 @@ class KeyBlocker:
                 return False
         if key not in blocked:
             return True
-        await self._dead_letter(job, FollowsADeadLetter(str(job)))
+        await self._dead_letters.send_untried(job, FollowsADeadLetter(str(job)))
         return False
 
     def waits_for_room(self, job: Job, error: BaseException) -> bool:
@@ -48,10 +47,10 @@ class KeyBlocker:
         what follows it would not follow. It keeps its lane and is given up later."""
         if job.assignment.blocked.reserve(job.record.key):
             return False
-        job.sending = GivingUp(error)
+        job.wait_for_giving_up(error)
         now = self._clock()
         self._say_full(job, now)
-        self._park(job, now + AGAIN)
+        self._timer.park(job, now + AGAIN)
         return True
 
     def _say_full(self, job: Job, now: float) -> None:

@@ -25,7 +25,7 @@ from core_messaging.logs.throttled_log import LogThrottle, words_of
 from core_messaging.logs.tracebacks import ExcInfo, comes_from_the_user, exc_info_of, kind_of
 from core_messaging.records import Outgoing
 from core_messaging.rules.dead_letter import has_facts
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import Job, attempts_made
 from core_messaging.text.wording import counted
 
 LOG_EVERY = 10.0  # seconds between two lines of one kind
@@ -33,12 +33,6 @@ LOG_EVERY = 10.0  # seconds between two lines of one kind
 # Errors of ours, and errors that a handler raises on purpose. A traceback of them helps only if the user's code is in it.
 _EXPECTED = (BrokerError, Undecodable, FollowsADeadLetter, TriedBefore, KilledTheProcess)
 _RAISED_ON_PURPOSE = (Reject, RetryAfter)
-
-
-def attempts_made(job: Job, error: BaseException) -> int:
-    """How often the handler was given the message of *job*, which is given up because of *error*."""
-    never = isinstance(error, Undecodable | FollowsADeadLetter)
-    return job.attempt - 1 if never else job.attempt
 
 
 def _traceback_helps(error: BaseException) -> bool:

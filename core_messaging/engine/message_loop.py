@@ -94,7 +94,7 @@ class Runners:
                 try:
                     message = decode(job.record.value)
                     if wants_context:
-                        context = settlement.context(job)
+                        context = settlement.callbacks.context(job)
                         result = await process(message, context)
                     else:
                         result = await process(message)
@@ -156,10 +156,10 @@ class Runners:
             self._counters.started -= 1  # whoever has the partition next gets it
             return
         if message is UNDECODED:
-            await self._settlement.undecodable(job, self._why_not(job, error))
+            await self._settlement.failure_path.undecodable(job, self._why_not(job, error))
             return
         self._counters.handled(self._clock() - started)
-        await self._settlement.failed(job, message, as_failure(error), context)
+        await self._settlement.failure_path.failed(job, message, as_failure(error), context)
 
     def _why_not(self, job: Job, error: BaseException) -> Undecodable:
         """*error* in words that help: the straight decoder has none."""

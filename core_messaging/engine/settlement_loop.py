@@ -45,7 +45,7 @@ class SettlementRunners:
             if job.sending is None:
                 continue
             runner_pool.current[slot], runner_pool.since[slot] = job, clock()
-            await within(copy_context(), self._settlement.resume_settlement(job, job.sending))
+            await within(copy_context(), self._settlement.resume(job, job.sending))
             runner_pool.current[slot] = None
             runner_pool.notify_quiet()
             runner_pool.wake_one()  # for what waited behind it

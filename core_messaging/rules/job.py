@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core_messaging.errors import FollowsADeadLetter, Undecodable
 from core_messaging.logs.tracebacks import ExcInfo
 from core_messaging.records import Outgoing, Receipt, Record
 from core_messaging.rules.assignment import FENCED, Assignment, Chunk
@@ -36,6 +37,15 @@ class Sending:
         self.trace = trace
         self.ack: Awaitable[Receipt] | None = None
         self.tries = 0
+
+    def sent(self, ack: Awaitable[Receipt]) -> None:
+        """The broker has the record; *ack* is its answer."""
+        self.ack = ack
+
+    def not_acknowledged(self) -> None:
+        """The broker has not taken the record: it is published again."""
+        self.ack = None
+        self.tries += 1
 
     def shorten(self, less: Outgoing) -> None:
         """Publish *less* in its place: it was too large."""
@@ -84,6 +94,28 @@ class Job(msgspec.Struct, eq=False):
         """This attempt, or the next, as ``max_retries`` counts them."""
         return self.attempt - self.spared
 
+    def attempt_failed(self, error: Exception) -> None:
+        """The attempt raised *error*, and another one follows."""
+        self.error = error
+
+    def next_attempt(self, *, counted: bool = True) -> None:
+        """The next attempt has the next number. *counted* False: it costs none of the retries."""
+        self.attempt += 1
+        if not counted:
+            self.spared += 1
+
+    def wait_for_broker(self, sending: Sending) -> None:
+        """The handler is done, and *sending* must be acknowledged."""
+        self.sending = sending
+
+    def wait_for_giving_up(self, error: BaseException) -> None:
+        """No attempt follows: the message is given up later, because of *error*."""
+        self.sending = GivingUp(error)
+
+    def begin_giving_up(self) -> None:
+        """The message is given up now, or its result is not published any more."""
+        self.sending = None
+
     def disown(self) -> None:
         """Whatever its handler still brings counts for nothing: it was cancelled, and may say otherwise."""
         nobody = Assignment(self.assignment.source, 0)
@@ -98,3 +130,9 @@ class Job(msgspec.Struct, eq=False):
     def __str__(self) -> str:
         """``topic[partition]@offset``"""
         return f"{self.chunk.assignment.source}@{self.record.offset}"
+
+
+def attempts_made(job: Job, error: BaseException) -> int:
+    """How often the handler was given the message of *job*, which is given up because of *error*."""
+    never = isinstance(error, Undecodable | FollowsADeadLetter)
+    return job.attempt - 1 if never else job.attempt

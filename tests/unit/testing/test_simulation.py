@@ -18,7 +18,9 @@ import pytest
 
 from core_messaging import PartialBatchError, Reject, Worker
 from core_messaging.context import Context
-from core_messaging.engine.settlement import Settlement
+from core_messaging.engine.failure_path import FailurePath
+from core_messaging.engine.record_sender import RecordSender
+from core_messaging.engine.result_publisher import ResultPublisher
 from core_messaging.errors import SimulationFailed, SimulationStuck
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job, Sending
@@ -275,20 +277,22 @@ def test_what_is_skipped_for_want_of_a_dead_letter_queue_is_settled(worker: type
 
 def test_what_is_left_out_without_a_word_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     # Skipping is what a worker without a queue says that it does; not whatever an engine makes of a failure.
-    async def swallow(self: Settlement, job: Job, *_facts: object) -> None:
-        self._schedule.finish(job)
+    async def swallow(self: FailurePath, job: Job, *_facts: object) -> None:
+        self._dead_letters._schedule.finish(job)
 
-    monkeypatch.setattr(Settlement, "give_up", swallow)
+    monkeypatch.setattr(FailurePath, "give_up", swallow)
     with pytest.raises(SimulationFailed, match="of the same lane was settled"):
         simulate(Skips, messages(), seed=3, faults=())
 
 
-async def unpublished(self: Settlement, job: Job, *_facts: object) -> None:
+async def unpublished(self: ResultPublisher, job: Job, *_facts: object) -> None:
     """The handler is done; its result goes nowhere."""
-    self._schedule.finish(job)
+    self._success_path.finish(job, None, None, None)
 
 
-def unanswered(self: Settlement, job: Job, sending: Sending, ack: asyncio.Future[Any]) -> None:
+def unanswered(
+    self: RecordSender, job: Job, sending: Sending, ack: asyncio.Future[Any], _answered: object
+) -> None:
     """Whatever the broker will say."""
     ack.add_done_callback(lambda answer: answer.exception())
     self._schedule.finish(job)
@@ -305,16 +309,19 @@ class Doubles(Worker):
 
 
 @pytest.mark.parametrize(
-    ("worker", "name", "broken"),
-    [(ByKey, "_publish_result", unpublished), (Doubles, "_under_way", unanswered)],
+    ("worker", "owner", "name", "broken"),
+    [
+        (ByKey, ResultPublisher, "_publish", unpublished),
+        (Doubles, RecordSender, "wait_for_answer", unanswered),
+    ],
 )
 def test_a_result_that_is_not_stored_is_found_out(
-    worker: type[Worker], name: str, broken: object, monkeypatch: pytest.MonkeyPatch
+    worker: type[Worker], owner: type, name: str, broken: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What the handler has returned was taken for finished, whatever became of it.
     faults, count = (Fault.PUBLISH_REFUSED,), 30
     assert simulate(worker, messages(), seed=3, faults=faults, count=count).repeated == 0
-    monkeypatch.setattr(Settlement, name, broken)
+    monkeypatch.setattr(owner, name, broken)
     with pytest.raises(SimulationFailed, match=r"settled"):
         simulate(worker, messages(), seed=3, faults=faults, count=count)
 
