@@ -1,6 +1,6 @@
-"""Apache Kafka itself on loopback: a KRaft cluster of one node or several, as child processes.
+"""Runs Apache Kafka on loopback, for development and tests: a KRaft cluster of one node or several, as child processes.
 
-For development and tests. Every node is broker and controller; nodes can be killed, paused and restarted.
+Every node is a broker and a controller. Nodes can be killed, paused and restarted.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from core_messaging.local_broker.probe import alive_brokers
 
 PLAINTEXT = "PLAINTEXT"
 _CONTROLLER = "CONTROLLER"
-# Any 16 bytes in base64 do; the same everywhere, so that a data folder fits the next run.
+# Any 16 bytes in base64. The id never changes, so the next run can use the data folder.
 _CLUSTER_ID = "Y29yZS1tZXNzYWdpbmctMQ"
-# A free port may be taken by somebody's outgoing connection in the seconds until the broker binds it.
-_PORT_LOST, _PLACES = "Address already in use", 3
+# An outgoing connection of another process may take a free port before the broker binds it. Then other ports are tried.
+_PORT_LOST, _START_TRIES = "Address already in use", 3
 _JVM = ("-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true")
 
 _LOG4J = """\
@@ -45,17 +45,17 @@ rootLogger.appenderRef.file.ref=file
 
 @dataclass(frozen=True, kw_only=True)
 class ApacheOptions:
-    """What a cluster is made of.
+    """The options of a cluster.
 
-    - ``folder``: data, configuration and log of every node, kept between runs.
-    - ``nodes``: 1, or 3 for a cluster that survives the loss of one.
-    - ``port``: of the first node's PLAINTEXT listener; None takes a free one. Others are always free ones.
-    - ``listeners``: more listeners by name, with their protocol: ``{"SECURE": "SASL_SSL"}``.
-    - ``advertised``: addresses told to clients instead of a listener's own, by (node, listener name), each
-      ``host:port``: for a proxy in between.
-    - ``properties``: server properties that are added to ours, or replace them.
-    - ``scram_users``: user name -> password, for SCRAM-SHA-256 and SCRAM-SHA-512 alike; made with the storage.
-    - ``heap``: Java's upper bound per node (``512m``). ``start_timeout``, ``stop_timeout``: seconds.
+    - ``folder``: holds data, configuration and log of every node; kept between runs.
+    - ``nodes``: 1, or 3 for a cluster that survives the loss of one node.
+    - ``port``: of the first node's PLAINTEXT listener; None: any free port. All other ports are free ones.
+    - ``listeners``: further listeners, name -> protocol: ``{"SECURE": "SASL_SSL"}``.
+    - ``advertised``: (node, listener name) -> ``host:port`` that clients are told instead of the listener's own address,
+      for a proxy in between.
+    - ``properties``: server properties that are added, or replace those of this module.
+    - ``scram_users``: user name -> password, for SCRAM-SHA-256 and SCRAM-SHA-512; created with the storage.
+    - ``heap``: the largest heap of each node's Java (``512m``). ``start_timeout``, ``stop_timeout``: seconds.
     """
 
     folder: Path
@@ -81,23 +81,28 @@ class ApacheNode:
 
     @property
     def address(self) -> str:
+        """``host:port`` of the PLAINTEXT listener."""
         return self.address_of(PLAINTEXT)
 
     @property
     def pid(self) -> int | None:
-        """Of the Java process; None where it does not run."""
+        """The id of the Java process; None where it does not run."""
         return self._process.pid if self.is_running and self._process else None
 
     @property
     def is_running(self) -> bool:
+        """Whether the Java process runs."""
         return self._process is not None and self._process.exit_code is None
 
     def address_of(self, listener: str) -> str:
-        """``host:port`` where this listener is bound. Raises KeyError for an unknown one."""
+        """Return ``host:port`` of *listener*. Raises KeyError for an unknown name."""
         return f"{HOST}:{self.ports[listener]}"
 
     def format(self, voters: str) -> None:
-        """Write the configuration, and the storage format where the folder has none yet. Raises FolderUnusable."""
+        """Write the configuration, and format the storage if the folder has none yet.
+
+        *voters*: the property ``controller.quorum.voters``. Raises FolderUnusable, BrokerStartFailed.
+        """
         private(self.folder)
         config = self.folder / "server.properties"
         properties = server_properties(self, voters, self._options)
@@ -107,49 +112,49 @@ class ApacheNode:
             self._format_storage(config)
 
     def start(self) -> None:
-        """Start the process on its ports and data; see ``wait_until_ready``."""
+        """Start the process and return at once; see ``wait_until_ready``."""
         command = self._java(
             f"-Xmx{self._options.heap}", "kafka.Kafka", str(self.folder / "server.properties")
         )
         self._process = GuardedProcess(command, self.folder / "output.log")
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL after ``stop_timeout``. Safe to repeat."""
+        """Send SIGTERM, and SIGKILL after ``stop_timeout`` seconds; wait until it has ended. Safe to repeat."""
         if self._process is not None:
             self._process.stop(self._options.stop_timeout)
 
     def ask_to_stop(self) -> None:
-        """SIGTERM without waiting."""
+        """Send SIGTERM and return at once."""
         if self._process is not None:
             self._process.send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: what a power failure does to this one process."""
+        """Send SIGKILL: the process ends as in a power failure."""
         if self._process is not None:
             self._process.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: the process is there and does nothing, its connections stay open."""
+        """Send SIGSTOP: the process does nothing, and its connections stay open."""
         if self._process is not None:
             self._process.pause()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT: the process goes on."""
         if self._process is not None:
             self._process.resume()
 
     def wait_until_ended(self) -> str:
-        """Until the process ends by itself; why, in the words of its log."""
+        """Wait until the process ends by itself; return the reason from its log."""
         if self._process is not None:
             self._process.wait(None)
-        return self._last_words()
+        return self._end_reason()
 
     def wait_until_ready(self, brokers: int = 1) -> None:
-        """Until this node answers and sees *brokers* alive in its cluster. Raises BrokerStartFailed."""
+        """Wait until this node answers and counts *brokers* as alive in its cluster. Raises BrokerStartFailed."""
         deadline = time.monotonic() + self._options.start_timeout
         while not self._sees(brokers):
             if not self.is_running:
-                raise BrokerStartFailed("Apache Kafka", self._last_words(), str(self.folder))
+                raise BrokerStartFailed("Apache Kafka", self._end_reason(), str(self.folder))
             if time.monotonic() > deadline:
                 seconds = self._options.start_timeout
                 raise BrokerStartFailed("Apache Kafka", f"no answer within {seconds:g} s", str(self.folder))
@@ -161,10 +166,10 @@ class ApacheNode:
         except OSError:
             return False
 
-    def _last_words(self) -> str:
+    def _end_reason(self) -> str:
         logs = (self.log, self.folder / "output.log")
         written = (log.read_text(errors="replace") for log in logs if log.exists())
-        return next(filter(None, map(_complaint, written)), "its process ended without a word")
+        return next(filter(None, map(_last_error, written)), "its process ended and logged no reason")
 
     def _scram(self) -> list[str]:
         mechanisms = ("SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -189,8 +194,9 @@ class ApacheNode:
             command, capture_output=True, text=True, check=False, timeout=self._options.start_timeout
         )
         if done.returncode != 0:
-            said = done.stderr + done.stdout
-            raise BrokerStartFailed("Apache Kafka", _complaint(said) or said.strip()[-300:], str(self.folder))
+            output = done.stderr + done.stdout
+            reason = _last_error(output) or output.strip()[-300:]
+            raise BrokerStartFailed("Apache Kafka", reason, str(self.folder))
 
     def _java(self, heap: str, *arguments: str) -> list[str]:
         log4j = f"-Dlog4j2.configurationFile={(self.folder / 'log4j2.properties').as_uri()}"
@@ -198,7 +204,7 @@ class ApacheNode:
 
 
 class ApacheCluster:
-    """The nodes together, for as long as the ``with`` block lasts.
+    """Runs all nodes of a cluster for as long as the ``with`` block lasts.
 
     >>> with ApacheCluster(ApacheOptions(folder=Path("data"))) as cluster:  # doctest: +SKIP
     ...     cluster.address
@@ -221,12 +227,12 @@ class ApacheCluster:
         artifacts.kafka_jars()
         if self._options.port:
             require_free(self._options.port)
-        for others in reversed(range(_PLACES)):
+        for tries_left in reversed(range(_START_TRIES)):
             try:
                 self._start_at_free_ports()
                 break
             except BrokerStartFailed as error:
-                if not others or _PORT_LOST not in str(error):
+                if not tries_left or _PORT_LOST not in str(error):
                     raise
         return self
 
@@ -236,15 +242,15 @@ class ApacheCluster:
         self.stop()
 
     def stop(self) -> None:
-        """Stop all nodes within ``stop_timeout``. Safe to repeat."""
-        # All are asked before the first is waited for: they go down together, not one after the other.
+        """Stop all nodes within about ``stop_timeout`` seconds. Safe to repeat."""
+        # Every node gets SIGTERM before the first is waited for, so they stop at the same time.
         for node in self.nodes:
             node.ask_to_stop()
         for node in self.nodes:
             node.stop()
 
     def kill(self) -> None:
-        """End all nodes at once; for data nobody needs any more."""
+        """Kill all nodes; for data that is not needed any more."""
         for node in self.nodes:
             node.kill()
 
@@ -275,23 +281,25 @@ def _place(options: ApacheOptions) -> list[ApacheNode]:
     return [ApacheNode(number, own, options) for number, own in enumerate(placed, start=1)]
 
 
-def _complaint(log: str) -> str:
-    """The last line of a Java program's output that says what is wrong; "" where none does."""
+def _last_error(log: str) -> str:
+    """Return the last line of a Java program's output that names an error; "" where there is none."""
     lines = [
         line.strip()
         for line in log.splitlines()
         if any(word in line for word in ("Exception", "ERROR", "Error:"))
     ]
-    # The frames of a stack trace name exceptions too, and say nothing to a person.
-    said = [line for line in lines if not line.startswith("at ")]
-    return said[-1] if said else ""
+    # The frames of a stack trace name exceptions too, and do not help a user.
+    errors = [line for line in lines if not line.startswith("at ")]
+    return errors[-1] if errors else ""
 
 
 def server_properties(node: ApacheNode, voters: str, options: ApacheOptions) -> dict[str, str]:
-    """The node's ``server.properties``; the options' own properties come last and win."""
+    """Return the node's ``server.properties``; the ``properties`` of the options replace those of the same name."""
     protocols = {PLAINTEXT: PLAINTEXT, _CONTROLLER: PLAINTEXT, **options.listeners}
-    for_clients = [PLAINTEXT, *options.listeners]
-    told = {name: options.advertised.get((node.number, name), node.address_of(name)) for name in for_clients}
+    client_listeners = [PLAINTEXT, *options.listeners]
+    advertised = {
+        name: options.advertised.get((node.number, name), node.address_of(name)) for name in client_listeners
+    }
     copies = str(min(3, options.nodes))
     return {
         "process.roles": "broker,controller",
@@ -300,7 +308,7 @@ def server_properties(node: ApacheNode, voters: str, options: ApacheOptions) -> 
         "controller.listener.names": _CONTROLLER,
         "inter.broker.listener.name": PLAINTEXT,
         "listeners": ",".join(f"{name}://{node.address_of(name)}" for name in protocols),
-        "advertised.listeners": ",".join(f"{name}://{address}" for name, address in told.items()),
+        "advertised.listeners": ",".join(f"{name}://{address}" for name, address in advertised.items()),
         "listener.security.protocol.map": ",".join(f"{name}:{value}" for name, value in protocols.items()),
         "log.dirs": str(node.folder / "data"),
         "default.replication.factor": copies,
@@ -308,12 +316,12 @@ def server_properties(node: ApacheNode, voters: str, options: ApacheOptions) -> 
         "transaction.state.log.replication.factor": copies,
         "transaction.state.log.min.isr": str(min(2, options.nodes)),
         "min.insync.replicas": str(min(2, options.nodes)),
-        # 50 partitions each by default: seconds of file work at the first commit, for nobody's good here.
+        # The default of 50 partitions costs seconds of file work at the first commit, and has no use here.
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "num.partitions": "4",
         "auto.create.topics.enable": "false",
-        # A worker that starts alone would wait three seconds for company.
+        # By default, a group waits three seconds for further members. A worker that starts alone would wait too.
         "group.initial.rebalance.delay.ms": "0",
         **options.properties,
     }

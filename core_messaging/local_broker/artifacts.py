@@ -1,7 +1,7 @@
-"""Apache Kafka's jar files and the Java that runs them.
+"""Finds Apache Kafka's jar files and the Java that runs them; downloads the jar files if needed.
 
-The files come from Maven's repositories through Maven itself, so that a company's mirror and its credentials
-in ``settings.xml`` count here too. They are fetched once and kept in the user's cache.
+Maven downloads the files, so a company's mirror and its credentials in ``settings.xml`` work here too. They are downloaded
+once and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from core_messaging.errors import DownloadFailed, LocalBrokerError, ToolMissing
 KAFKA_VERSION = "4.3.1"
 FOLDER_VARIABLE = "CORE_KAFKA_FOLDER"
 
-_WHAT = f"Apache Kafka {KAFKA_VERSION}"
-_FETCH_TIMEOUT = 600.0
+_PRODUCT = f"Apache Kafka {KAFKA_VERSION}"
+_DOWNLOAD_TIMEOUT = 600.0  # seconds
 
-# log4j's binding is Kafka's choice at run time, not a dependency of its jar: without it there is no log.
+# Kafka's jar does not depend on a log4j binding. Without this one there is no log.
 _POM = f"""\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -44,17 +44,17 @@ _POM = f"""\
 
 
 def java() -> str:
-    """The path of ``java``: that of JAVA_HOME, else the one in PATH. Raises ToolMissing."""
+    """Return the path of ``java``: the one in JAVA_HOME, else the one in PATH. Raises ToolMissing."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     found = found or shutil.which("java")
     if found is None:
-        raise ToolMissing(_WHAT, "Java 17 or newer", "install a JDK or JRE and have `java` in PATH")
+        raise ToolMissing(_PRODUCT, "Java 17 or newer", "install a JDK or JRE and have `java` in PATH")
     return found
 
 
 def kafka_folder() -> Path:
-    """Where the jar files are or will be: CORE_KAFKA_FOLDER, else ``~/.cache/core-messaging/kafka-VERSION``."""
+    """Return the folder of the jar files: CORE_KAFKA_FOLDER, else ``~/.cache/core-messaging/kafka-VERSION``."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -63,32 +63,33 @@ def kafka_folder() -> Path:
 
 
 def kafka_jars() -> Path:
-    """The folder with Apache Kafka's jar files, fetched (about 44 MB) if they are not there yet.
+    """Return the folder with Apache Kafka's jar files; download them (about 44 MB) if they are not there yet.
 
-    Raises ToolMissing without Maven, DownloadFailed where Maven fails, LocalBrokerError where the folder is somebody else's.
+    Raises ToolMissing without Maven, DownloadFailed where Maven fails, LocalBrokerError where the folder belongs to another
+    user.
     """
     folder = kafka_folder()
     if not folder.is_dir():
-        _fetch_into(folder)
+        _download_into(folder)
     if not os.environ.get(FOLDER_VARIABLE):
         _keep_private(folder)
     return folder
 
 
 def _keep_private(folder: Path) -> None:
-    """What is in it is run: nobody but this user may have put it there, or may change it. Raises LocalBrokerError."""
+    """Let only this user change *folder*, because its files are run. Raises LocalBrokerError if it belongs to another."""
     if any(found.st_uid != os.getuid() for found in (folder.lstat(), folder.stat())):
         raise LocalBrokerError(
-            f"{folder} belongs to another user, and what is in it would be run; remove it, or let {FOLDER_VARIABLE} "
+            f"{folder} belongs to another user, and its files would be run; remove it, or let {FOLDER_VARIABLE} "
             "name a folder that you trust"
         )
     folder.chmod(0o700)
 
 
 def absent() -> str | None:
-    """What is missing for running Apache Kafka here, in one line; None where nothing is.
+    """Return one line that tells what is missing to run Apache Kafka here; None where nothing is missing.
 
-    Fetches nothing: a failing download shows itself later.
+    It downloads nothing: a download that fails is noticed later.
     """
     try:
         java()
@@ -103,26 +104,29 @@ def _maven() -> str:
     found = shutil.which("mvn")
     if found is None:
         raise ToolMissing(
-            _WHAT,
+            _PRODUCT,
             "Maven",
             f"install it (`mvn` in PATH), or let {FOLDER_VARIABLE} name a folder with Kafka's jar files",
         )
     return found
 
 
-def _fetch_into(folder: Path) -> None:
-    """All or nothing, also with two processes at it: each fetches beside the folder, the first rename wins."""
+def _download_into(folder: Path) -> None:
+    """Download all files, or none.
+
+    Two processes may do this at the same time: each downloads into a folder of its own, and the first rename counts.
+    """
     maven = _maven()
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise DownloadFailed(_WHAT, f"there is no place for it: {error}", FOLDER_VARIABLE) from error
+        raise DownloadFailed(_PRODUCT, f"its folder cannot be created: {error}", FOLDER_VARIABLE) from error
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as temporary:
         _run_maven(maven, Path(temporary))
         try:
             (Path(temporary) / "jars").rename(folder)
         except OSError:
-            # A folder with files in it is not replaced. The other process has fetched the same files.
+            # A rename does not replace a folder that has files. The other process has downloaded the same files.
             if not folder.is_dir():
                 raise
 
@@ -144,14 +148,16 @@ def _run_maven(maven: str, work: Path) -> None:
             cwd=work,
             capture_output=True,
             text=True,
-            timeout=_FETCH_TIMEOUT,
+            timeout=_DOWNLOAD_TIMEOUT,
             check=False,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise DownloadFailed(_WHAT, f"nothing came of it in {_FETCH_TIMEOUT:g} s", FOLDER_VARIABLE) from error
+        raise DownloadFailed(
+            _PRODUCT, f"it was not done after {_DOWNLOAD_TIMEOUT:g} s", FOLDER_VARIABLE
+        ) from error
     if done.returncode != 0:
-        raise DownloadFailed(_WHAT, _first_error(done.stdout + done.stderr), FOLDER_VARIABLE)
+        raise DownloadFailed(_PRODUCT, _first_error(done.stdout + done.stderr), FOLDER_VARIABLE)
 
 
 def _first_error(output: str) -> str:

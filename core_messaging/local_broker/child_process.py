@@ -1,4 +1,4 @@
-"""A child process that does not outlive this one, whatever kills this one."""
+"""A child process that ends when this process ends, however this process ends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# A parent that is killed with SIGKILL can tidy up nothing itself. So a shell stands between: it holds the read
-# end of a pipe of which only this process has the write end, and the end of this process, however it comes,
-# closes that. Plain POSIX; the kernel's own parent-death signal is for Linux only, and it fires at the end of
-# the thread that started the child, which may be long before that of the process.
+# A process that is killed with SIGKILL cannot stop its children. So a shell runs between the two. It holds the read end of
+# a pipe, and only this process has the write end. When this process ends, the kernel closes the write end, and the shell
+# kills the child. This works on every POSIX system. The kernel's own parent-death signal exists on Linux only, and it fires
+# when the thread that started the child ends, which may be long before the process ends.
 #
-# The shell tells the child's own process id, so that signals go to the child and not to the shell. The child
-# cannot read the pipe (its input is /dev/null), and the guard is gone before the shell has said how it ended.
+# The shell prints the process id of the child, so signals go to the child and not to the shell. The child cannot read the
+# pipe: its input is /dev/null. The guard is gone before the shell exits with the child's exit code.
 _GUARD = """
 log=$1; shift
 exec 3<&0
@@ -34,13 +34,13 @@ exit "$code"
 """
 
 
-PAUSED_WITHIN = 5.0  # seconds
+PAUSE_TIMEOUT = 5.0  # seconds to wait until all threads have stopped
 
 
 class GuardedProcess:
-    """A running command whose output goes to *log*; it is killed when this process ends.
+    """A running command whose output goes to *log*. It is killed when this process ends.
 
-    A Ctrl-C in the terminal does not reach it: who started it decides when and how it stops.
+    A Ctrl-C in the terminal does not reach the command: this process decides when and how it stops.
     """
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
@@ -48,7 +48,7 @@ class GuardedProcess:
             ["/bin/sh", "-c", _GUARD, "guard", str(log), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # The shell's own remark that its child was killed; the child's words are in the log.
+            # The shell prints here that its child was killed. The output of the child is in the log.
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
@@ -59,36 +59,42 @@ class GuardedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; 128 + n when signal n ended it."""
+        """The exit code of the command; 128 + n if signal n ended it. None while it runs."""
         return self._shell.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the command itself; nothing happens if it has ended."""
+        """Send a signal to the command; do nothing if it has ended."""
         if self.exit_code is None:
             self._signal(number)
 
     def pause(self) -> None:
-        """SIGSTOP, and wait until every thread of it has stopped: on a busy machine that takes a moment, in which a thread
-        may still answer. Where the system does not tell (no ``/proc``), it is not waited for."""
+        """Send SIGSTOP and wait until every thread of the command has stopped.
+
+        On a busy machine that takes a moment, and a thread may still answer in that time. A system without ``/proc`` does
+        not tell, and then there is no wait.
+        """
         self.send(signal.SIGSTOP)
-        deadline = time.monotonic() + PAUSED_WITHIN
+        deadline = time.monotonic() + PAUSE_TIMEOUT
         while time.monotonic() < deadline and any(state not in "TtZX" for state in self._states()):
             time.sleep(0.001)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self.send(signal.SIGCONT)
 
     def _states(self) -> list[str]:
-        """One letter a thread, as in ``man 5 proc``."""
+        """Return one letter for the state of each thread, as in ``man 5 proc``."""
         states = []
         for thread in Path("/proc", str(self.pid), "task").glob("*/stat"):
-            with contextlib.suppress(OSError):  # it has ended meanwhile
+            with contextlib.suppress(OSError):  # the thread has ended meanwhile
                 states.append(thread.read_text().rpartition(")")[2].split()[0])
         return states
 
     def wait(self, timeout: float | None) -> int | None:
-        """Its exit code, or None where it still runs after *timeout* seconds (None: however long it takes)."""
+        """Wait until the command ends, at most *timeout* seconds (None: no limit).
+
+        Return its exit code, or None if it still runs.
+        """
         try:
             code = self._shell.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -97,13 +103,13 @@ class GuardedProcess:
         return code
 
     def kill(self) -> None:
-        """End it now, also if it is paused, and wait until it is gone."""
+        """Kill the command, also if it is paused, and wait until it has ended."""
         self.send(signal.SIGKILL)
         self._shell.wait()
         self._close_pipe()
 
     def stop(self, timeout: float) -> None:
-        """Ask it to end (SIGTERM); after *timeout* seconds end it."""
+        """Send SIGTERM; kill the command if it still runs after *timeout* seconds."""
         self.send(signal.SIGTERM)
         if self.wait(timeout) is None:
             self.kill()
@@ -112,7 +118,7 @@ class GuardedProcess:
         try:
             os.kill(self.pid, number)
         except ProcessLookupError:
-            # It ended between the question and the signal; the shell is about to say so.
+            # The command ended between the check and the signal. The shell exits in a moment.
             return
 
     def _close_pipe(self) -> None:

@@ -1,4 +1,4 @@
-"""The folder a broker keeps its data in between runs: ours to use and to wipe, or not ours at all."""
+"""The folder where a broker keeps its data between runs: locked, private, and never one that holds other files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from core_messaging.errors import FolderInUse, FolderUnusable, ForeignFolder
 
 _PRIVATE = 0o700
 MARKER = ".made-by-core-kafka-up"
-_WORDS = "`core kafka up --engine apache` keeps its data here; `--reset` deletes the node-* folders beside this file.\n"
+_MARKER_TEXT = "`core kafka up --engine apache` keeps its data here; `--reset` deletes the node-* folders beside this file.\n"
 
 
 @contextmanager
 def claim(folder: Path) -> Iterator[None]:
-    """Have *folder* for this process alone, made if need be.
+    """Lock *folder* for this process inside the block; create it if it does not exist.
 
-    Raises ForeignFolder where it is a file, or holds something and we have not made it; FolderInUse where
-    another process has it; FolderUnusable where we may not write.
+    Raises ForeignFolder where it is a file, or holds files and was not created by this function; FolderInUse where another
+    process has locked it; FolderUnusable where this user cannot write there.
     """
     marker = folder / MARKER
     with _claimed(folder, marker) as lock:
-        # The kernel drops the lock with the process, however that ends: there is no stale lock.
+        # The kernel releases the lock when the process ends, however it ends: there is no stale lock.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -35,8 +35,10 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def wipe(folder: Path) -> None:
-    """Delete the brokers' data in a claimed folder, and nothing a person may have put beside it. Of a symbolic link only
-    the link is deleted. Raises FolderUnusable."""
+    """Delete the data of brokers in a claimed folder, and no other file beside it.
+
+    Where a folder of data is a symbolic link, only the link is deleted. Raises FolderUnusable.
+    """
     try:
         for node in folder.glob("node-*"):
             if node.is_symlink() or not node.is_dir():
@@ -48,9 +50,10 @@ def wipe(folder: Path) -> None:
 
 
 def private(folder: Path) -> None:
-    """Have *folder* for this user alone, and without symbolic links in it: they could lead what is written elsewhere.
+    """Create *folder* so that only this user can use it.
 
-    Raises FolderUnusable.
+    A symbolic link in it could redirect what is written to another place. Raises FolderUnusable for such a link, and where
+    the folder cannot be created.
     """
     try:
         folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
@@ -73,7 +76,7 @@ def _links_in(folder: Path) -> list[Path]:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that only this user can read; never through a symbolic link (OSError)."""
+    """Write a file that only this user can read. Raises OSError, also where *file* is a symbolic link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(file, flags, 0o600), "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -94,12 +97,12 @@ def _make(folder: Path, marker: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ForeignFolder(str(folder))
     folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    write_private(marker, _WORDS)
+    write_private(marker, _MARKER_TEXT)
 
 
 def _refuse_links(folder: Path) -> None:
-    """The folder itself, and those on the way from the current one: a repository may hold a link called ``.core``."""
-    below_here = [] if folder.is_absolute() else [each for each in folder.parents if each != Path()]
-    for each in (folder, *below_here):
+    """Refuse a symbolic link, also as a parent below the current folder: a repository may hold a link called ``.core``."""
+    parents = [] if folder.is_absolute() else [each for each in folder.parents if each != Path()]
+    for each in (folder, *parents):
         if each.is_symlink():
             raise FolderUnusable(str(folder), f"{each} is a symbolic link; name the folder that it leads to")

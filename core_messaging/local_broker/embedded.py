@@ -1,6 +1,6 @@
-"""A Kafka broker inside this process: the mock cluster of the confluent-kafka wheel.
+"""A Kafka broker inside this process: the mock cluster of the confluent-kafka package.
 
-It speaks the real protocol on a real port of 127.0.0.1. What it cannot do is in LIMITS.
+It speaks the Kafka protocol on a port of 127.0.0.1. LIMITS lists what it cannot do.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from typing import Any, Self
 from core_messaging.errors import BrokerStartFailed, ToolMissing
 from core_messaging.local_broker.ports import HOST
 
-# Fixed by librdkafka; neither can be chosen by a setting of it.
+# librdkafka fixes both; no setting changes them.
 PARTITIONS = 4
 RETENTION_BYTES = 5 * 1024 * 1024
 
 LIMITS = (
-    "in memory only: everything is gone when it stops",
-    "one member a consumer group: a second worker process of the same group is refused",
-    f"topics are made on first use, always with {PARTITIONS} partitions; no admin calls",
-    "about 5 MB a partition: older messages are dropped, read or not",
+    "in memory only: all messages are gone when it stops",
+    "one member in a consumer group: a second worker process of the same group is refused",
+    f"topics are created at their first use, always with {PARTITIONS} partitions; no admin calls",
+    "about 5 MB in a partition: older messages are deleted, read or not",
 )
 
 _START_TIMEOUT = 10.0
 
 
 def is_installed() -> bool:
-    """Whether the extra ``core-messaging[embedded]`` is there; imports nothing."""
+    """Whether the extra ``core-messaging[embedded]`` is installed. Imports nothing."""
     return importlib.util.find_spec("confluent_kafka") is not None
 
 
 class EmbeddedBroker:
-    """One mock broker for as long as the ``with`` block lasts; ``address`` is ``host:port``.
+    """Runs one broker for as long as the ``with`` block lasts; ``address`` is ``host:port``.
 
     >>> with EmbeddedBroker() as broker:  # doctest: +SKIP
     ...     broker.address
     '127.0.0.1:42819'
 
-    The port is the operating system's choice. Raises ToolMissing where confluent-kafka is not installed,
-    BrokerStartFailed where it does not start.
+    The operating system chooses the port. Raises ToolMissing where confluent-kafka is not installed, BrokerStartFailed where
+    the broker does not start.
     """
 
     def __init__(self) -> None:
@@ -60,12 +60,12 @@ class EmbeddedBroker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The cluster lives in the client object and ends with its last reference.
+        # The cluster is part of the client object and ends with its last reference.
         self._cluster = None
 
     def create_topic(self, name: str) -> None:
-        """Make a topic with PARTITIONS partitions; one that exists is fine."""
-        # Asking for a topic's metadata makes it; this broker has no other way.
+        """Create a topic with PARTITIONS partitions; a topic that exists is no error."""
+        # A request for the metadata of a topic creates it. This broker has no other way.
         self._cluster.list_topics(name, timeout=_START_TIMEOUT)
 
 
@@ -78,7 +78,7 @@ def _mock_cluster() -> Any:
             "the package confluent-kafka",
             "pip install 'core-messaging[embedded]'",
         ) from error
-    # The bootstrap address is never used: with test.mock.* the client talks to its own cluster only.
+    # The bootstrap address is not used: with test.mock.* the client connects to its own cluster only.
     return Producer({"bootstrap.servers": f"{HOST}:1", "test.mock.num.brokers": 1, "log_level": 0})
 
 

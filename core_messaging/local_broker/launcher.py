@@ -1,4 +1,4 @@
-"""A broker that stands until somebody stops it: what ``core kafka up`` runs, without its words."""
+"""Starts the broker of ``core kafka up``, embedded or Apache, and waits until it ends. Prints nothing."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from core_messaging.kafka.client import KafkaBroker
 from core_messaging.local_broker.apache import ApacheCluster, ApacheNode, ApacheOptions
 from core_messaging.local_broker.data_folder import claim, wipe
 from core_messaging.local_broker.embedded import PARTITIONS, EmbeddedBroker
-from core_messaging.local_broker.port_forward import Doorway
+from core_messaging.local_broker.port_forward import PortForward
 from core_messaging.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class NewTopic:
-    """A topic to have from the start; ``partitions=None`` leaves the number to the engine."""
+    """A topic to create at the start; ``partitions=None``: the broker's default number."""
 
     name: str
     partitions: int | None = None
 
 
-_LOOK = 0.5  # seconds between two looks for a signal
+_SIGNAL_CHECK = 0.5  # seconds between two checks for a signal
 
 
-class Standing(Protocol):
+class RunningBroker(Protocol):
     """A broker that runs."""
 
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """``host:port`` for clients."""
+        ...
+
     def wait(self) -> None:
-        """Until it ends by itself (BrokerEnded), which may be never."""
+        """Wait until the broker ends by itself, which may be never. Raises BrokerEnded then."""
         ...
 
 
@@ -46,8 +49,8 @@ class _Embedded:
 
     def wait(self) -> None:
         never = threading.Event()
-        while not never.wait(_LOOK):
-            pass  # the kernel may hand a signal to the broker's thread, and then only the clock wakes this one
+        while not never.wait(_SIGNAL_CHECK):
+            pass  # the kernel may deliver a signal to the broker's thread; then only the time-out wakes this thread
 
 
 @dataclass(frozen=True)
@@ -63,37 +66,40 @@ class _Apache:
 
 
 @contextmanager
-def embedded(port: int, topics: Sequence[NewTopic] = ()) -> Iterator[Standing]:
-    """The embedded broker at *port*; 0 takes any free one. Raises LocalBrokerError, ConfigurationError."""
+def embedded(port: int, topics: Sequence[NewTopic] = ()) -> Iterator[RunningBroker]:
+    """Run the embedded broker at *port* (0: any free port) inside the block.
+
+    Raises LocalBrokerError, ConfigurationError.
+    """
     _require_default_partitions(topics)
     with ExitStack() as stack:
         broker = stack.enter_context(EmbeddedBroker())
-        # It cannot be told a port, so a chosen one is a door to its own.
-        address = stack.enter_context(Doorway(port, broker.address)).address if port else broker.address
+        # The embedded broker chooses its own port, so a chosen port is forwarded to it.
+        address = stack.enter_context(PortForward(port, broker.address)).address if port else broker.address
         for topic in topics:
             broker.create_topic(topic.name)
         yield _Embedded(address)
 
 
 @contextmanager
-def apache(folder: Path, port: int, topics: Sequence[NewTopic] = ()) -> Iterator[Standing]:
-    """Apache Kafka at *port* (0: any free one) with its data in *folder*.
+def apache(folder: Path, port: int, topics: Sequence[NewTopic] = ()) -> Iterator[RunningBroker]:
+    """Run Apache Kafka at *port* (0: any free port) inside the block, with its data in *folder*.
 
-    Raises LocalBrokerError, or BrokerError where a topic cannot be made.
+    Raises LocalBrokerError, and BrokerError where a topic cannot be created.
     """
     with claim(folder), ApacheCluster(ApacheOptions(folder=folder, port=port or None)) as cluster:
         asyncio.run(_create(cluster.address, topics))
         yield _Apache(cluster.nodes[0])
 
 
-def forget(folder: Path) -> None:
-    """Delete what earlier runs have left in *folder*. Raises ForeignFolder, FolderInUse."""
+def delete_data(folder: Path) -> None:
+    """Delete the data of earlier runs in *folder*. Raises ForeignFolder, FolderInUse, FolderUnusable."""
     with claim(folder):
         wipe(folder)
 
 
 async def _create(address: str, topics: Sequence[NewTopic]) -> None:
-    # The environment may describe another broker; ours has no security to speak of.
+    # The environment may describe another broker. This one has neither TLS nor passwords.
     settings = Settings(
         kafka_bootstrap_servers=address,
         kafka_security_protocol="PLAINTEXT",
@@ -106,9 +112,9 @@ async def _create(address: str, topics: Sequence[NewTopic]) -> None:
         kafka_ssl_password=None,
         kafka_ssl_check_hostname=True,
     )
-    making = KafkaBroker(settings).topics()
+    tool = KafkaBroker(settings).topics()
     for topic in topics:
-        await making.create([topic.name], topic.partitions or PARTITIONS, 1)
+        await tool.create([topic.name], topic.partitions or PARTITIONS, 1)
 
 
 def _require_default_partitions(topics: Sequence[NewTopic]) -> None:

@@ -1,6 +1,7 @@
-"""A second, chosen port for a broker that chooses its own: bytes go through unchanged.
+"""Forwards a chosen port to a broker that chooses its own port. Bytes go through unchanged.
 
-Clients only knock here. The broker's answer names its own port, and that is where they go on.
+Clients use the chosen port for their first request only. The broker's answer names its own port, and clients use that one
+from then on.
 """
 
 from __future__ import annotations
@@ -20,46 +21,48 @@ _CHUNK = 65_536
 class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
-    block_on_close = False  # a client that stays connected must not hold up the end
+    block_on_close = False  # else a client that stays connected makes the end wait
 
     def __init__(self, port: int, target: tuple[str, int]) -> None:
         self.target = target
-        super().__init__((HOST, port), _Visit)
+        super().__init__((HOST, port), _Connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A connection that broke is the client's to notice; nothing to print."""
+        """Print nothing about a broken connection: the client notices it."""
 
 
-class _Visit(socketserver.BaseRequestHandler):
+class _Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        assert isinstance(self.server, _Server)  # noqa: S101 - the only server there is
-        with socket.create_connection(self.server.target) as inside:
-            back = threading.Thread(target=_carry, args=(inside, self.request), daemon=True)
-            back.start()
-            _carry(self.request, inside)
-            back.join()
+        """Copy bytes in both directions until both sides have closed."""
+        assert isinstance(self.server, _Server)  # noqa: S101 - there is no other server
+        with socket.create_connection(self.server.target) as broker:
+            answers = threading.Thread(target=_copy, args=(broker, self.request), daemon=True)
+            answers.start()
+            _copy(self.request, broker)
+            answers.join()
 
 
-def _carry(source: socket.socket, sink: socket.socket) -> None:
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    """Copy bytes from *source* to *sink* until *source* is closed."""
     try:
         while data := source.recv(_CHUNK):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
     except OSError:
-        # One side is gone; the other one has to see that too, or its thread would wait for ever.
+        # One side is gone. The other connection is closed too, or its thread waits for ever.
         for each in (source, sink):
-            _hang_up(each)
+            _shut_down(each)
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         return  # it was closed already
 
 
-class Doorway:
-    """Leads from ``127.0.0.1:port`` to *target* (``host:port``) while the ``with`` block lasts.
+class PortForward:
+    """Forwards ``127.0.0.1:port`` to *target* (``host:port``) while the ``with`` block lasts.
 
     Raises PortInUse on entering.
     """

@@ -11,13 +11,13 @@ HOST = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:
-    """*count* different ports nobody listens on right now.
+    """Return *count* different ports on which no process listens at the moment.
 
-    Nothing keeps another process from taking one before its broker does; whoever starts the broker sees
-    that as a failed start and tries again.
+    Another process may take one of them before the broker does. Then the broker fails to start, and the caller tries again
+    with other ports.
     """
     with ExitStack() as stack:
-        # All are held at once, so that none is given twice.
+        # All ports are bound at the same time, so none is returned twice.
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind((HOST, 0))
@@ -25,9 +25,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def require_free(port: int) -> None:
-    """Raises PortInUse where somebody listens on *port* already."""
+    """Raise PortInUse if a process listens on *port*."""
     with socket.socket() as attempt:
-        # As servers do it: a port whose last user has just closed its connections is free.
+        # As servers do: with this option, a port is free as soon as its last user has closed its connections.
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind((HOST, port))

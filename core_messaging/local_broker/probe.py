@@ -1,7 +1,6 @@
-"""One plain Kafka question over a socket: is a broker there, and how many of its cluster are alive?
+"""Asks a broker over a plain socket how many brokers of its cluster are alive, to find out when it is ready.
 
-Used to know when a broker that was just started is ready. No client library: a client would retry, log and
-hide what is needed here, which is one clear answer now.
+It uses no client library: a client retries and logs, and does not give one clear answer at once.
 """
 
 from __future__ import annotations
@@ -9,22 +8,24 @@ from __future__ import annotations
 import socket
 import struct
 
-# Metadata, version 1: understood by every Apache Kafka (4.x included) and by the mock cluster.
+# The Metadata request, version 1: every Apache Kafka (4.x included) and the embedded broker understand it.
 _METADATA, _VERSION = 3, 1
 _NO_TOPICS = 0
-# Correlation id and number of brokers at least; a cluster on loopback never answers with a megabyte.
+# Valid sizes of an answer in bytes. It has at least a correlation id and the number of brokers, and a cluster on loopback
+# never answers with a megabyte.
 _SIZES = range(8, 1_000_000)
 
 
 def alive_brokers(address: str, timeout: float = 1.0) -> int:
-    """How many brokers the one at *address* (``host:port``) counts as alive in its cluster.
+    """Ask the broker at *address* (``host:port``) how many brokers of its cluster are alive.
 
-    A broker that has started but may not serve yet (it is fenced) is not counted. Raises OSError where
-    nothing answers within *timeout* seconds, or where what answers does not speak Kafka.
+    A broker that has started but is still fenced is not counted.
+
+    Raises OSError where nothing answers within *timeout* seconds, or where the answer is not of the Kafka protocol.
     """
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout) as connection:
-        connection.sendall(_question())
+        connection.sendall(_metadata_request())
         (size,) = struct.unpack(">i", _exactly(connection, 4))
         if size not in _SIZES:
             raise ConnectionError(f"{address} does not speak Kafka")
@@ -32,7 +33,7 @@ def alive_brokers(address: str, timeout: float = 1.0) -> int:
     return int(brokers)
 
 
-def _question() -> bytes:
+def _metadata_request() -> bytes:
     client = b"core-messaging-probe"
     header = struct.pack(">hhih", _METADATA, _VERSION, 1, len(client)) + client
     body = struct.pack(">i", _NO_TOPICS)

@@ -1,4 +1,4 @@
-"""The seam of ``core_messaging.broker`` in memory, for tests."""
+"""Implements ``core_messaging.broker`` in memory, for tests."""
 
 from core_messaging.memory_broker.broker import MemoryBroker
 

@@ -1,8 +1,8 @@
-"""A broker inside the process, for tests: groups, rebalances and commits as Kafka has them, without a network.
+"""A broker inside the process, for tests: groups, rebalances and commits as in Kafka, without a network.
 
-Deterministic: nothing here sleeps, polls, draws lots or starts a thread. What waits is a future, and time is the
-loop's own (``call_at``), so a loop with a virtual clock drives it too. Not thread-safe: fill it before the loop
-runs, or from inside the loop.
+It is deterministic: nothing here sleeps, polls, chooses at random or starts a thread. Whatever waits is a future, and time
+is that of the event loop (``call_at``), so a loop with a virtual clock drives it too. It is not thread-safe: fill it before
+the loop runs, or from inside the loop.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ __all__ = ["MemoryBroker", "MemoryConsumer", "MemoryPublisher", "MemoryRecord", 
 
 
 class MemoryBroker:
-    """Topics, groups and commits of one test; they outlive the event loop, its members do not.
+    """The topics, groups and commits of one test.
 
-    *topics*: name -> number of partitions. *auto_create_partitions*: partitions of a topic that is made when it
-    is first named; None: a topic that was not made is missing. *clock*: seconds since the epoch, for timestamps.
-    *auto_offset_reset*: where a group begins, "earliest" or "latest"; partitions that are made later it reads from their
-    beginning either way.
+    Its records and commits remain when the event loop ends; the members of its groups do not.
 
-    ``unreachable``: set it to True, and every start and every look at topics raises BrokerUnreachable.
+    Args:
+        topics: Topic name -> number of partitions.
+        auto_create_partitions: Number of partitions of a topic that is created at its first use. None: a topic is created
+            by ``topics`` only, and any other is missing.
+        clock: Returns seconds since the epoch, for the timestamps of records.
+        auto_offset_reset: Where a group without commits starts: "earliest" or "latest". A partition that is created later
+            is read from its first record either way.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class MemoryBroker:
         auto_offset_reset: OffsetReset = "earliest",
     ) -> None:
         self._faults = Faults()
-        self._log = Log(auto_create_partitions, clock, self._topic_made, self._record_stored)
+        self._log = Log(auto_create_partitions, clock, self._topic_created, self._record_stored)
         self._groups: dict[str, Group] = {}
         self._reset: OffsetReset = auto_offset_reset
         for topic, partitions in (topics or {}).items():
@@ -52,10 +55,12 @@ class MemoryBroker:
 
     @property
     def address(self) -> str:
+        """What log lines and errors call this broker: "memory"."""
         return ADDRESS
 
     @property
     def unreachable(self) -> bool:
+        """True: every start and every lookup of topics raises BrokerUnreachable. Set it in a test."""
         return self._faults.unreachable
 
     @unreachable.setter
@@ -63,13 +68,16 @@ class MemoryBroker:
         self._faults.unreachable = switched_on
 
     def consumer(self, subscription: Subscription) -> MemoryConsumer:
+        """Return a new member of the consumer group; it joins at its ``start``."""
         group = self._group(subscription.group_id)
         return MemoryConsumer(subscription.topics, group, self._log, self._faults)
 
     def publisher(self) -> MemoryPublisher:
+        """Return a new publisher; it stores nothing before its ``start``."""
         return MemoryPublisher(self._log, self._faults)
 
     def topics(self) -> MemoryTopics:
+        """Return what looks topics up and creates them."""
         return MemoryTopics(self._log, self._faults)
 
     def put(
@@ -80,42 +88,50 @@ class MemoryBroker:
         headers: Headers = (),
         partition: int | None = None,
     ) -> Receipt:
-        """Store a record at once, whatever faults are set. Raises TopicMissing, RecordRefused."""
+        """Store a record at once, whatever faults are set. Return where it is.
+
+        *partition*: None chooses by the key; without a key, one partition after the other.
+
+        Raises TopicMissing, and RecordRefused where the topic has no such partition.
+        """
         return self._log.append(Outgoing(plain(topic), value, key, tuple(headers), partition))
 
     def records(self, topic: str) -> list[Record]:
-        """All records of *topic* in the order they were stored; none where there is no such topic."""
+        """Return all records of *topic* in the order they were stored; an empty list if the topic does not exist."""
         return self._log.arrived(topic)
 
     def committed(self, group: str, topic: str) -> dict[int, Committed]:
-        """Partition -> commit of *group*, for the partitions that have one."""
+        """Return the commits of *group* in *topic*: partition -> commit, for the partitions that have one."""
         found = self._group(group).commits.items()
         return {source.partition: commit for source, commit in sorted(found) if source.topic == topic}
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
-        """Let the records of a partition before *offset* be gone, as retention does. Raises TopicMissing, BrokerError."""
+        """Delete the records of a partition before *offset*, as retention does.
+
+        Raises TopicMissing, and BrokerError where the partition has no records up to *offset*.
+        """
         self._log.delete_before(TopicPartition(topic, partition), offset)
 
     def fail_commits(self, n: int) -> None:
-        """The next *n* commits, of whichever member, raise BrokerError and store nothing."""
+        """Let the next *n* commits, of any member, raise BrokerError and store nothing."""
         self._faults.commits = n
 
     def fail_publishes(self, topic: str, n: int) -> None:
-        """The next *n* records for *topic* are not acknowledged (PublishFailed) and not stored."""
+        """Let the next *n* records for *topic* be neither stored nor acknowledged (PublishFailed)."""
         self._faults.publishes[plain(topic)] = n
 
     def fail_fetches(self, n: int) -> None:
-        """The next *n* members that fetch are beyond repair: this and every later fetch raises BrokerError."""
+        """Let the next *n* members that fetch fail for good: this and every later fetch of them raises BrokerError."""
         self._faults.fetches = n
 
     def refuse_larger_than(self, size: int | None) -> None:
-        """Refuse (RecordRefused) what has more than *size* bytes in key, value and headers; None: take all."""
+        """Refuse records that have more than *size* bytes in key, value and headers (RecordTooLarge). None: refuse none."""
         self._faults.largest = size
 
     def _group(self, group_id: str) -> Group:
         return self._groups.setdefault(plain(group_id), Group(self._log, self._reset))
 
-    def _topic_made(self, topic: str) -> None:
+    def _topic_created(self, topic: str) -> None:
         for group in self._groups.values():
             if any(topic in member.topics for member in group.members):
                 group.rebalance()
@@ -131,18 +147,19 @@ class MemoryBroker:
 
 
 class MemoryPublisher:
-    """Stores records as they are handed over."""
+    """Stores each record at once."""
 
     def __init__(self, log: Log, faults: Faults) -> None:
         self._log, self._faults = log, faults
         self._open = False
 
     async def start(self) -> None:
+        """Let ``publish`` store records from now on. Raises BrokerUnreachable."""
         self._faults.check_reachable()
         self._open = True
 
     async def publish(self, record: Outgoing) -> asyncio.Future[Receipt]:
-        """The answer is there already. Raises RecordRefused at once, PublishFailed from the future."""
+        """Store *record*; return a future that is done. Raises RecordRefused; the future raises PublishFailed."""
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._faults.check_size(record)
         try:
@@ -153,7 +170,7 @@ class MemoryPublisher:
 
     def _store(self, record: Outgoing) -> Receipt:
         if not self._open:
-            raise PublishFailed(record.topic, "the publisher is not started, or closed")
+            raise PublishFailed(record.topic, "the publisher is not started, or is closed")
         self._faults.check_publish(record.topic)
         try:
             return self._log.append(record)
@@ -161,22 +178,29 @@ class MemoryPublisher:
             raise PublishFailed(record.topic, str(error)) from error
 
     async def close(self) -> None:
+        """Let ``publish`` store no more records. Safe to repeat."""
         self._open = False
 
 
 class MemoryTopics:
-    """Looking at topics and making them."""
+    """Looks topics up and creates them."""
 
     def __init__(self, log: Log, faults: Faults) -> None:
         self._log, self._faults = log, faults
 
     async def missing(self, topics: Sequence[str]) -> Sequence[str]:
-        """None is, where topics are made by themselves; asking makes none."""
+        """Return those of *topics* that do not exist; none where topics are created at their first use. Creates none.
+
+        Raises BrokerUnreachable.
+        """
         self._faults.check_reachable()
-        return [topic for topic in topics if not self._log.may_be_named(topic)]
+        return [topic for topic in topics if not self._log.is_usable(topic)]
 
     async def create(self, topics: Sequence[str], partitions: int, replication: int) -> None:  # noqa: ARG002 - one copy
-        """There is one copy, whatever *replication* says."""
+        """Create *topics*; a topic that exists stays as it is. There is one copy, whatever *replication* says.
+
+        Raises BrokerUnreachable, and BrokerError for less than one partition.
+        """
         self._faults.check_reachable()
         for topic in topics:
             declared = topic.partitions if isinstance(topic, Topic) else None

@@ -13,7 +13,7 @@ from core_messaging.records import Outgoing, Receipt, Record, TopicPartition
 
 @dataclass(frozen=True, slots=True)
 class MemoryRecord:
-    """A stored record. The value stays out of the repr: it may hold secrets."""
+    """A stored record. The repr does not show the value: it may hold secrets."""
 
     topic: str
     partition: int
@@ -25,15 +25,16 @@ class MemoryRecord:
 
 
 class _Topic:
-    """The records of one topic, by partition and in the order they came."""
+    """The records of one topic, by partition and in the order in which they were stored."""
 
     def __init__(self, partitions: int) -> None:
         self.partitions: list[list[Record]] = [[] for _ in range(partitions)]
-        self.deleted = [0] * partitions  # of each partition, so many from the beginning
+        self.deleted = [0] * partitions  # by partition: how many records were deleted from its beginning
         self.arrived: list[Record] = []
         self._keyless = 0
 
     def choose(self, record: Outgoing) -> int:
+        """Return the partition for *record*. Raises RecordRefused where it names one that does not exist."""
         count = len(self.partitions)
         if record.partition is not None:
             if not 0 <= record.partition < count:
@@ -42,56 +43,62 @@ class _Topic:
             return record.partition
         if record.key is not None:
             return partition_of(record.key, count)
-        # Kafka spreads these by chance; in turn is the same to a reader, and the same in every run.
+        # Kafka chooses at random. One partition after the other spreads records as well, and alike in every run.
         self._keyless += 1
         return (self._keyless - 1) % count
 
 
 class Log:
-    """What is stored, and who is told of it."""
+    """The topics and their records.
+
+    *auto_create*: partitions of a topic that is created at its first use, None: no topic is. *clock*: seconds since the
+    epoch. *created* is called with the name of a new topic, *stored* with the partition of a new record.
+    """
 
     def __init__(
         self,
         auto_create: int | None,
         clock: Callable[[], float],
-        made: Callable[[str], None],
+        created: Callable[[str], None],
         stored: Callable[[TopicPartition], None],
     ) -> None:
         self._auto_create, self._clock = auto_create, clock
-        self._made, self._stored = made, stored
+        self._created, self._stored = created, stored
         self._topics: dict[str, _Topic] = {}
 
     @property
     def names(self) -> list[str]:
+        """The names of all topics."""
         return list(self._topics)
 
     def create(self, topic: str, partitions: int) -> None:
-        """One that exists stays as it is."""
+        """Create *topic*; a topic that exists stays as it is. Raises BrokerError for less than one partition."""
         if partitions < 1:
             raise BrokerError(f"topic {topic} cannot have {partitions} partitions; give it at least 1")
         if topic not in self._topics:
             self._topics[topic] = _Topic(partitions)
-            self._made(topic)
+            self._created(topic)
 
-    def may_be_named(self, topic: str) -> bool:
-        """Whether it is there, or would be made when somebody uses it."""
+    def is_usable(self, topic: str) -> bool:
+        """Whether *topic* exists, or would be created at its first use."""
         return topic in self._topics or self._auto_create is not None
 
-    def exists(self, topic: str) -> bool:
-        """Whether it is there; naming it makes it, where topics are made by themselves."""
+    def ensure(self, topic: str) -> bool:
+        """Create *topic* if topics are created at their first use. Return whether it exists now."""
         if topic not in self._topics and self._auto_create is not None:
             self.create(topic, self._auto_create)
         return topic in self._topics
 
     def sources(self, topics: Iterable[str]) -> list[TopicPartition]:
-        """The partitions of those that exist."""
+        """Return all partitions of those *topics* that exist, in order."""
         found = [(name, self._topics[name]) for name in sorted(set(topics)) if name in self._topics]
         return [
             TopicPartition(name, number) for name, topic in found for number in range(len(topic.partitions))
         ]
 
     def append(self, record: Outgoing) -> Receipt:
-        if not self.exists(record.topic):
+        """Store *record*; return where it is. Raises TopicMissing, RecordRefused."""
+        if not self.ensure(record.topic):
             raise TopicMissing([record.topic], ADDRESS)
         topic = self._topics[record.topic]
         source = TopicPartition(record.topic, topic.choose(record))
@@ -106,21 +113,24 @@ class Log:
         return MemoryRecord(*source, offset, timestamp, record.key, record.value, tuple(record.headers))
 
     def arrived(self, topic: str) -> list[Record]:
+        """Return all records of *topic* in the order they were stored."""
         return list(self._topics[topic].arrived) if topic in self._topics else []
 
     def read(self, source: TopicPartition, offset: int, limit: int) -> list[Record]:
+        """Return at most *limit* records of *source* from *offset* on."""
         first = offset - self.begin(source)
         return self._topics[source.topic].partitions[source.partition][first : first + limit]
 
     def begin(self, source: TopicPartition) -> int:
-        """The offset of the first record that is left."""
+        """Return the offset of the first record that is left. Raises TopicMissing."""
         return self._topic_of(source).deleted[source.partition]
 
     def end(self, source: TopicPartition) -> int:
+        """Return the offset that the next record of *source* gets. Raises TopicMissing."""
         return self.begin(source) + len(self._topic_of(source).partitions[source.partition])
 
     def delete_before(self, source: TopicPartition, offset: int) -> None:
-        """What retention does: the records before *offset* are gone."""
+        """Delete the records before *offset*, as retention does. Raises TopicMissing, BrokerError."""
         topic, count = self._topic_of(source), offset - self.begin(source)
         if not 0 <= count <= len(topic.partitions[source.partition]):
             raise BrokerError(

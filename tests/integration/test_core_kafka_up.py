@@ -121,7 +121,7 @@ def test_it_serves_until_a_signal_and_exits_0(engine: Sequence[str], number: sig
 def test_the_embedded_broker_says_its_limits() -> None:
     with running("--port", "0") as broker:
         broker.finish(signal.SIGTERM)
-    for limit in ("memory only", "one member", "5 MB a partition", "4 partitions"):
+    for limit in ("memory only", "one member", "5 MB in a partition", "4 partitions"):
         assert limit in broker.words
 
 

@@ -13,7 +13,7 @@ import click
 from core_messaging.definition.names import TOPIC_RULE, is_topic
 from core_messaging.local_broker import artifacts, launcher
 from core_messaging.local_broker.embedded import LIMITS
-from core_messaging.local_broker.launcher import NewTopic, Standing
+from core_messaging.local_broker.launcher import NewTopic, RunningBroker
 from core_messaging_cli.tables import say
 
 Engine = Literal["embedded", "apache"]
@@ -67,7 +67,7 @@ def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, re
     _stop_on_signals()
     try:
         if reset:
-            launcher.forget(data or _DEFAULT_DATA)
+            launcher.delete_data(data or _DEFAULT_DATA)
         with _standing(engine, port, wanted, data or _DEFAULT_DATA) as broker:
             _announce(engine, broker.address)
             broker.wait()
@@ -107,7 +107,7 @@ def _stop_on_signals() -> None:
 
 def _standing(
     engine: Engine, port: int, topics: list[NewTopic], folder: Path
-) -> AbstractContextManager[Standing]:
+) -> AbstractContextManager[RunningBroker]:
     if engine == "embedded":
         return launcher.embedded(port, topics)
     if not artifacts.kafka_folder().is_dir():
