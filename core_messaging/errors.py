@@ -14,6 +14,8 @@
     │   └── InvalidRecord          no record can have this topic, key, header, partition or timestamp
     ├── DiscoveryError             a worker or package cannot be had
     │   ├── UnknownWorker
+    │   ├── UnknownQueue           neither a worker nor a topic
+    │   ├── NoQueue                a worker without a dead-letter queue
     │   ├── DuplicateWorker
     │   ├── BrokenWorker
     │   ├── WorkerFileError        a file that was given by its path
@@ -29,7 +31,11 @@
     │   ├── CommitRefused          the partition belongs to somebody else by now
     │   ├── GroupRefused           the group does not take this member
     │   ├── IdentityTaken          another process has the same kafka_group_instance_id
-    │   └── UnreadableRecords      the client cannot parse what the broker stored
+    │   ├── UnreadableRecords      the client cannot parse what the broker stored
+    │   ├── UnreadableTopic        ... in a topic that is only looked at
+    │   ├── ReplayFenced           another replay of the same dead-letter queue has begun
+    │   ├── ReplayDenied           an ACL is missing that a replay needs
+    │   └── NoSuchLetter           there is no record at the coordinates that were given
     ├── MessageError               about one message
     │   ├── Undecodable
     │   ├── Unencodable
@@ -189,6 +195,24 @@ class UnknownWorker(DiscoveryError):
         self.name, self.nearest, self.searched = name, tuple(nearest), tuple(searched)
 
 
+class UnknownQueue(DiscoveryError):
+    """Neither a worker nor a topic is called so."""
+
+    def __init__(self, name: str, servers: str, no_worker: Exception) -> None:
+        super().__init__(f"no topic at {servers} is called {name!r}, and {no_worker}")
+        self.name = name
+
+
+class NoQueue(DiscoveryError):
+    """A worker has no dead-letter queue."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(
+            f"worker {worker} has no dlq_topic, so it has no dead letters; give it one, or name a topic"
+        )
+        self.worker = worker
+
+
 class DuplicateWorker(DiscoveryError):
     """Two places offer a worker under one name."""
 
@@ -344,6 +368,48 @@ class UnreadableRecords(BrokerError):
             f"the Kafka client cannot parse what the broker stores: {cause}; "
             "the partition stands still at this offset. Move the group past it with kafka-consumer-groups "
             "--reset-offsets once the record is saved"
+        )
+
+
+class ReplayFenced(BrokerError):
+    """Another replay of the same dead-letter queue has begun; the transactional id is its own now."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"another replay or drop of {queue} has begun, so this one stops. What this one has said to be done is done and "
+            "marked; the other one does the rest"
+        )
+        self.queue = queue
+
+
+class ReplayDenied(BrokerError):
+    """An ACL is missing that a replay or a drop needs."""
+
+    def __init__(self, queue: str, transactional_id: str, cause: str) -> None:
+        super().__init__(
+            f"the broker does not let this client replay or drop letters of {queue} ({cause}); nothing of this step was stored. "
+            f"It needs Read on {queue}, Read and Write on {queue}.handled, Write on the topics that letters go to, and Write "
+            f"and Describe on the transactional id {transactional_id}"
+        )
+        self.queue = queue
+
+
+class NoSuchLetter(BrokerError):
+    """There is no record at the coordinates that were given."""
+
+    def __init__(self, coordinates: str) -> None:
+        super().__init__(
+            f"there is no record at {coordinates}: it was never there, or retention has removed it; see `core kafka dlq list`"
+        )
+
+
+class UnreadableTopic(BrokerError):
+    """The client library cannot parse a record of a topic that is only looked at. *where*: its coordinates, if they are known."""
+
+    def __init__(self, where: str, cause: str) -> None:
+        super().__init__(
+            f"the Kafka client cannot parse {where or 'a stored record'}: {cause}; nothing was changed. Leave the record out "
+            "(--partition, --offsets), or read it with another client"
         )
 
 

@@ -26,6 +26,7 @@ KAFKA = {
     "offsets": (f"{_COMMANDS}.offsets:offsets", "Show how far a worker's group is, and what is unfinished."),
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
     "topics": (f"{_COMMANDS}.topics:topics", "Compare the topics that workers declare with those there are."),
+    "dlq": (f"{_COMMANDS}.dlq:dlq", "Dead letters: list, show, replay, drop."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }
 

@@ -15,8 +15,8 @@ from core_messaging.plugins import hookspecs
 API = "1"
 MARK = f"{hookspecs.PROJECT}_impl"
 
-# Hooks that are called before there is an event loop.
-PLAIN = ("configure", "register_brokers", "register_codecs", "register_commands")
+# Hooks that are called before there is an event loop, or for one record after the other.
+PLAIN = ("configure", "redact", "register_brokers", "register_codecs", "register_commands")
 
 HOOKS: Mapping[str, tuple[str, ...]] = {
     name: tuple(inspect.signature(spec).parameters)
@@ -109,7 +109,7 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
     _refuse_generator(name, function)
     asynchronous = is_async(function)
     if name in PLAIN and asynchronous:
-        raise PluginError(f"{name} must be a plain def: it is called where no event loop runs")
+        raise PluginError(f"{name} must be a plain def: nobody awaits it")
     if name == "wrap_process" and not asynchronous:
         raise PluginError("wrap_process must be async def: it awaits call_next(message, context)")
 

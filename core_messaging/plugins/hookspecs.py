@@ -4,7 +4,7 @@ A plugin is a module or an object with functions under ``@hookimpl``, offered in
 ``core.plugins``. An implementation names only the arguments it wants (each is passed, whether it has a default or not), and
 may be ``def`` or ``async def``.
 
-Observers (all but ``configure``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are
+Observers (all but ``configure``, ``redact``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are
 isolated: one that raises (a SystemExit or KeyboardInterrupt too) or takes too long is logged, counted and after
 repeated failures switched off for a while; it never changes what becomes of a message and never keeps another plugin from being
 told. An ``async def`` runs in a task of its own, beside those of other plugins, and is waited for
@@ -219,6 +219,26 @@ def metrics(snapshot: Snapshot) -> None:
     ... def metrics(snapshot):
     ...     for worker in snapshot.workers:
     ...         print(worker.name, worker.counters["succeeded"], worker.lag)
+    """
+
+
+@hookspec
+def redact(  # type: ignore[empty-body] # a contract
+    topic: str, key: bytes | None, value: bytes | None
+) -> tuple[bytes | None, bytes | None]:
+    """What may be shown of a message: its key and its value, as people may see them. Return both.
+
+    Called for whatever shows messages (``core kafka dlq list`` and ``show``, and programs that use
+    ``core_messaging.operations``), before anybody sees them. *topic* is the original topic of a dead letter. What is stored or
+    replayed is not changed. The plugins are asked one after the other, each with what the one before returned. Where one
+    raises, or returns something else than a pair of bytes, nothing of the message is shown. Headers and texts of errors are not
+    passed. Plain ``def``.
+
+    >>> @hookimpl
+    ... def redact(topic, key, value):
+    ...     return key, b"(a payment)" if topic == "payments" else value
+    >>> redact("payments", b"order-7", b'{"iban": "DE89..."}')
+    (b'order-7', b'(a payment)')
     """
 
 

@@ -175,6 +175,10 @@ class Plugins:
         ]
         return [*observers, *others]
 
+    def redactors(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Each plugin that has ``redact``, and its function."""
+        return [(impl.plugin_name, impl.function) for impl in self._impls("redact")]
+
     def trace(self) -> None:
         """Log every hook call with its time: those made so far, and from now on."""
         for report in self._reports:

@@ -25,6 +25,9 @@ FACTS = (
 )
 # Ours are replaced and taken off by a replay. Another header that begins so is the producer's, and stays.
 OURS = frozenset(PREFIX + fact for fact in FACTS)
+REPLAYS = (
+    PREFIX + "replays"
+)  # how often a replay has published the message; it stays on a message that fails again
 ERROR_TEXT = PREFIX + "error-message"
 MAX_ERROR_LENGTH = 1024  # characters; a stack trace would grow with every round trip
 

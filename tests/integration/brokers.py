@@ -42,12 +42,14 @@ class RunningBroker:
     address: str
     engine: Engine
 
-    def make_topic(self, partitions: int = 4, configs: Mapping[str, str] | None = None) -> str:
+    def make_topic(
+        self, partitions: int = 4, configs: Mapping[str, str] | None = None, name: str | None = None
+    ) -> str:
         """A new topic with *partitions* partitions; the embedded engine has 4 and no other number, and no
         *configs* (of the topic, as Kafka names them)."""
         if self.engine == "embedded" and partitions != PARTITIONS:
             pytest.skip(f"the embedded broker has topics of {PARTITIONS} partitions only")
-        topic = f"test-{uuid.uuid4().hex[:12]}"
+        topic = name or f"test-{uuid.uuid4().hex[:12]}"
         _in_a_loop_of_its_own(lambda: _create(self, topic, partitions, configs))
         return topic
 

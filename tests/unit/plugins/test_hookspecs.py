@@ -20,6 +20,7 @@ from core_messaging.plugins import hookspecs
 from core_messaging.plugins.factories import broker_of
 from core_messaging.plugins.hook_check import check
 from core_messaging.plugins.manager import PluginReport, Plugins, registrations
+from core_messaging.plugins.redaction import redaction_by
 from core_messaging.plugins.registrations import Registrations, asked
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
@@ -150,6 +151,17 @@ def test_metrics() -> None:
         TOLD.append(snapshot.workers[0].counters["succeeded"])
 
     assert told_to(metrics, GOOD, LATE)[-1] == 2
+
+
+def test_redact() -> None:
+    def redact(key: bytes | None, topic: str) -> tuple[bytes | None, bytes | None]:
+        return key, topic.encode()
+
+    plugin = type("Plugin", (), {"redact": staticmethod(hookimpl(redact))})()
+    assert check(plugin) == ("redact",)
+    report = PluginReport("one", "one 1.0", plugin=plugin)
+    shown = redaction_by(Plugins([report], Settings()))("payments", b"k", b"secret")
+    assert shown == (b"k", b"payments")
 
 
 def test_wrap_process() -> None:

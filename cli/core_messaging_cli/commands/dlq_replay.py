@@ -1,0 +1,157 @@
+"""``core kafka dlq replay`` and ``drop``: what becomes of dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from core_messaging.errors import CoreMessagingError
+from core_messaging.operations.replays import Outcome, Planned, carry_out, plan_replay
+from core_messaging.publishing.outgoing import topic_name
+from core_messaging.rules.replay_plan import Order, Reason
+from core_messaging.settings import Settings
+from core_messaging.text.wording import counted
+from core_messaging_cli.dlq_target import Target, settings_for_dead_letters, target_of
+from core_messaging_cli.letter_selection import selecting, selection_of
+from core_messaging_cli.progress import records_progress
+from core_messaging_cli.tables import say
+
+_DONE = {"replayed": ("replay", "replayed"), "dropped": ("drop", "dropped")}
+
+
+@click.command()
+@click.argument("name", metavar="WORKER|TOPIC")
+@selecting
+@click.option("--to", metavar="TOPIC", help="To this topic, by key, instead of to the original ones.")
+@click.option("--again", is_flag=True, help="Also those that are replayed or dropped already.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many letters a second.")
+@click.option("--dry-run", is_flag=True, help="Say how many would go where, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def replay(
+    name: str, to: str | None, again: bool, rate: float | None, dry_run: bool, yes: bool, **given: Any
+) -> None:
+    """Publish the open dead letters of a WORKER or of a dead-letter TOPIC again.
+
+    Each goes to its original topic and partition, with its key, its bytes and its headers. Every consumer group of that topic gets
+    it. Without options all open letters go. The order of each key is kept. A letter is replayed once: what was replayed or dropped
+    before is left out, also after a crash or beside another replay (docs/dead-letters.md says what a broker needs for it).
+
+    With on_dead_letter = "follow" all letters of a key go together, and the first one lifts the block of the key.
+
+    \b
+    core kafka dlq replay Orders --dry-run
+    core kafka dlq replay Orders --error-type TimeoutError --since 2h
+    core kafka dlq replay orders-dlq --match customer.id=7 --yes
+    """
+    settings, target = settings_for_dead_letters(), target_of(name)
+    to = None if to is None else topic_name(to)
+    order = Order(selection_of(target.queue, given), "replayed", to, again)
+    _settle(settings, target, order, _Manner(rate, dry_run, yes))
+
+
+@click.command()
+@click.argument("name", metavar="WORKER|TOPIC")
+@selecting
+@click.option("--dry-run", is_flag=True, help="Say how many there are, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(name: str, dry_run: bool, yes: bool, **given: Any) -> None:
+    """Mark the open dead letters of a WORKER or of a dead-letter TOPIC as dealt with. Their records stay in the queue.
+
+    Without options all open letters are dropped. `core kafka dlq replay --again` still replays them.
+
+    With on_dead_letter = "follow" all letters of a key are dropped together, and a record to its topic lifts the block of the key.
+
+    \b
+    core kafka dlq drop Orders --error-type Undecodable
+    core kafka dlq drop orders-dlq --partition 0 --offsets 17-42 --yes
+    """
+    settings, target = settings_for_dead_letters(), target_of(name)
+    order = Order(selection_of(target.queue, given), "dropped")
+    _settle(settings, target, order, _Manner(None, dry_run, yes))
+
+
+class _Manner:
+    """How it is done: at which *rate*, and whether somebody is asked."""
+
+    def __init__(self, rate: float | None, dry_run: bool, yes: bool) -> None:
+        self.rate, self.dry_run, self.yes = rate, dry_run, yes
+
+
+def _settle(settings: Settings, target: Target, order: Order, manner: _Manner) -> None:
+    say(f"broker {settings.kafka_bootstrap_servers}")
+    with target.missing_told(settings.kafka_bootstrap_servers):
+        planned = _plan(settings, target, order)
+    for line in _told(planned):
+        say(line)
+    if planned.taken and not manner.dry_run:
+        _confirm(planned, asks=not manner.yes)
+        _carry_out(settings, planned, manner.rate)
+    if planned.left.get(Reason.NO_ORIGIN, 0) or planned.missing:
+        sys.exit(1)
+
+
+def _plan(settings: Settings, target: Target, order: Order) -> Planned:
+    with records_progress() as progress:
+        return asyncio.run(
+            plan_replay(settings, target.queue.topic, order, following=target.following, progress=progress)
+        )
+
+
+def _told(planned: Planned) -> Iterator[str]:
+    """The plan, for people."""
+    verb = _DONE[planned.order.state][0]
+    yield f"{planned.queue}: {counted(planned.taken, 'letter')} to {verb}"
+    if planned.order.state == "replayed":
+        for topic, count in sorted(planned.targets.items()):
+            yield f"  {count} to {topic}"
+    elif planned.targets:
+        yield f"  {counted(sum(planned.targets.values()), 'record')} to lift the blocks of their keys"
+    if planned.moved:
+        yield f"  {planned.moved} to another partition, by key: their own does not exist any more"
+    if planned.followers:
+        yield f'  {planned.followers} because an earlier one of their key goes (on_dead_letter = "follow")'
+    yield from _told_left(planned)
+
+
+def _told_left(planned: Planned) -> Iterator[str]:
+    if dealt := planned.left.get(Reason.DEALT_WITH, 0):
+        hint = " (--again takes them)" if planned.order.state == "replayed" else ""
+        yield f"left out: {dealt} replayed or dropped before{hint}"
+    if strange := planned.left.get(Reason.NO_ORIGIN, 0):
+        yield f"left out: {strange} without core headers, so nobody knows where they came from; use --to TOPIC, or drop them"
+    for topic, count in sorted(planned.missing.items()):
+        yield f"left out: {count} of topic {topic}, which does not exist; create it, or use --to TOPIC"
+
+
+def _confirm(planned: Planned, *, asks: bool) -> None:
+    verb = _DONE[planned.order.state][0]
+    if not planned.is_atomic:
+        say("this broker has no transactions: after a crash, letters of the last step may repeat", err=True)
+    if not asks:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"nobody can be asked here; give --yes to {verb}, or --dry-run to look")
+    if not click.confirm(f"{verb} {counted(planned.taken, 'letter')}?"):
+        raise click.ClickException(f"nothing was {_DONE[planned.order.state][1]}")
+
+
+def _carry_out(settings: Settings, planned: Planned, rate: float | None) -> None:
+    outcome = Outcome()
+    done = _DONE[planned.order.state][1]
+    try:
+        with records_progress() as progress:
+            asyncio.run(carry_out(settings, planned, outcome, rate=rate, progress=progress))
+    except (KeyboardInterrupt, CoreMessagingError):
+        say(f"stopped: {counted(outcome.done, 'letter')} {done} and marked", err=True)
+        raise
+    if outcome.made_topic is not None:
+        say(f"created topic {outcome.made_topic}, which remembers what is replayed and dropped", err=True)
+    say(f"{planned.queue}: {counted(outcome.done, 'letter')} {done}")
+    if outcome.done < planned.taken:
+        say(f"{planned.taken - outcome.done} fewer than planned: somebody else has dealt with them meanwhile")
+    if outcome.late:
+        say(f"{counted(outcome.late, 'more letter')} of these keys came meanwhile; look, and run it again")

@@ -1,0 +1,211 @@
+"""``core kafka dlq list`` and ``show``: how many dead letters there are and why, and one of them whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from core_messaging.operations.dead_letters import (
+    LetterView,
+    Queue,
+    list_dead_letters,
+    missing_queues,
+    show_dead_letter,
+)
+from core_messaging.records import TopicPartition
+from core_messaging.rules.letter_groups import LetterGroup
+from core_messaging.rules.letters import text_of_bytes
+from core_messaging.settings import Settings
+from core_messaging.text.wording import counted
+from core_messaging_cli.dlq_target import every_queue, settings_for_dead_letters, target_of
+from core_messaging_cli.progress import records_progress
+from core_messaging_cli.tables import say, say_json, show_table
+
+LONGEST_PAYLOAD = 64 * 1024  # characters of a payload that are shown
+LONGEST_HEX = 4 * 1024  # bytes
+_WIDTH = 16  # bytes of a line of hex digits
+
+COLUMNS = ("worker", "topic", "error type", "open", "replayed", "dropped", "first", "last", "example")
+
+
+@click.command(name="list")
+@click.argument("name", required=False, metavar="[WORKER|TOPIC]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def list_letters(name: str | None, as_json: bool) -> None:
+    """Count the dead letters of a WORKER or of a dead-letter TOPIC; of all workers without a name.
+
+    They are grouped by worker, original topic and error type. A letter is open until it is replayed or dropped. It only reads: it
+    joins no group and makes no topic.
+
+    \b
+    core kafka dlq list
+    core kafka dlq list Orders --json
+    core kafka dlq list orders-dlq
+    """
+    settings = settings_for_dead_letters()
+    say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
+    if name is None:
+        groups = _all_groups(settings)
+    else:
+        target = target_of(name)
+        with target.missing_told(settings.kafka_bootstrap_servers):
+            groups = _groups(settings, [target.queue])
+    if as_json:
+        say_json({"groups": [_facts(group) for group in groups]})
+    elif not groups:
+        say("no dead letters")
+    else:
+        show_table(COLUMNS, [_cells(group) for group in groups], optional=("first", "example"))
+
+
+def _all_groups(settings: Settings) -> list[LetterGroup]:
+    """A queue that does not exist yet has no letters, which is said."""
+    queues = every_queue()
+    if not queues:
+        raise click.ClickException("no worker has a dlq_topic; name a topic, or see `core kafka workers`")
+    missing = asyncio.run(missing_queues(settings, queues))
+    for topic in missing:
+        say(f"no topic {topic} yet, so no dead letters are in it", err=True)
+    return _groups(settings, [queue for queue in queues if queue.topic not in missing])
+
+
+def _groups(settings: Settings, queues: Sequence[Queue]) -> list[LetterGroup]:
+    with records_progress() as progress:
+        return asyncio.run(list_dead_letters(settings, queues, progress=progress))
+
+
+def _facts(group: LetterGroup) -> dict[str, Any]:
+    example = group.example
+    return {
+        "dlq_topic": group.dlq_topic,
+        "worker": group.worker,
+        "topic": group.topic,
+        "error_type": group.error_type,
+        "count": group.count,
+        "open": group.open,
+        "replayed": group.replayed,
+        "dropped": group.dropped,
+        "first": moment(group.first),
+        "last": moment(group.last),
+        "example": {
+            "partition": example.partition,
+            "offset": example.offset,
+            "key": example.key,
+            "error_message": example.error_message,
+            "original": example.original,
+        },
+    }
+
+
+def _cells(group: LetterGroup) -> list[str]:
+    example = group.example
+    where = f"{group.dlq_topic} {example.partition} {example.offset}"
+    numbers = [str(group.open), str(group.replayed), str(group.dropped)]
+    times = [moment(group.first) or "-", moment(group.last) or "-"]
+    told = f"{where}: {example.error_message}" if example.error_message else where
+    return [group.worker or "-", group.topic or "-", group.error_type, *numbers, *times, told]
+
+
+def moment(seconds: float) -> str | None:
+    """ISO 8601, in UTC; None where it is no time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@click.command()
+@click.argument("name", metavar="WORKER|TOPIC")
+@click.argument("partition", type=click.IntRange(min=0))
+@click.argument("offset", type=click.IntRange(min=0))
+@click.option("--raw", is_flag=True, help="Write the bytes of the value, and nothing else.")
+def show(name: str, partition: int, offset: int, raw: bool) -> None:
+    """Show the dead letter at PARTITION and OFFSET of a dead-letter queue, named by its WORKER or its TOPIC.
+
+    The payload is shown as JSON, as text, or as hex digits. What a plugin's `redact` hides is hidden here too, also with --raw.
+
+    \b
+    core kafka dlq show orders-dlq 0 17
+    core kafka dlq show orders-dlq 0 17 --raw > payload.bin
+    """
+    settings = settings_for_dead_letters()
+    target = target_of(name)
+    with target.missing_told(settings.kafka_bootstrap_servers):
+        source = TopicPartition(target.queue.topic, partition)
+        letter = asyncio.run(show_dead_letter(settings, source, offset))
+    if raw:
+        sys.stdout.buffer.write(letter.value or b"")
+        sys.stdout.buffer.flush()
+        return
+    for line in _lines(letter):
+        say(line)
+
+
+def _lines(letter: LetterView) -> Iterator[str]:
+    facts = dict(letter.facts)
+    yield f"letter: {letter.topic} {letter.partition} {letter.offset} ({letter.state})"
+    if "original-topic" in facts:
+        where = [facts.pop(f"original-{part}", "?") for part in ("topic", "partition", "offset")]
+        yield f"original: {where[0]}[{where[1]}]@{where[2]}"
+    else:
+        yield "original: unknown, it has no core headers"
+    for name in ("original-timestamp", "failed-at"):
+        told = facts.pop(name, None)
+        if told is not None:
+            yield f"{name}: {_time(told, milliseconds=name == 'original-timestamp')}"
+    for name, text in facts.items():
+        yield f"{name}: {text}"
+    yield f"key: {_one_line(letter.key)}"
+    for name, value in letter.headers:
+        yield f"header {name}: {_one_line(value)}"
+    yield from _payload(letter.value)
+
+
+def _time(told: str, *, milliseconds: bool) -> str:
+    try:
+        seconds = float(told) / (1000 if milliseconds else 1)
+    except ValueError:
+        return told
+    return moment(seconds) or told
+
+
+def _one_line(data: bytes | None) -> str:
+    return "none" if data is None else text_of_bytes(data)
+
+
+def _payload(value: bytes | None) -> Iterator[str]:
+    if value is None:
+        yield "payload: none (a tombstone)"
+        return
+    kind, text = _readable(value)
+    yield f"payload ({kind}, {counted(len(value), 'byte')}):"
+    yield from text[:LONGEST_PAYLOAD].split("\n")
+    if len(text) > LONGEST_PAYLOAD:
+        yield f"... ({counted(len(text) - LONGEST_PAYLOAD, 'more character')}; --raw writes all bytes)"
+
+
+def _readable(value: bytes) -> tuple[str, str]:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return "hex", "\n".join(_hex(value))
+    try:
+        json.loads(text)
+        # As it is written: numbers keep their digits, and a name that is there twice is shown twice.
+        return "JSON", msgspec.json.format(text, indent=2)
+    except (ValueError, RecursionError):
+        return "text", text
+
+
+def _hex(value: bytes) -> Iterator[str]:
+    for start in range(0, min(len(value), LONGEST_HEX), _WIDTH):
+        yield f"{start:08x}  {value[start : start + _WIDTH].hex(' ')}"
+    if len(value) > LONGEST_HEX:
+        yield f"... ({counted(len(value) - LONGEST_HEX, 'more byte')}; --raw writes them all)"

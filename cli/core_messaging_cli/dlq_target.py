@@ -1,0 +1,81 @@
+"""Which dead-letter queue a word of the command line means: a worker's, or a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core_messaging.config import WorkerConfig
+from core_messaging.definition.names import is_topic
+from core_messaging.discovery.catalog import Catalog, discover
+from core_messaging.discovery.project import Project
+from core_messaging.errors import KafkaDisabled, NoQueue, NotKafka, TopicMissing, UnknownQueue, UnknownWorker
+from core_messaging.operations.dead_letters import Queue
+from core_messaging.plugins.registrations import KAFKA
+from core_messaging.settings import Settings
+from core_messaging.worker import config_of
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``following``: groups of this project that send later messages of a key after its dead letter. ``no_worker``: why no
+    worker is meant, so that it has to be a topic."""
+
+    queue: Queue
+    following: frozenset[str]
+    no_worker: UnknownWorker | None = None
+
+    @contextmanager
+    def missing_told(self, servers: str) -> Iterator[None]:
+        """A word that is neither a worker nor a topic is told as that."""
+        try:
+            yield
+        except TopicMissing as error:
+            if self.no_worker is None or self.queue.topic not in error.topics:
+                raise
+            raise UnknownQueue(self.queue.topic, servers, self.no_worker) from error
+
+
+def settings_for_dead_letters() -> Settings:
+    """The project's. Raises ConfigurationError where they do not lead to Kafka."""
+    settings = Project(Path.cwd()).settings()
+    if not settings.kafka_enabled:
+        raise KafkaDisabled("looking at dead letters")
+    if settings.kafka_broker != KAFKA:
+        raise NotKafka("core kafka dlq", settings.kafka_broker)
+    return settings
+
+
+def target_of(name: str) -> Target:
+    """What *name* means. Raises DiscoveryError."""
+    catalog = discover()
+    try:
+        config = config_of(catalog.find(name))
+    except UnknownWorker as error:
+        if not is_topic(name):
+            raise
+        following = [config for config in _configs(catalog) if config.dlq_topic == name]
+        return Target(Queue(name), _followers(following), error)
+    return Target(_queue_of(config), _followers([config]))
+
+
+def every_queue() -> list[Queue]:
+    """The queues of all workers, each once."""
+    topics = dict.fromkeys(config.dlq_topic for config in _configs(discover()))
+    return [Queue(topic) for topic in topics if topic is not None]
+
+
+def _configs(catalog: Catalog) -> list[WorkerConfig]:
+    return [config_of(worker) for worker in catalog.healthy()]
+
+
+def _queue_of(config: WorkerConfig) -> Queue:
+    if config.dlq_topic is None:
+        raise NoQueue(config.name)
+    return Queue(config.dlq_topic, config.name, config.group_id)
+
+
+def _followers(configs: list[WorkerConfig]) -> frozenset[str]:
+    return frozenset(config.group_id for config in configs if config.on_dead_letter == "follow")

@@ -1,0 +1,91 @@
+"""The options that say which dead letters are meant; ``replay`` and ``drop`` have the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from core_messaging.operations.dead_letters import Queue
+from core_messaging.rules.letter_selection import FieldMatch, Selection
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_OPTIONS = (
+    click.option("--partition", type=click.IntRange(min=0), help="Of this partition of the queue."),
+    click.option("--offsets", metavar="FIRST-LAST", help="At these offsets of the queue; one number is one offset."),
+    click.option("--key", help="With this key."),
+    click.option("--error-type", help="With this error type, as `list` shows it."),
+    click.option("--original-topic", help="Of messages of this topic."),
+    click.option("--since", metavar="TIME", help="Failed at or after TIME: 2h (ago), or 2026-01-31T08:00 in UTC."),
+    click.option("--until", metavar="TIME", help="Failed at or before TIME."),
+    click.option(
+        "--match",
+        "matches",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="With this value in a field of the JSON payload; customer.id leads into objects; repeatable.",
+    ),
+)  # fmt: skip
+
+
+def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """*command* with the options of a selection."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def selection_of(queue: Queue, given: dict[str, Any]) -> Selection:
+    """What the options *given* select of *queue*. Raises click.UsageError."""
+    key = given["key"]
+    return Selection(
+        worker=queue.worker,
+        group=queue.group,
+        original_topic=given["original_topic"],
+        error_type=given["error_type"],
+        key=None if key is None else os.fsencode(key),
+        partition=given["partition"],
+        offsets=_range(given["offsets"]),
+        since=_time("--since", given["since"]),
+        until=_time("--until", given["until"]),
+        fields=tuple(map(_field, given["matches"])),
+    )
+
+
+def _range(text: str | None) -> range | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", text)
+    if found is None:
+        raise click.UsageError(f"--offsets {text!r} is not FIRST-LAST, for example 17-42")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if last < first:
+        raise click.UsageError(f"--offsets {text!r} ends before it begins")
+    return range(first, last + 1)
+
+
+def _time(option: str, text: str | None) -> float | None:
+    """Seconds since the epoch. A time without a zone is in UTC, as all times that these commands print."""
+    if text is None:
+        return None
+    if ago := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(
+            f"{option} {text!r} is no time: write 90m, 2h, 3d, or 2026-01-31T08:00"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _field(text: str) -> FieldMatch:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--match {text!r} is not FIELD=VALUE")
+    return FieldMatch(name, value)

@@ -1,0 +1,196 @@
+"""Reads topics from one end to the other, once: joins no group, commits nothing, makes no topic."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiokafka
+from aiokafka import errors as kafka_errors
+
+from core_messaging.errors import BrokerError, TopicMissing, UnreadableTopic
+from core_messaging.kafka.client_config import client_options
+from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
+from core_messaging.kafka.errors import UNREADABLE, as_broker_error, describe
+from core_messaging.kafka.parse_errors import unparsable_in
+from core_messaging.kafka.topic_lookup import TopicLookup, look_up_topics
+from core_messaging.records import Record, TopicPartition
+from core_messaging.settings import Settings
+
+WAIT = 200  # milliseconds that one look waits for records
+FETCH, PARTITION_FETCH = 8 * 1024 * 1024, 1024 * 1024  # bytes of one answer: this bounds the memory
+RECORDS = 2_000  # of one look
+MERGED_RECORDS = 200  # of one look at one of several partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The offsets of a partition that there are: from ``begin`` up to, and without, ``end``."""
+
+    begin: int
+    end: int
+
+
+Spans = Mapping[TopicPartition, Span]
+
+
+class TopicReader:
+    """Open by ``reading_topics(settings)``."""
+
+    def __init__(self, settings: Settings, admin: Any, client: Any) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._client = client
+
+    async def look(self, topics: Sequence[str]) -> TopicLookup:
+        """Which of *topics* there are, and their partitions. Raises BrokerError."""
+        try:
+            return await look_up_topics(self._admin, topics)
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+
+    async def spans(self, topic: str) -> Spans:
+        """Every partition of *topic*. Raises TopicMissing, BrokerError."""
+        found = await self.look([topic])
+        if topic not in found.partitions:
+            raise TopicMissing([topic], self._settings.kafka_bootstrap_servers)
+        sources = [aiokafka.TopicPartition(topic, number) for number in found.partitions[topic]]
+        try:
+            self._client.assign(sources)
+            begins = await self._client.beginning_offsets(sources)
+            ends = await self._client.end_offsets(sources)
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+        return {TopicPartition(*each): Span(begins[each], ends[each]) for each in sources}
+
+    async def read(self, spans: Spans) -> AsyncIterator[Sequence[Record]]:
+        """All records of *spans*, each partition in its order. Raises BrokerError, UnreadableTopic."""
+        reading = Reading(self._settings, self._client, spans)
+        while reading.left:
+            for source, records in (await reading.next_records(reading.left, RECORDS)).items():
+                if kept := reading.within(source, records):
+                    yield kept
+
+    async def merged(
+        self, spans: Spans, turn: Callable[[Record], tuple[float, int]]
+    ) -> AsyncIterator[Record]:
+        """All records of *spans*, one by one: each partition in its order, and the partitions by *turn* among each other."""
+        reading = Reading(self._settings, self._client, spans)
+        streams = [_one_by_one(reading, source) for source in list(reading.left)]
+        firsts = [(number, await anext(stream, None)) for number, stream in enumerate(streams)]
+        heads = [(turn(record), number, record) for number, record in firsts if record is not None]
+        heapq.heapify(heads)
+        while heads:
+            _, number, record = heads[0]
+            yield record
+            following = await anext(streams[number], None)
+            if following is None:
+                heapq.heappop(heads)
+            else:
+                heapq.heapreplace(heads, (turn(following), number, following))
+
+    async def record(self, source: TopicPartition, offset: int) -> Record | None:
+        """The record at *offset*; None where there is none. Raises TopicMissing, BrokerError, UnreadableTopic."""
+        span = (await self.spans(source.topic)).get(source)
+        if span is None or not span.begin <= offset < span.end:
+            return None
+        async for records in self.read({source: Span(offset, offset + 1)}):
+            return records[0]
+        return None
+
+
+async def _one_by_one(reading: Reading, source: TopicPartition) -> AsyncIterator[Record]:
+    while source in reading.left:
+        found = await reading.next_records([source], MERGED_RECORDS)
+        for record in reading.within(source, found.get(source, ())):
+            yield record
+
+
+class Reading:
+    """How far one pass over some partitions is. ``left``: the partitions that are not read to their end."""
+
+    def __init__(self, settings: Settings, client: Any, spans: Spans) -> None:
+        self._settings = settings
+        self._client = client
+        self._ends = {source: span.end for source, span in spans.items()}
+        self.left = {source: span for source, span in spans.items() if span.begin < span.end}
+        self._silent = 0.0  # seconds in which nothing came
+        if self.left:
+            client.assign([aiokafka.TopicPartition(*source) for source in self.left])
+        for source, span in self.left.items():
+            client.seek(aiokafka.TopicPartition(*source), span.begin)
+
+    async def next_records(
+        self, sources: Sequence[TopicPartition] | Mapping[TopicPartition, Any], most: int
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """Return at most *most* records of *sources*; none where none came in time."""
+        wanted = [aiokafka.TopicPartition(*source) for source in sources]
+        try:
+            found = await self._client.getmany(*wanted, timeout_ms=WAIT, max_records=most)
+            await self._close_finished(wanted)
+        except UNREADABLE as error:
+            raise self._unreadable(error) from error
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+        except Exception as error:
+            if unparsable_in(error) is None:
+                raise
+            raise self._unreadable(error) from error
+        self._refuse_silence(found, wanted)
+        return {TopicPartition(*source): records for source, records in found.items()}
+
+    async def _close_finished(self, sources: Sequence[Any]) -> None:
+        """Stop to fetch partitions that are read to their end.
+
+        The end of a transaction takes an offset and is no record, so the position tells, and not the last record.
+        """
+        for source in sources:
+            if await self._client.position(source) >= self._ends[TopicPartition(*source)]:
+                self.left.pop(TopicPartition(*source), None)
+                self._client.pause(source)
+
+    def within(self, source: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
+        """Those of *records* that were there when the spans were looked up."""
+        end = self._ends[source]
+        if records and records[-1].offset >= end:
+            return [record for record in records if record.offset < end]
+        return records
+
+    def _refuse_silence(self, found: Mapping[Any, Any], wanted: Sequence[Any]) -> None:
+        self._silent = 0.0 if found else self._silent + WAIT / 1000
+        if self._silent >= self._settings.kafka_request_timeout:
+            raise BrokerError(
+                f"nothing came from {wanted[0].topic} for {self._silent:.0f} s, although there is more to read; the topic may "
+                "be gone, or a broker does not answer. Nothing was changed by reading; try again"
+            )
+
+    def _unreadable(self, error: Exception) -> UnreadableTopic:
+        found = unparsable_in(error)
+        where = "" if found is None else f"{TopicPartition(*found.source)}@{found.offset}"
+        return UnreadableTopic(where, describe(error))
+
+
+@asynccontextmanager
+async def reading_topics(settings: Settings) -> AsyncIterator[TopicReader]:
+    """Connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
+    async with admin_of(settings) as admin:
+        client = await connect(settings, lambda: _client(settings))
+        try:
+            yield TopicReader(settings, admin, client)
+        finally:
+            await stop(client)
+
+
+def _client(settings: Settings) -> Any:
+    return aiokafka.AIOKafkaConsumer(
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # what retention takes away while it is read is passed over
+        isolation_level="read_committed",  # a marker of a replay that was aborted counts for nothing
+        fetch_max_bytes=FETCH,
+        max_partition_fetch_bytes=PARTITION_FETCH,
+        fetch_max_wait_ms=50,
+        **client_options(settings, settings.kafka_client_id),
+    )

@@ -1,0 +1,154 @@
+"""Looking at dead letters: how many there are and why, and one of them whole. Changes nothing and makes no topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core_messaging.errors import NoSuchLetter, TopicMissing
+from core_messaging.kafka.topic_reader import Spans, TopicReader, reading_topics
+from core_messaging.plugins.redaction import Redact, installed_redaction
+from core_messaging.records import TopicPartition
+from core_messaging.rules.dead_letter import FACTS
+from core_messaging.rules.letter_groups import Example, LetterGroup, LetterGroups
+from core_messaging.rules.letter_ledger import Ledger, State, markers_topic
+from core_messaging.rules.letter_selection import Selection
+from core_messaging.rules.letters import Letter, text_of_bytes
+from core_messaging.settings import Settings
+
+LONGEST = 200  # characters of a key or an error in an example
+
+Progress = Callable[[str, int, int], None]  # what is done, how many of it, of how many
+
+
+def untold(_what: str, _done: int, _total: int) -> None:
+    """For those who do not want to see how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A dead-letter queue; with ``worker`` and ``group``, only the letters of that worker."""
+
+    topic: str
+    worker: str | None = None
+    group: str | None = None
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(worker=self.worker, group=self.group)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterView:
+    """One dead letter, as it may be shown. ``facts``: what our headers say, without their prefix. ``headers``: the others."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    state: State
+    key: bytes | None
+    value: bytes | None
+    facts: Mapping[str, str]
+    headers: Sequence[tuple[str, bytes]]
+
+
+async def list_dead_letters(
+    settings: Settings,
+    queues: Sequence[Queue],
+    *,
+    redact: Redact | None = None,
+    progress: Progress = untold,
+) -> list[LetterGroup]:
+    """The letters of *queues* by queue, worker, original topic and error type. *redact* None: by the plugins installed.
+
+    Raises TopicMissing, BrokerError, PluginError.
+    """
+    redact = redact or installed_redaction(settings)
+    found = []
+    async with reading_topics(settings) as reader:
+        for queue in queues:
+            found += await _groups_of(reader, queue, redact, progress)
+    return found
+
+
+async def _groups_of(
+    reader: TopicReader, queue: Queue, redact: Redact, progress: Progress
+) -> list[LetterGroup]:
+    groups = LetterGroups(queue.topic, lambda letter: _example(letter, redact))
+    ledger = await ledger_of(reader, queue.topic)
+    spans = await reader.spans(queue.topic)
+    done, total = 0, size_of(spans)
+    is_of_worker = queue.selection.is_of_worker
+    progress(queue.topic, done, total)
+    async for records in reader.read(spans):
+        for letter in map(Letter, records):
+            if is_of_worker(letter):
+                groups.add(letter, ledger.state_of(letter))
+        done += len(records)
+        progress(queue.topic, done, total)
+    return groups.sorted()
+
+
+def size_of(spans: Spans) -> int:
+    """How many records there are at most: compaction and transactions leave gaps."""
+    return sum(span.end - span.begin for span in spans.values())
+
+
+def _example(letter: Letter, redact: Redact) -> Example:
+    record, origin = letter.record, letter.origin
+    key, _ = redact(letter.text("original-topic") or record.topic, record.key, record.value)
+    return Example(
+        partition=record.partition,
+        offset=record.offset,
+        key=None if key is None else text_of_bytes(key)[:LONGEST],
+        error_message=letter.text("error-message")[:LONGEST],
+        original=None if origin is None else str(origin),
+    )
+
+
+async def ledger_of(reader: TopicReader, queue: str) -> Ledger:
+    """Which letters of *queue* are dealt with. Without a topic of markers, none is."""
+    ledger = Ledger()
+    topic = markers_topic(queue)
+    try:
+        spans = await reader.spans(topic)
+    except TopicMissing:
+        return ledger
+    async for records in reader.read(spans):
+        ledger.read(records)
+    return ledger
+
+
+async def missing_queues(settings: Settings, queues: Sequence[Queue]) -> list[str]:
+    """The topics of *queues* that do not exist. Looking makes none."""
+    topics = sorted({queue.topic for queue in queues})
+    async with reading_topics(settings) as reader:
+        found = await reader.look(topics)
+    return [topic for topic in topics if topic not in found.partitions]
+
+
+async def show_dead_letter(
+    settings: Settings, source: TopicPartition, offset: int, *, redact: Redact | None = None
+) -> LetterView:
+    """The letter at *offset* of *source*. Raises NoSuchLetter, TopicMissing, BrokerError, PluginError."""
+    redact = redact or installed_redaction(settings)
+    async with reading_topics(settings) as reader:
+        record = await reader.record(source, offset)
+        if record is None:
+            raise NoSuchLetter(f"{source}@{offset}")
+        ledger = await ledger_of(reader, source.topic)
+    letter = Letter(record)
+    ours = {f"core-{fact}" for fact in FACTS}
+    key, value = redact(letter.text("original-topic") or record.topic, record.key, record.value)
+    return LetterView(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        state=ledger.state_of(letter),
+        key=key,
+        value=value,
+        facts={fact: letter.text(fact) for fact in FACTS if f"core-{fact}" in letter.headers},
+        headers=[pair for pair in record.headers if pair[0] not in ours],
+    )

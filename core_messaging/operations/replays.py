@@ -1,0 +1,253 @@
+"""Replaying and dropping dead letters: first a plan, which changes nothing, then what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from core_messaging.errors import ConfigurationError, TopicMissing
+from core_messaging.kafka.replay_writer import ReplayWriter, make_compacted, replay_writer
+from core_messaging.kafka.topic_reader import Span, Spans, TopicReader, reading_topics
+from core_messaging.operations.dead_letters import Progress, ledger_of, size_of, untold
+from core_messaging.records import Record, TopicPartition
+from core_messaging.rules.letter_ledger import Ledger, marker, markers_topic
+from core_messaging.rules.letters import Letter
+from core_messaging.rules.record_size import sizes_of
+from core_messaging.rules.replay_plan import (
+    KeyOfGroup,
+    Order,
+    Plan,
+    Reason,
+    Survey,
+    Taken,
+    key_of_group,
+    turn_of,
+)
+from core_messaging.settings import Settings
+
+CHUNK, CHUNK_BYTES = 500, 4 * 1024 * 1024  # letters of one transaction, and their bytes
+LAST_ANSWER = 5.0  # seconds that a Ctrl-C waits for the transaction that is under way
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be done, and what it was counted from. ``targets``: letters by topic. ``missing``: letters by original topic
+    that does not exist. ``moved``: letters whose original partition does not exist. ``followers``: letters that are taken
+    because an earlier one of their key is. ``is_atomic``: whether the cluster has transactions."""
+
+    queue: str
+    order: Order
+    spans: Spans
+    keys: Collection[KeyOfGroup]
+    partitions: Mapping[str, int]
+    taken: int
+    targets: Mapping[str, int]
+    left: Mapping[Reason, int]
+    missing: Mapping[str, int]
+    moved: int
+    followers: int
+    is_atomic: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """``done``: letters that are stored and marked. ``late``: letters of the same keys that came while it ran."""
+
+    done: int = 0
+    late: int = 0
+    made_topic: str | None = None
+
+
+async def plan_replay(
+    settings: Settings,
+    queue: str,
+    order: Order,
+    *,
+    following: Collection[str] = (),
+    progress: Progress = untold,
+) -> Planned:
+    """What *order* means for *queue* at this moment. *following*: groups of workers with ``on_dead_letter = "follow"``; others
+    are known by their letters.
+
+    Raises TopicMissing, BrokerError, ConfigurationError.
+    """
+    if order.to == queue:
+        raise ConfigurationError(
+            f"{queue} cannot be replayed to itself; name another topic with --to, or leave --to out"
+        )
+    async with reading_topics(settings) as reader:
+        is_atomic = not (await reader.look([queue])).cluster.is_embedded
+        spans = await reader.spans(queue)
+        ledger = await ledger_of(reader, queue)
+        survey = Survey(order.selection, ledger, frozenset(following), again=order.again)
+        await _surveyed(reader, spans, survey, progress)
+        while not survey.is_complete:
+            survey = Survey(order.selection, ledger, survey.groups, again=order.again)
+            await _surveyed(reader, spans, survey, progress)
+        partitions = await _partitions(reader, survey.topics, order, settings)
+        plan = Plan(order, ledger, survey.keys, partitions)
+        async for records in reader.read(spans):
+            for record in records:
+                plan.decide(Letter(record))
+    return Planned(
+        queue=queue,
+        order=order,
+        spans=spans,
+        keys=survey.keys,
+        partitions=partitions,
+        taken=plan.taken,
+        targets=plan.targets,
+        left=plan.left,
+        missing=plan.missing,
+        moved=plan.moved,
+        followers=plan.followers,
+        is_atomic=is_atomic,
+    )
+
+
+async def _surveyed(reader: TopicReader, spans: Spans, survey: Survey, progress: Progress) -> None:
+    done, total = 0, size_of(spans)
+    progress("reading", done, total)
+    async for records in reader.read(spans):
+        for record in records:
+            survey.add(Letter(record))
+        done += len(records)
+        progress("reading", done, total)
+
+
+async def _partitions(
+    reader: TopicReader, topics: Collection[str], order: Order, settings: Settings
+) -> Mapping[str, int]:
+    """How many partitions each target has, of those that there are."""
+    wanted = sorted({topic for topic in topics if topic} | ({order.to} if order.to else set()))
+    found = (await reader.look(wanted)).partitions if wanted else {}
+    if order.to is not None and order.to not in found:
+        raise TopicMissing([order.to], settings.kafka_bootstrap_servers)
+    return {topic: len(numbers) for topic, numbers in found.items()}
+
+
+async def carry_out(
+    settings: Settings,
+    planned: Planned,
+    outcome: Outcome,
+    *,
+    rate: float | None = None,
+    progress: Progress = untold,
+) -> None:
+    """Do what *planned* says; *outcome* is kept up to date, also where this raises or is cancelled. *rate*: letters a second.
+
+    What somebody else has dealt with meanwhile is left out. Raises BrokerError, ReplayFenced, ReplayDenied.
+    """
+    topic = markers_topic(planned.queue)
+    if await make_compacted(settings, topic, planned.queue):
+        outcome.made_topic = topic
+    async with replay_writer(settings, planned.queue) as writer, reading_topics(settings) as reader:
+        # Only now: nobody else can add to them any more.
+        ledger = await ledger_of(reader, planned.queue)
+        execution = _Execution(planned, writer, outcome, rate, progress)
+        spans = await _spans_now(reader, planned)
+        await execution.run(reader, spans, ledger)
+        outcome.late = await _late(reader, planned, spans)
+
+
+async def _spans_now(reader: TopicReader, planned: Planned) -> Spans:
+    """To the end of this moment where keys are taken whole; else what was counted."""
+    return await reader.spans(planned.queue) if planned.keys else planned.spans
+
+
+async def _late(reader: TopicReader, planned: Planned, done: Spans) -> int:
+    """Letters of the same keys behind *done*."""
+    if not planned.keys:
+        return 0
+    spans = await reader.spans(planned.queue)
+    behind = {source: Span(done[source].end, span.end) for source, span in spans.items() if source in done}
+    found = 0
+    async for records in reader.read(behind):
+        found += sum(key_of_group(Letter(record)) in planned.keys for record in records)
+    return found
+
+
+@dataclass(slots=True)
+class _Execution:
+    planned: Planned
+    writer: ReplayWriter
+    outcome: Outcome
+    rate: float | None
+    progress: Progress
+    _started: float = field(default_factory=time.monotonic)
+
+    async def run(self, reader: TopicReader, spans: Spans, ledger: Ledger) -> None:
+        planned = self.planned
+        plan = Plan(planned.order, ledger, planned.keys, planned.partitions, self._is_counted)
+        verb = "replaying" if planned.order.state == "replayed" else "dropping"
+        self.progress(verb, 0, planned.taken)
+        async with _closing(reader.merged(spans, lambda record: turn_of(Letter(record)))) as records:
+            async for chunk in _chunks(records, plan, self._most()):
+                await self._finish(chunk)
+                self.progress(verb, self.outcome.done, planned.taken)
+                await self._keep_rate()
+
+    def _is_counted(self, letter: Letter) -> bool:
+        """Whether *letter* was there when somebody was asked."""
+        record = letter.record
+        span = self.planned.spans.get(TopicPartition(record.topic, record.partition))
+        return span is not None and record.offset < span.end
+
+    def _most(self) -> int:
+        return CHUNK if self.rate is None else max(1, min(CHUNK, int(self.rate)))
+
+    async def _finish(self, chunk: list[Taken]) -> None:
+        """Store *chunk* and count it. A first Ctrl-C waits for the transaction that is under way, so that the count is right."""
+        order, queue = self.planned.order, self.planned.queue
+        letters = [taken.outgoing for taken in chunk if taken.outgoing is not None]
+        markers = [marker(t.letter, queue, order.state, time.time(), _to(t)) for t in chunk]
+        writing = asyncio.ensure_future(self.writer.write(letters, markers))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing}, timeout=LAST_ANSWER)
+            raise
+        finally:
+            if writing.done() and not writing.cancelled() and writing.exception() is None:
+                self.outcome.done += len(chunk)
+            writing.cancel()
+
+    async def _keep_rate(self) -> None:
+        if self.rate is not None:
+            due = self._started + self.outcome.done / self.rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+def _to(taken: Taken) -> str:
+    target = taken.outgoing
+    return "" if target is None else str(TopicPartition(target.topic, target.partition or 0))
+
+
+async def _chunks(records: AsyncIterator[Record], plan: Plan, most: int) -> AsyncIterator[list[Taken]]:
+    chunk: list[Taken] = []
+    size = 0
+    async for record in records:
+        taken = plan.decide(Letter(record))
+        if taken is None:
+            continue
+        chunk.append(taken)
+        size += sizes_of([record])[0]
+        if len(chunk) >= most or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+@asynccontextmanager
+async def _closing(records: AsyncIterator[Record]) -> AsyncIterator[AsyncIterator[Record]]:
+    """A generator that is left early is closed here, and not by the event loop later."""
+    try:
+        yield records
+    finally:
+        close = getattr(records, "aclose", None)
+        if close is not None:
+            await close()
