@@ -1,0 +1,75 @@
+"""The buffer of the Kafka client, read partition by partition, and how long its requests wait."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from core_messaging.kafka.fetch_buffer import FIRST_PART, LONG_POLL, ClientBuffer, PollWait
+from tests.unit.rules.records import PlainRecord
+
+
+class Fetched:
+    """What the client keeps of one partition: records that it parses when they are asked for."""
+
+    def __init__(self, count: int, size: int = 1, bad: int | None = None) -> None:
+        self.left = [PlainRecord(offset, value=b"x" * size) for offset in range(count)]
+        self.bad = bad  # the offset of a record that cannot be parsed
+
+    def getall(self, count: int) -> list[PlainRecord]:
+        taken, rest = self.left[:count], self.left[count:]
+        if any(record.offset == self.bad for record in taken):
+            raise ValueError("it cannot be parsed")
+        self.left = rest
+        return taken
+
+    def has_more(self) -> bool:
+        return bool(self.left)
+
+
+def buffer_of(**partitions: Any) -> tuple[ClientBuffer, dict[str, Any]]:
+    subscription = SimpleNamespace(
+        reassignment_in_progress=False, is_assigned=lambda source: source != "revoked"
+    )
+    fetcher = SimpleNamespace(_records=partitions, _notify=lambda _future: None, _wait_consume_future=None)
+    client = SimpleNamespace(_fetcher=fetcher, _subscription=subscription)
+    return ClientBuffer(client), partitions
+
+
+def offsets(buffer: ClientBuffer, limit: int, size: int = 10**9) -> list[int]:
+    return [record.offset for record in buffer.read("a", limit, size)]
+
+
+def test_partitions_with_records_are_those_that_are_assigned_and_did_not_fail() -> None:
+    buffer, _ = buffer_of(a=Fetched(1), revoked=Fetched(1), failed=ValueError("a fetch error"))
+    assert buffer.sources() == ["a"]
+
+
+def test_no_more_than_the_limit_is_taken_and_the_rest_stays() -> None:
+    buffer, partitions = buffer_of(a=Fetched(20))
+    assert offsets(buffer, 7) == list(range(7))
+    assert offsets(buffer, 100) == list(range(7, 20))
+    assert partitions == {}  # the client may fetch this partition again
+
+
+def test_reading_stops_soon_after_the_bytes_are_used_up() -> None:
+    buffer, _ = buffer_of(a=Fetched(100, size=1_000))
+    assert len(offsets(buffer, 100, size=1)) == FIRST_PART
+
+
+def test_records_before_one_that_cannot_be_parsed_are_returned_and_the_next_read_raises() -> None:
+    buffer, _ = buffer_of(a=Fetched(20, bad=FIRST_PART))
+    assert offsets(buffer, 20) == list(range(FIRST_PART))
+    with pytest.raises(ValueError, match="cannot be parsed"):
+        offsets(buffer, 20)
+
+
+def test_requests_wait_shortly_for_a_while_after_records_were_left_in_the_buffer() -> None:
+    fetcher = SimpleNamespace(_fetch_max_wait_ms=LONG_POLL)
+    wait, waits = PollWait(SimpleNamespace(_fetcher=fetcher)), []
+    for now, leftover in ((0.0, False), (1.0, True), (1.9, False), (2.1, False)):
+        wait.choose(now, leftover=leftover)
+        waits.append(fetcher._fetch_max_wait_ms < LONG_POLL)
+    assert waits == [False, True, True, False]
