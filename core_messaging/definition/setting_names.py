@@ -19,7 +19,7 @@ _PREFIXES = ("kafka_", "core_")
 # Of 1: how alike two names have to be. A name with our prefix may well be meant for us; others are of other programs.
 _ALIKE_WITH_PREFIX, _ALIKE = 0.85, 0.9
 # Variables that we read and that are no settings; and those of plugins.
-_OTHER_VARIABLES = frozenset(("core_plugins", "core_kafka_folder"))
+_OTHER_VARIABLES = frozenset(("core_plugins", "core_kafka_folder", "core_kafka_port"))
 _OF_A_PLUGIN = "core_plugin_"
 
 

@@ -96,18 +96,29 @@ def set_up_logging(
         handler = Lines(log_format or "text", process)
         handler.addFilter(ClientNoise(asked=client_level is not None))
         root.addHandler(handler)
-    _set_levels(level, client_level, keep=theirs and not adding)
+    _set_level(level, keep=theirs and not adding)
+    _set_client_level(client_level, keep=theirs)
+    enable_our_loggers()
     logging.captureWarnings(capture=True)
 
 
-def _set_levels(level: str | None, client_level: str | None, *, keep: bool) -> None:
+def _set_level(level: str | None, *, keep: bool) -> None:
     """*keep*: the project has chosen how much is logged, unless the command line says otherwise."""
     if level is not None or not keep:
         logging.getLogger().setLevel((level or "info").upper())
-    # It writes each request and response down: at our level, nobody would find our lines among them.
-    logging.getLogger("aiokafka").setLevel((client_level or "warning").upper())
+
+
+def _set_client_level(level: str | None, *, keep: bool) -> None:
+    """*keep*: a level that the project has given to the client's logger stays."""
+    client = logging.getLogger("aiokafka")
+    if level is not None or not keep or client.level == logging.NOTSET:
+        # It writes each request and response down: at our level, nobody would find our lines among them.
+        client.setLevel((level or "warning").upper())
+
+
+def enable_our_loggers() -> None:
+    """Let our loggers speak where ``logging.config`` has switched them off: it does so with all that it does not know."""
     for name, logger in logging.root.manager.loggerDict.items():
-        # logging.config switches off all loggers that it does not know, unless it is told not to.
         if name.partition(".")[0] == "core_messaging" and isinstance(logger, logging.Logger):
             logger.disabled = False
 

@@ -50,8 +50,11 @@ class LoopGuard:
     def _watch(self) -> None:
         while not self._over.wait(TICK):
             last = self._last
-            if monotonic() - last > BLOCKED:
+            if monotonic() - last > BLOCKED and not _is_debugged(self._frame()):
                 self._tell(last)
+
+    def _frame(self) -> FrameType | None:
+        return sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - documented in sys
 
     def _tell(self, last: float) -> None:
         """Say who holds the loop while it is held, for it may be for good; and how long it was, if it ends."""
@@ -59,7 +62,7 @@ class LoopGuard:
         while self._last == last:
             seconds = monotonic() - last
             if seconds >= due:
-                where = _innermost(sys._current_frames().get(self._loop_thread))  # noqa: SLF001 - documented in sys
+                where = _innermost(self._frame())
                 _say_blocked(seconds, where)
                 due = 2 * seconds
             if self._over.wait(TICK):
@@ -84,6 +87,15 @@ def _say_free(seconds: float, where: str) -> None:
         where,
         extra={"action": "loop free"},
     )
+
+
+def _is_debugged(frame: FrameType | None) -> bool:
+    """Whether somebody stands at a breakpoint: the loop is held up on purpose."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") in ("bdb", "pdb"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _innermost(frame: FrameType | None) -> str:

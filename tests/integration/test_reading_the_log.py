@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import ROOT
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.test_core_kafka_start import at_a_terminal
@@ -130,3 +131,49 @@ def test_what_python_prints_by_itself_is_json_too(tmp_path: Path) -> None:
     assert any("UserWarning: old" in line["message"] for line in lines)
     (dead,) = [line for line in lines if line.get("action") == "uncaught"]
     assert "ZeroDivisionError" in dead["traceback"]
+
+
+def test_a_log_config_wins_over_the_projects_logging_and_nothing_is_added(tmp_path: Path) -> None:
+    folder = project(tmp_path, settings=OF_THE_PROJECT + SET_UP["basicConfig"])
+    (folder / "log.toml").write_text(
+        '[formatters.json]\n"()" = "core_messaging.runtime.logging.JsonLines"\n'
+        '[handlers.err]\nclass = "logging.StreamHandler"\nformatter = "json"\n'
+        '[root]\nhandlers = ["err"]\nlevel = "INFO"\n'
+    )
+    ended = core("kafka", "worker", "greet", "--log-config", "log.toml", folder=folder, env=NOBODY)
+    assert ended.returncode == 1
+    *lines, last = ended.stderr.splitlines()
+    assert [json.loads(line)["level"] for line in lines] == ["warning"]
+    assert last.startswith("core: no Kafka broker answers")
+
+
+def test_a_log_config_goes_with_no_other_option_of_logging(tmp_path: Path) -> None:
+    (tmp_path / "log.toml").write_text("")
+    words = ["kafka", "worker", "greet", "--log-config", "log.toml", "--log-level", "debug"]
+    refused = core(*words, folder=tmp_path)
+    assert refused.returncode == 2
+    assert "leave out --log-level, --client-log-level and --log-format" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_log_configs_of_the_docs_write_json_with_the_fields_of_an_event(
+    place: int, broker: RunningBroker, tmp_path: Path
+) -> None:
+    text = (ROOT / "docs/operating.md").read_text("utf-8")
+    config = re.findall(r"```toml\n(.*?)```", text.partition("`--log-config FILE` leaves")[2], re.DOTALL)[
+        place
+    ]
+    (structured,) = re.findall(r"```python\n(import logging\n.*?)```", text, re.DOTALL)
+    topic = broker.make_topic(1)
+    folder = project(tmp_path, topic)
+    (folder / "src/logs.py").write_text(structured)
+    (folder / "log.toml").write_text(config)
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    words = ["kafka", "worker", "greet", "--log-config", "log.toml"]
+    with running_core(*words, folder=folder, env=env) as worker:
+        worker.until_said(f"greet has {topic}[0]")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+    lines = [json.loads(line) for line in worker.lines]
+    assigned = next(line for line in lines if "greet has" in line.get("message", line.get("event", "")))
+    assert (assigned["worker"], assigned["level"]) == ("greet", "info")

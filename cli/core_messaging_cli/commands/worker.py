@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,27 @@ import click
 from core_messaging.concurrency.exit_containment import run_to_its_end
 from core_messaging.discovery.catalog import Catalog, discover
 from core_messaging.discovery.project import Project
+from core_messaging.discovery.worker_file import is_file
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.kafka.bootstrap_servers import checked_servers
 from core_messaging.plugins.manager import WRONG, PluginReport, Plugins, check_ports, load
 from core_messaging.runtime.announcements import cause_is_logged
 from core_messaging.runtime.event_loop import new_event_loop
+from core_messaging.runtime.log_config import use_log_config
 from core_messaging.runtime.logging import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
 from core_messaging.runtime.runner import RunOptions, leave_at_once, limit_the_exit, run_workers
 from core_messaging.runtime.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of, with_config
+from core_messaging_cli.reloading import Reloader, folders_of
 from core_messaging_cli.selection import check_selection, some_of, workers_named
 from core_messaging_cli.standard_streams import forgive_output
 
 logger = logging.getLogger("core_messaging.worker")
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"], case_sensitive=False)
+# How the work of this process is awaited: ``_as_it_is``, or ``Reloader.until_changed``.
+Around = Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
 TO_BEGIN = 10.0  # seconds from the start of a process until it works, once there is a broker
 
 
@@ -51,6 +56,11 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
     show_default=True,
     help="Run this many processes of one group; each has its share of the partitions. For work that needs the CPU.",
 )
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="Start anew when a file of the project changes; what runs is finished first.",
+)
 @click.option("--create-topics", is_flag=True, help="Create topics that do not exist.")
 @click.option("--disable-plugin", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.")
 @click.option("--trace-plugins", is_flag=True, help="Log every hook call with its time.")
@@ -69,19 +79,13 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
     type=click.Choice(LOG_FORMATS),
     help="json: one object a line.  [default: text]",
 )
-def worker(
-    names: tuple[str, ...],
-    everything: bool,
-    concurrency: int | None,
-    skip_broken: bool,
-    processes: int,
-    create_topics: bool,
-    disable_plugin: tuple[str, ...],
-    trace_plugins: bool,
-    log_level: str | None,
-    client_log_level: str | None,
-    log_format: LogFormat | None,
-) -> None:
+@click.option(
+    "--log-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Log as this file says (logging.config.dictConfig, in JSON or TOML), and in no other way.",
+)
+def worker(**given: Any) -> None:
     """Run workers until SIGTERM, Ctrl-C or SIGHUP.
 
     The first signal stops taking messages, finishes what runs, commits and leaves the group; the second leaves
@@ -91,30 +95,77 @@ def worker(
     \b
     core kafka worker EmailWorker
     core kafka worker hello.py
+    core kafka worker EmailWorker --reload
     core kafka worker EmailWorker --concurrency 8
     core kafka worker --all --create-topics
     core kafka worker ReportWorker --processes 4
     """
     forgive_output()
-    settings = Project(Path.cwd()).settings()
+    wanted = Wanted(**given)
+    wanted.check()
+    if wanted.reload:
+        reloader = Reloader(folders_of(filter(is_file, wanted.names)))
+        reloader.run(lambda: _start(wanted, reloader.until_changed))
+    else:
+        _start(wanted, _as_it_is)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The command line of ``core kafka worker``; a field has the name of its option."""
+
+    names: tuple[str, ...]
+    everything: bool
+    concurrency: int | None
+    skip_broken: bool
+    processes: int
+    reload: bool
+    create_topics: bool
+    disable_plugin: tuple[str, ...]
+    trace_plugins: bool
+    log_level: str | None
+    client_log_level: str | None
+    log_format: LogFormat | None
+    log_config: Path | None
+
+    def check(self) -> None:
+        """Raises click.UsageError for options that do not go together."""
+        if self.log_config is not None and (self.log_level or self.client_log_level or self.log_format):
+            raise click.UsageError(
+                "--log-config says how to log, and nothing is added to it; leave out --log-level, --client-log-level "
+                "and --log-format"
+            )
+        if self.reload and self.processes > 1:
+            raise click.UsageError("--reload is for one process; leave out --processes")
+
+
+def _start(wanted: Wanted, around: Around) -> None:
+    project = Project(Path.cwd())
+    settings = project.settings()
     orders = pipe_from_supervisor() if settings.core_process is not None else None
-    set_up_logging(log_level, log_format, settings.core_process, client_log_level)
-    chosen, degraded = _choose(discover(), names, everything=everything, skip_broken=skip_broken)
-    if processes > 1:
-        check_ports(settings, processes, disable=disable_plugin)
-        sys.exit(_supervise(processes, settings))
-    if concurrency is not None:
-        chosen = [with_config(w, replace(config_of(w), concurrency=concurrency)) for w in chosen]
+    if wanted.log_config is not None:
+        project.importable()  # it may name a handler of the project
+        use_log_config(wanted.log_config)
+    else:
+        set_up_logging(wanted.log_level, wanted.log_format, settings.core_process, wanted.client_log_level)
+    chosen, degraded = _choose(
+        discover(), wanted.names, everything=wanted.everything, skip_broken=wanted.skip_broken
+    )
+    if wanted.processes > 1:
+        check_ports(settings, wanted.processes, disable=wanted.disable_plugin)
+        sys.exit(_supervise(wanted.processes, settings))
+    if wanted.concurrency is not None:
+        chosen = [with_config(w, replace(config_of(w), concurrency=wanted.concurrency)) for w in chosen]
     options = RunOptions(
         settings=settings,
-        create_topics=create_topics,
-        plugins=_plugins(settings, disable_plugin, trace=trace_plugins),
+        create_topics=wanted.create_topics,
+        plugins=_plugins(settings, wanted.disable_plugin, trace=wanted.trace_plugins),
         degraded=degraded,
         exit_now=leave_at_once,
         orders=orders,
     )
     try:
-        _run(lambda: _work(chosen, options))
+        _run(lambda: around(run_workers(chosen, options)))
     except (RetriesExhausted, ConfigurationError) as error:
         # A plugin may want what is there a moment later: a port, say.
         if orders is None or isinstance(error, PluginError):
@@ -124,10 +175,11 @@ def worker(
         leave_at_once(FOR_GOOD)
 
 
-async def _work(workers: Sequence[type[Worker]], options: RunOptions) -> None:
+async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
+    """Work, and leave within a bounded time, whatever became of it."""
     code = 1
     try:
-        await run_workers(workers, options)
+        await work
         code = 0
     finally:
         limit_the_exit(code)

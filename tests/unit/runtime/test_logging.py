@@ -153,6 +153,16 @@ def test_our_debug_level_is_not_the_clients() -> None:
         assert logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
 
 
+def test_a_level_that_the_project_has_given_to_the_client_stays() -> None:
+    with new_root() as root:
+        root.addHandler(logging.StreamHandler(io.StringIO()))
+        logging.getLogger("aiokafka").setLevel(logging.INFO)
+        set_up_logging()
+        assert logging.getLogger("aiokafka").level == logging.INFO
+        set_up_logging(client_level="error")
+        assert logging.getLogger("aiokafka").level == logging.ERROR
+
+
 def test_of_an_outage_the_client_has_one_line() -> None:
     now = 1000.0
     noise, shown = ClientNoise(clock=lambda: now), 0
