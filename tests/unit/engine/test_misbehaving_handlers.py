@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 
 from core_messaging.context import Context
 from core_messaging.errors import (
-    BrokenWorker,
     ConfigurationError,
     PartialBatchError,
     RetryAfter,
@@ -23,35 +20,9 @@ from core_messaging.rules.retry import RetryPolicy
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
+from tests.unit.engine.signalled_worker import TOPICS, filled, made, run_until
 
 LIMIT = 600.0  # seconds that nobody waits
-TOPICS = {"in": 1, "out": 1, "in-dlq": 1}
-
-
-def _broker(count: int) -> MemoryBroker:
-    broker = MemoryBroker(TOPICS)
-    for number in range(count):
-        broker.put("in", b"%d" % number, b"key")
-    return broker
-
-
-def _made(**attributes: Any) -> type[Worker]:
-    base = {"input_topic": "in", "dlq_topic": "in-dlq", "group_id": "g", "max_retries": 0}
-    return type("Made", (Worker,), base | attributes)
-
-
-async def _run(
-    broker: MemoryBroker, made: type[Worker], until: Callable[[], object], **settings: Any
-) -> None:
-    """*made* at work until *until* holds; then it is asked to stop, and what that raises is raised."""
-    options = RunOptions(settings=Settings(**settings), broker=broker)
-    working = asyncio.create_task(run_workers([made], options))
-    async with asyncio.timeout(10):
-        while not until() and not working.done():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
-        if not working.done():
-            signal.raise_signal(signal.SIGTERM)
-        await working
 
 
 class Unsayable(Exception):
@@ -101,13 +72,13 @@ async def _partial(self: Worker, messages: list[int]) -> None:
     ],
 )
 def test_what_a_handler_raises_or_writes_costs_its_message_only(attributes: dict[str, Any]) -> None:
-    broker = _broker(3)
+    broker = filled(3)
 
     def done() -> bool:
         commits = broker.committed("g", "in")
         return bool(commits) and commits[0].offset == 3
 
-    asyncio.run(_run(broker, _made(**attributes), done))
+    asyncio.run(run_until(broker, made(**attributes), done))
     assert [record.value for record in broker.records("in-dlq")] == [b"0"]
     assert done()
 
@@ -145,7 +116,7 @@ def test_a_handler_that_makes_something_else_of_its_cancellation_holds_nothing_u
     handler: Any, batches: bool
 ) -> None:
     # The shutdown waited for its runner for ever; and its work counted as done, or as failed for good.
-    broker, started = _broker(1), list[int]()
+    broker, started = filled(1), list[int]()
 
     async def process(self: Worker, message: int) -> Any:
         started.append(1)
@@ -157,7 +128,7 @@ def test_a_handler_that_makes_something_else_of_its_cancellation_holds_nothing_u
 
     attributes = {"process_batch": process_batch, "batch_size": 1} if batches else {"process": process}
     with pytest.raises(ShutdownTimeout):
-        asyncio.run(_run(broker, _made(**attributes), lambda: started, shutdown_timeout=0.1))
+        asyncio.run(run_until(broker, made(**attributes), lambda: started, shutdown_timeout=0.1))
     assert broker.records("in-dlq") == []
     assert broker.committed("g", "in")[0].offset == 0
 
@@ -196,14 +167,16 @@ def test_nor_does_it_where_the_worker_fails(handler: Any) -> None:
         return message
 
     with pytest.raises(KeyError, match="our bug"):
-        asyncio.run(_run(broker, _made(process=process, concurrency=1, output_topic="out"), lambda: False))
+        asyncio.run(
+            run_until(broker, made(process=process, concurrency=1, output_topic="out"), lambda: False)
+        )
     assert started == [0]
     assert broker.records("out") == broker.records("in-dlq") == []
     assert broker.committed("g", "in")[0].offset == 0
 
 
 def test_a_loop_that_is_cancelled_as_a_whole_fails_no_attempt() -> None:
-    broker, started = _broker(1), list[int]()
+    broker, started = filled(1), list[int]()
 
     async def process(self: Worker, message: int) -> None:
         started.append(1)
@@ -211,7 +184,7 @@ def test_a_loop_that_is_cancelled_as_a_whole_fails_no_attempt() -> None:
 
     async def test() -> None:
         options = RunOptions(settings=Settings(shutdown_timeout=0.1), broker=broker, handle_signals=False)
-        working = asyncio.create_task(run_workers([_made(process=process)], options))
+        working = asyncio.create_task(run_workers([made(process=process)], options))
         while not started:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -224,7 +197,7 @@ def test_a_loop_that_is_cancelled_as_a_whole_fails_no_attempt() -> None:
 
 def test_a_stray_cancellation_costs_an_attempt_and_no_runner() -> None:
     # The runner ended at the next CancelledError of a handler's own, and nobody noticed: the worker stood still.
-    broker, seen = _broker(4), list[int]()
+    broker, seen = filled(4), list[int]()
 
     async def process(self: Worker, message: int) -> None:
         seen.append(message)
@@ -241,13 +214,13 @@ def test_a_stray_cancellation_costs_an_attempt_and_no_runner() -> None:
             inner.cancel()
             await inner
 
-    asyncio.run(_run(broker, _made(process=process, concurrency=1), lambda: 3 in seen))
+    asyncio.run(run_until(broker, made(process=process, concurrency=1), lambda: 3 in seen))
     assert seen == [0, 1, 2, 3]
     assert [record.value for record in broker.records("in-dlq")] == [b"1", b"2"]
 
 
 def test_a_cancellation_between_two_messages_is_forgotten() -> None:
-    broker, seen = _broker(1), list[int]()
+    broker, seen = filled(1), list[int]()
 
     async def process(self: Worker, message: int) -> None:
         seen.append(message)
@@ -257,77 +230,5 @@ def test_a_cancellation_between_two_messages_is_forgotten() -> None:
             asyncio.get_running_loop().call_later(0.5, task.cancel)
             asyncio.get_running_loop().call_later(1.0, broker.put, "in", b"1", b"key")
 
-    asyncio.run(_run(broker, _made(process=process, concurrency=1), lambda: 1 in seen))
+    asyncio.run(run_until(broker, made(process=process, concurrency=1), lambda: 1 in seen))
     assert seen == [0, 1]
-
-
-async def _nothing(self: Worker, message: int) -> None: ...
-
-
-def _raise(text: str) -> Callable[..., None]:
-    def method(self: Worker) -> None:
-        raise ConnectionError(text)
-
-    return method
-
-
-def _raising(kind: type[BaseException]) -> Callable[..., None]:
-    def method(self: Worker) -> None:
-        raise kind
-
-    return method
-
-
-@pytest.mark.parametrize(
-    ("methods", "told"),
-    [
-        ({"__init__": _raise("no such host")}, "its constructor raised ConnectionError: no such host"),
-        (
-            {"setup": _raise("db is down"), "teardown": _raise("no pool")},
-            "setup.. raised ConnectionError: db is down",
-        ),
-        ({"teardown": _raise("no pool")}, "teardown.. raised ConnectionError: no pool"),
-        *(
-            ({method: _raising(kind)}, f"{told} raised {kind.__name__}")
-            for kind in (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
-            for method, told in (
-                ("__init__", "constructor"),
-                ("setup", "setup.."),
-                ("teardown", "teardown.."),
-            )
-        ),
-    ],
-)
-def test_a_worker_that_cannot_begin_or_end_is_broken_in_its_first_words(
-    methods: dict[str, Any], told: str
-) -> None:
-    made = _made(process=_nothing, **methods)
-    broker = _broker(1)
-    with pytest.raises(BrokenWorker, match=told):
-        asyncio.run(_run(broker, made, lambda: broker.committed("g", "in")))
-
-
-def test_a_stop_cancels_a_setup_that_is_under_way_and_nothing_is_consumed() -> None:
-    begun, seen = asyncio.Event(), list[str]()
-
-    async def setup(self: Worker) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(600)
-        finally:
-            seen.append("cancelled")
-
-    async def teardown(self: Worker) -> None:
-        seen.append("torn down")
-
-    async def test() -> None:
-        options = RunOptions(settings=Settings(), broker=_broker(1), handle_signals=True)
-        made = _made(process=_nothing, setup=setup, teardown=teardown)
-        working = asyncio.create_task(run_workers([made], options))
-        await begun.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(10):
-            await working
-
-    asyncio.run(test())
-    assert seen == ["cancelled"]

@@ -16,12 +16,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from core_messaging.engine.message_loop import clock_of
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.runtime.event_loop import SHORT, new_event_loop, punctual_loop
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
-from core_messaging.testing.virtual_clock import VirtualLoop
 from core_messaging.worker import Worker
 
 MESSAGES = 50
@@ -70,16 +68,6 @@ def test_retries_that_are_due_at_once_are_made(loop_factory: Any) -> None:
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(test())
     assert sum(commit.offset for commit in broker.committed("flaky", "flaky").values()) == MESSAGES
-
-
-def test_latencies_are_finer_than_the_whole_milliseconds_of_uvloop() -> None:
-    # The histogram begins at half a millisecond; and on a virtual clock there is no other clock than its own.
-    for loop in (make() for make in LOOPS):
-        assert clock_of(loop) is time.monotonic
-        loop.close()
-    virtual = VirtualLoop()
-    assert clock_of(virtual) == virtual.time
-    virtual.close()
 
 
 def shortest(seconds: float, make: Callable[[], asyncio.AbstractEventLoop]) -> float:
