@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery.shared_groups import shared_groups
+from core_messaging.errors import CoreMessagingError
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.text.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
 
 # Weak: nobody asks once the error is handled.
-_logged: weakref.WeakSet[BaseException] = weakref.WeakSet()
+_logged: weakref.WeakSet[CoreMessagingError] = weakref.WeakSet()
 
 
 def say_waiting(configs: Sequence[WorkerConfig], address: str) -> None:
@@ -53,7 +54,8 @@ def say_shared_groups(configs: Sequence[WorkerConfig]) -> None:
 
 def say_ends(worker: str, error: BaseException, others: Sequence[str]) -> None:
     """*error* ends *worker*, and with it the process and the *others* in it."""
-    _logged.add(error)
+    if isinstance(error, CoreMessagingError):  # errors of Python itself allow no weak reference
+        _logged.add(error)
     logger.error(
         "%s ends: %s. The whole process stops%s",
         worker,
