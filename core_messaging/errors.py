@@ -489,9 +489,9 @@ class KilledTheProcess(MessageError):
 
     def __init__(self, crashes: int, alone: int, coordinates: str) -> None:
         super().__init__(
-            f"{counted(crashes, 'owner')} of its partition vanished in a row, the last {alone} of them while {coordinates} was "
-            "all that ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what it "
-            "makes the handler do"
+            f"{counted(crashes, 'process')} crashed in a row with its partition, the last {alone} of them while only {coordinates} "
+            "ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what it makes the "
+            "handler do"
         )
 
 

@@ -199,11 +199,11 @@ class MessageLogger:
 
     def results_unknown(self, job: Job, count: int) -> None:
         """*count* messages of the batch of *job* are done, and the handler has returned no results for them."""
-        held_back = self._throttle.pass_through("results unsaid", self._clock())
+        held_back = self._throttle.pass_through("results unknown", self._clock())
         if held_back is None:
             return
         self._log.warning(
-            "results unsaid",
+            "results unknown",
             "%s: process_batch raised PartialBatchError without results, so nothing is published to %s for %s of the batch "
             "of %s; raise PartialBatchError(errors, results)%s",
             self._config.output_topic,

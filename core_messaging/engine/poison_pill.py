@@ -48,10 +48,10 @@ class PoisonPillSearch:
         """Let *records* run one after the other, and behind them in bulk those that are above suspicion."""
         if assignment not in self._queues:
             self._components.worker_log.warning(
-                "careful",
-                "%s: %s of %s vanished in a row; its messages before offset %d run one at a time, to find the one that ends "
+                "poison pill search",
+                "%s: %s of %s crashed in a row; its messages before offset %d run one at a time, to find the one that ends "
                 "the process",
-                counted(assignment.crashes, "owner"),
+                counted(assignment.crashes, "process"),
                 assignment.source,
                 assignment.proven_at,
                 at=assignment.source,
@@ -134,5 +134,5 @@ class PoisonPillSearch:
 
     def _convict(self, assignment: Assignment, record: Record) -> None:
         error = KilledTheProcess(assignment.crashes, assignment.alone, coordinates_of(record))
-        self._components.worker_log.error("convicted", "%s: %s", error, at=assignment.source)
+        self._components.worker_log.error("poison pill found", "%s: %s", error, at=assignment.source)
         self._components.schedule.give_up_in_turn(assignment, record, error)
