@@ -27,6 +27,7 @@ KAFKA = {
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
     "topics": (f"{_COMMANDS}.topics:topics", "Compare the topics that workers declare with those there are."),
     "dlq": (f"{_COMMANDS}.dlq:dlq", "Dead letters: list, show, replay, drop."),
+    "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
 }
 

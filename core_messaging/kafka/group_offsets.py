@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import aiokafka
 from aiokafka import errors as kafka_errors
@@ -20,6 +20,7 @@ from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.group_progress import Standing
 from core_messaging.settings import Settings
 
+Result = TypeVar("Result")
 READ_TIMEOUT = 5_000  # milliseconds that the fetch of one record may take
 TRIES, RETRY_AFTER = 20, 0.5  # tries to reach the group's coordinator, seconds between two of them
 _COORDINATOR_NOT_READY = (
@@ -27,6 +28,19 @@ _COORDINATOR_NOT_READY = (
     kafka_errors.GroupLoadInProgressError,
     kafka_errors.NotCoordinatorForGroupError,
 )
+
+
+async def once_coordinator_is_ready(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Ask a group's coordinator; ask again while it is not ready, for about 10 s. Raises KafkaError.
+
+    A cluster creates its topic of offsets with the first group, and has no coordinator before. A coordinator that has moved
+    or has just started does not know the group yet.
+    """
+    for _ in range(TRIES):
+        with suppress(*_COORDINATOR_NOT_READY):
+            return await ask()
+        await asyncio.sleep(RETRY_AFTER)
+    return await ask()
 
 
 class KafkaOffsets:
@@ -61,16 +75,7 @@ class KafkaOffsets:
         ]
 
     async def _commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
-        """Ask for the group's commits; ask again while its coordinator is not ready.
-
-        A cluster creates its topic of offsets with the first group, and has no coordinator before. A coordinator that has
-        moved or has just started does not know the commits yet.
-        """
-        for _ in range(TRIES):
-            with suppress(*_COORDINATOR_NOT_READY):
-                return await self._list_commits(group_id, partitions)
-            await asyncio.sleep(RETRY_AFTER)
-        return await self._list_commits(group_id, partitions)
+        return await once_coordinator_is_ready(lambda: self._list_commits(group_id, partitions))
 
     async def _list_commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
         return dict(await self._admin.list_consumer_group_offsets(group_id, partitions=partitions))
