@@ -6,6 +6,7 @@ It speaks the Kafka protocol on a port of 127.0.0.1. LIMITS lists what it cannot
 from __future__ import annotations
 
 import importlib.util
+import threading
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ LIMITS = (
     "about 5 MB in a partition: older messages are deleted, read or not",
 )
 
-_START_TIMEOUT = 10.0
+_START_TIMEOUT, _STOP_TIMEOUT = 10.0, 5.0  # seconds
 
 
 def is_installed() -> bool:
@@ -60,8 +61,16 @@ class EmbeddedBroker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The cluster is part of the client object and ends with its last reference.
-        self._cluster = None
+        """End the broker, within a bound.
+
+        The cluster is part of the client object and ends with its last reference. If clients were connected while this
+        process was stopped (SIGSTOP), librdkafka sometimes waits for ever for a thread of its own. So another thread drops
+        the reference, and this process ends in any case.
+        """
+        clusters, self._cluster = [self._cluster], None
+        ending = threading.Thread(target=clusters.clear, daemon=True, name="embedded broker ends")
+        ending.start()
+        ending.join(_STOP_TIMEOUT)
 
     def create_topic(self, name: str) -> None:
         """Create a topic with PARTITIONS partitions; a topic that exists is no error."""
