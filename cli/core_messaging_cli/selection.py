@@ -24,7 +24,7 @@ def check_selection(names: Sequence[str], *, everything: bool) -> None:
 
 def nothing_found() -> str:
     """Where all workers were looked for."""
-    place = Project(Path.cwd()).nothing_here()
+    place = Project(Path.cwd()).searched_place()
     return f"no installed package has an entry point in core.workers, and there is {place}"
 
 

@@ -1,1 +1,1 @@
-"""Tasks, threads and processes: whose cancellation it is, what ends a program, what a fork inherits."""
+"""Tasks and processes: who cancelled a task, which exits end the program, what a forked child may keep."""

@@ -1,4 +1,4 @@
-"""Whose cancellation is it? A handler may raise CancelledError, or be cancelled because the worker ends."""
+"""Tells whether a CancelledError ends this task, or came out of the handler like any other error."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 
 def stopping_us(error: BaseException) -> bool:
-    """Whether *error*, caught around a stranger's code, means that this task itself is being ended.
+    """Whether *error*, caught around a call of other code, means that this task itself is being cancelled.
 
-    A CancelledError that nobody asked this task for came out of the handler (a task of its own was cancelled);
-    it is a failed attempt like any other.
+    If nobody has cancelled this task, the CancelledError came out of the handler (a task of its own was cancelled). Then it
+    is a failed attempt like any other.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -18,8 +18,10 @@ def stopping_us(error: BaseException) -> bool:
 
 
 def being_closed(error: BaseException) -> bool:
-    """Whether *error* is the interpreter closing our coroutine, which happens outside of any event loop. A handler may
-    raise one as well."""
+    """Whether *error* is a GeneratorExit by which the interpreter closes this coroutine, outside of any event loop.
+
+    A handler may raise a GeneratorExit as well.
+    """
     if not isinstance(error, GeneratorExit):
         return False
     try:
@@ -29,7 +31,7 @@ def being_closed(error: BaseException) -> bool:
 
 
 def forget_cancellations() -> int:
-    """This task goes on as if it had not been cancelled; how often it was."""
+    """Let this task go on as if it had not been cancelled. Return how many times it was."""
     task, count = asyncio.current_task(), 0
     while task is not None and task.cancelling():
         task.uncancel()
@@ -38,7 +40,7 @@ def forget_cancellations() -> int:
 
 
 def sole_cause(error: BaseException) -> BaseException:
-    """What the task group wrapped, if it was one thing: people read the cause, not the wrapping."""
+    """Return the one error inside an exception group, also inside nested ones; else *error* itself."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         inner: BaseException = error.exceptions[0]
         error = inner

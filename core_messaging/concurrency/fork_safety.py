@@ -1,4 +1,4 @@
-"""What a forked child must not have in common with this process."""
+"""Separates a forked child from this process: it keeps none of the state, signals and messages of its parent."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import NoReturn
 
 
 class _Mask(threading.local):
-    """The signals that the forking thread held back before it forked."""
+    """The signals that the forking thread had blocked before it forked."""
 
     before: AbstractSet[int] | None = None
 
 
 def in_forked_child(forget: Callable[[], None], hold_back: Iterable[signal.Signals] = ()) -> None:
-    """Call *forget* in each child of ``os.fork`` (``multiprocessing`` too) before anything else runs there.
+    """Call *forget* in each child of ``os.fork`` (also by ``multiprocessing``) before other code runs there.
 
-    The signals of *hold_back* are held back meanwhile: a child that is ended at once would else hand the signal to
-    this process, by the file descriptor that both have.
+    The signals of *hold_back* are blocked until then. Otherwise a child that gets one at once passes it to this process,
+    through the file descriptor that both have.
     """
     if not hasattr(os, "register_at_fork"):  # Windows
         return
@@ -46,9 +46,10 @@ def in_forked_child(forget: Callable[[], None], hold_back: Iterable[signal.Signa
 
 
 def leave_forked_child(error: BaseException | None) -> NoReturn:
-    """End a child that a handler has forked and that comes back out of the handler, with *error* or without.
+    """End a child that a handler has forked and that returns from the handler, with *error* or without.
 
-    It has a copy of the whole worker: it would go on with the messages of its parent, over its parent's connections.
+    The child has a copy of the whole worker. It would go on with the messages of its parent, over the connections of its
+    parent.
     """
     code: object = 0
     if isinstance(error, SystemExit):
@@ -57,7 +58,7 @@ def leave_forked_child(error: BaseException | None) -> NoReturn:
         traceback.print_exception(error)
         code = 1
     if not isinstance(code, int):
-        sys.stderr.write(f"{code}\n")  # as Python does it
+        sys.stderr.write(f"{code}\n")  # as Python does for sys.exit("text")
         code = 1
     try:
         sys.stdout.flush()

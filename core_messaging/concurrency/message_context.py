@@ -1,4 +1,4 @@
-"""Context variables of one message are not there for the next: a coroutine in a context of its own, without a task."""
+"""Runs a coroutine in a context of its own without a task, so context variables of one message do not reach the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 @types.coroutine
 def within(context: Context, coroutine: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    """Await *coroutine*, each step of which sees and sets the variables of *context*."""
+    """Await *coroutine*. Each of its steps reads and sets the variables of *context*."""
     run, step, argument = context.run, coroutine.send, None
     while True:
         try:

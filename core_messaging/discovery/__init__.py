@@ -1,1 +1,1 @@
-"""Which workers and settings there are: installed packages, the project, and what is wrong with each."""
+"""Finds workers and settings in installed packages, the project and this process, and tells what is wrong with each."""

@@ -1,6 +1,6 @@
-"""Which workers there are: installed packages' entry points, the project's modules, this process's own.
+"""Finds workers: in the entry points of installed packages, the modules of the project, and this process.
 
-One source at a time, each in a try of its own: a stranger's import may raise whatever it likes.
+Each source is loaded on its own, because the import of other people's code may raise anything.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ GROUP = "core.workers"
 class Source:
     """One place that may provide workers: an entry point, or a module of the project.
 
-    ``package`` is what stands before the colon in ``package:Name``; ``label`` is what people know it by:
-    distribution and version, or a file. ``module`` is what it opens, and ``attribute`` the one thing in it, if it says so.
-    ``failure`` is the short cause, once loading has failed.
+    ``package``: the part before the colon in ``package:Name``. ``label``: what messages call it, distribution and version,
+    or a file. ``open`` imports it. ``may_be_empty``: whether it is no failure that it has no worker. ``module``: the name of
+    the module; ``attribute``: the one name in it, if the entry point has one. ``failure``: why loading failed, None before
+    that.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Source:
     _found: list[type[Worker]] | None = field(default=None, repr=False)
 
     def may_provide(self, name: str) -> bool:
-        """Whether it may have a worker called *name*, by what it is called and what its source says; loads nothing."""
+        """Whether it may have a worker called *name*, judged by its own name and its source text. Loads nothing."""
         if self._found is not None or self.is_about(name):
             return True
         return bool(self.module) and not self.attribute and may_define(self.module, name)
@@ -60,7 +61,7 @@ class Source:
         return _same(self.name, name) or self.attribute == name
 
     def workers(self) -> list[type[Worker]]:
-        """The workers it provides; loaded at the first call. Empty where that failed."""
+        """Return the workers that it provides; load them at the first call. Empty if that failed; see ``failure``."""
         if self._found is None:
             self._found = self._load()
         return self._found
@@ -72,7 +73,7 @@ class Source:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # What the half of the module defined that ran before it broke is not offered either.
+            # Workers that the module defined before it failed are not offered either.
             defined.clear()
             defined.update(before)
             self.failure = cause_and_place(error)
@@ -82,18 +83,21 @@ class Source:
             self.failure = "it defines no worker"
         for worker in found:
             config = config_of(worker)
-            # The first label stays: a distribution's, where the module's file would be all a later source knows.
+            # The first label stays. An entry point knows the distribution, a later source would know only the file.
             if config.source == worker.__module__:
                 worker.__core_config__ = replace(config, source=self.label)
         return found
 
 
-# What was defined while a source was loaded: that is a matter of the sources, and not of this process.
+# Workers that were defined while a source was loaded. They belong to the source, not to this process.
 _searched: set[type[Worker]] = set()
 
 
 def workers_of(thing: object) -> list[type[Worker]]:
-    """A worker class, a decorated function, or a module (then all workers defined in it, not imported into it)."""
+    """Return the workers of *thing*: a worker class, a decorated function, or a module with workers that it defines.
+
+    Raises TypeError for anything else, and for a class that cannot run.
+    """
     single = as_worker(thing)
     if single is not None:
         return [single]
@@ -107,7 +111,7 @@ def workers_of(thing: object) -> list[type[Worker]]:
 
 
 def _is_own(worker: type[Worker], module: ModuleType) -> bool:
-    """Whether *module* defines *worker*, or made one of a function from elsewhere."""
+    """Whether *module* defines *worker*, or makes it of a function from another module."""
     home = module.__name__
     below = worker.__module__ == home or worker.__module__.startswith(home + ".")
     return below or home_of(worker) is vars(module)
@@ -115,8 +119,11 @@ def _is_own(worker: type[Worker], module: ModuleType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A row of a listing. ``state``: ok, broken, conflict, or shared (it runs, and gets a part of its messages only);
-    ``cause`` says why it is not ok. ``worker`` is None where there is no configuration."""
+    """A row of a listing.
+
+    ``state``: "ok", "broken", "conflict", or "shared" (it runs, and gets only a part of its messages). ``cause``: why the
+    state is not "ok". ``worker``: None where the worker has no configuration.
+    """
 
     name: str
     label: str
@@ -126,22 +133,23 @@ class Listed:
 
     @property
     def can_run(self) -> bool:
+        """Whether the worker can run."""
         return self.state in ("ok", "shared")
 
 
 class Catalog:
-    """Everything that may provide workers. Nothing is loaded before somebody asks for it."""
+    """All sources of workers. A source is loaded when it is needed."""
 
     def __init__(self, sources: Iterable[Source], nothing_at: str = "") -> None:
-        """*nothing_at*: where else was looked, and nothing was found; for people."""
+        """*nothing_at*: a further place that was searched and has no workers, for messages."""
         self.sources = list(sources)
         self._nothing_at = nothing_at
 
     def find(self, wanted: str) -> type[Worker]:
-        """The worker called *wanted* (``Name`` or ``package:Name``), importing only what may provide it.
+        """Return the worker called *wanted* (``Name`` or ``package:Name``); import only sources that may provide it.
 
-        No source comes before another one: two that offer the name are an error. All are imported only where
-        none of those that may provide it does.
+        All sources are equal: two that offer the name are an error. All are imported only if none of those that may provide
+        the name does.
 
         Raises UnknownWorker, DuplicateWorker, BrokenWorker.
         """
@@ -172,7 +180,7 @@ class Catalog:
         return UnknownWorker(wanted, lowered or nearest, list(searched), broken)
 
     def listing(self) -> list[Listed]:
-        """Every worker there is, and everything that should be one. Loads all."""
+        """Return a row for every worker and for everything that should be a worker. Loads all sources."""
         rows: list[Listed] = []
         owners: dict[str, dict[type[Worker], Source]] = {}
         for source in self.sources:
@@ -190,13 +198,13 @@ class Catalog:
         return {worker for source in self.sources for worker in source.workers()}
 
     def _is_abstract_base(self, worker: type[Worker]) -> bool:
-        """An abstract class that others build on is none of the workers that should run."""
+        """Whether *worker* is an abstract class with a subclass among the workers; it is not meant to run."""
         return inspect.isabstract(worker) and any(
             issubclass(other, worker) and other is not worker for other in self._offered()
         )
 
     def _overlooked(self) -> list[Listed]:
-        """What the modules that were searched define or import, and no source offers."""
+        """Return a row for each worker that a searched module defines or imports, and that no source offers."""
         modules = {source.module: source.label for source in self.sources if source.module}
         return [
             Listed(each.name, _label_of(each.worker, modules), each.runnable, "broken", each.cause)
@@ -204,15 +212,15 @@ class Catalog:
         ]
 
     def healthy(self) -> list[type[Worker]]:
-        """The workers that can run."""
+        """Return the workers that can run."""
         return [row.worker for row in self.listing() if row.worker is not None and row.can_run]
 
     def culprits(self) -> dict[str, str]:
-        """``name (label)`` -> cause, of everything that cannot run."""
+        """Return what cannot run: ``name (label)`` -> cause."""
         return {f"{row.name} ({row.label})": row.cause for row in self.listing() if not row.can_run}
 
     def all(self) -> list[type[Worker]]:
-        """Every worker. Raises BrokenPackages while one of them cannot run: missing in silence is worse."""
+        """Return every worker. Raises BrokenPackages if one of them cannot run: it must not be missing unnoticed."""
         culprits = self.culprits()
         if culprits:
             raise BrokenPackages(culprits)
@@ -220,7 +228,7 @@ class Catalog:
 
 
 def _label_of(worker: type[Worker], modules: Mapping[str, str]) -> str:
-    """Where people find *worker*: the label of the source it is of, or the name of its module."""
+    """Return where the user finds *worker*: the label of its source, or the name of its module."""
     module = module_of(worker)
     names = (name for name in modules if module == name or module.startswith(f"{name}."))
     nearest = max(names, key=len, default=None)
@@ -236,7 +244,7 @@ def _row(name: str, worker: type[Worker], source: Source, offers: dict[type[Work
 
 
 def _with_shared_groups(rows: Sequence[Listed]) -> list[Listed]:
-    """*rows*; workers that take each other's messages are told."""
+    """Return *rows*; workers that take messages from each other have the state "shared" and the cause."""
     ok = {
         id(config_of(row.worker)): config_of(row.worker) for row in rows if row.worker and row.state == "ok"
     }
@@ -253,7 +261,7 @@ def _with_shared_groups(rows: Sequence[Listed]) -> list[Listed]:
 
 
 def why_it_cannot_run(worker: type[Worker]) -> str:
-    """What a class lacks to run; empty for a worker that can."""
+    """Return what *worker* lacks to run; "" if it can run."""
     if worker.__core_config__ is None:
         return 'it has no input_topic; write input_topic = "tasks" in it'
     if inspect.isabstract(worker):
@@ -267,12 +275,12 @@ def why_it_cannot_run(worker: type[Worker]) -> str:
         return "it defines process_batch without a batch_size"
     problem = why_uncallable(worker, 0)
     if problem:
-        return f"it is made without arguments, and its __init__ wants some ({problem}); give them defaults"
+        return f"it is made without arguments, and its __init__ needs some ({problem}); give them defaults"
     return ""
 
 
 def checked(worker: type[Worker]) -> type[Worker]:
-    """*worker*, if it can run. Raises BrokenWorker."""
+    """Return *worker*. Raises BrokenWorker if it cannot run."""
     problem = why_it_cannot_run(worker)
     if problem:
         config = config_of(worker)
@@ -285,7 +293,7 @@ def _same(source: str, name: str) -> bool:
 
 
 def installed() -> list[Source]:
-    """A source for every entry point."""
+    """Return a source for every entry point of the group ``core.workers``."""
     warn_of_unreadable()
     sources = []
     for point in points_of(GROUP):
@@ -301,7 +309,7 @@ def installed() -> list[Source]:
 
 
 def of_project(project: Project) -> list[Source]:
-    """A source for every module of the project that may define workers."""
+    """Return a source for every module of the project that may define workers."""
     modules = project.modules()
     if modules:
         project.importable()
@@ -311,7 +319,7 @@ def of_project(project: Project) -> list[Source]:
             module.package,
             module.label,
             partial(importlib.import_module, module.name),
-            may_be_empty=True,  # a package's __init__, or a module of shared base classes
+            may_be_empty=True,  # an __init__.py, or a module with shared base classes
             module=module.name,
         )
         for module in modules
@@ -319,7 +327,7 @@ def of_project(project: Project) -> list[Source]:
 
 
 def of_process() -> list[Source]:
-    """Workers defined in this process by modules that no other source knows, such as a script."""
+    """Return a source for each worker that another module of this process defines, such as a script."""
     sources = []
     for worker in (each for each in defined.values() if each not in _searched):
         module = sys.modules.get(worker.__module__)
@@ -335,7 +343,10 @@ def _identity(worker: type[Worker]) -> type[Worker]:
 
 
 def discover(root: Path | None = None) -> Catalog:
-    """Installed packages, the project in *root* (the current folder), and this process. Imports none of them."""
+    """Return the sources of installed packages, the project in *root* (None: the current folder), and this process.
+
+    Imports none of them.
+    """
     project = Project(root or Path.cwd())
     own = of_project(project)
-    return Catalog([*installed(), *own, *of_process()], "" if own else project.nothing_here())
+    return Catalog([*installed(), *own, *of_process()], "" if own else project.searched_place())

@@ -1,6 +1,6 @@
-"""What installed packages advertise, read once: it means looking into every installed distribution.
+"""Reads the entry points of installed packages, once: it has to look into every installed distribution.
 
-One distribution at a time: what is wrong with one of them (of a stranger, perhaps) costs nobody else's entry points.
+Each distribution is read on its own. If one cannot be read, the entry points of the others still count.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from core_messaging.errors import cause_of
 
 logger = logging.getLogger("core_messaging.discovery")
 
-OURS = "core."  # how the names of our groups begin
+OURS = "core."  # the prefix of the groups that this library reads
 
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
-    """One entry point: what is at *value* is offered as *name* by a distribution. ``version`` is empty where it is unknown."""
+    """One entry point: a distribution offers the object at ``value`` under ``name``. ``version``: "" if unknown."""
 
     group: str
     name: str
@@ -30,11 +30,11 @@ class Advertised:
 
     @property
     def label(self) -> str:
-        """Distribution and version, as people know it."""
+        """Distribution and version: ``email-worker 1.2``."""
         return f"{self.distribution} {self.version}".strip()
 
     def load(self) -> Any:
-        """Import what it names. Raises whatever that raises."""
+        """Import the object. Raises whatever the import raises."""
         import importlib_metadata  # noqa: PLC0415 - only where entry points are read
 
         return importlib_metadata.EntryPoint(self.name, self.value, self.group).load()
@@ -42,7 +42,7 @@ class Advertised:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A distribution whose entry points cannot all be read. ``groups``: those of ours that it has."""
+    """A distribution whose entry points cannot all be read. ``groups``: those that start with ``core.``."""
 
     label: str
     cause: str
@@ -51,29 +51,29 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """Everything that concerns us, of all distributions."""
+    """All entry points in groups that start with ``core.``, and the distributions that cannot be read."""
 
     points: tuple[Advertised, ...]
     unreadable: tuple[Unreadable, ...]
 
 
 def points_of(group: str) -> tuple[Advertised, ...]:
-    """The entry points of *group*, in the order they are found."""
+    """Return the entry points of *group*, in the order they are found."""
     return tuple(point for point in all_points().points if point.group == group)
 
 
 def unreadable_of(group: str) -> tuple[Unreadable, ...]:
-    """The distributions that may have more in *group* than could be read."""
+    """Return the distributions that may have further entry points in *group*, which could not be read."""
     return tuple(each for each in all_points().unreadable if group in each.groups)
 
 
 @cache
 def warn_of_unreadable() -> None:
-    """Name those that cannot be read and have nothing of ours: whoever misses something of theirs has a cause."""
+    """Log each distribution that cannot be read and shows no group of ours: it may explain why a worker is missing."""
     for each in all_points().unreadable:
         if not each.groups:
             logger.warning(
-                "the entry points of %s are left out: %s; install it anew, or remove it",
+                "the entry points of %s are left out: %s; install it again, or remove it",
                 each.label,
                 each.cause,
                 extra={"action": "entry points unreadable"},
@@ -82,7 +82,7 @@ def warn_of_unreadable() -> None:
 
 @cache
 def all_points() -> Installed:
-    """All of ours, of every group. Of two distributions with one name, the first on the path is the installed one."""
+    """Return the entry points of all groups. Of two distributions with one name, the first on ``sys.path`` counts."""
     import importlib_metadata  # noqa: PLC0415 - only where entry points are read
 
     points: list[Advertised] = []
@@ -112,7 +112,7 @@ def _read(distribution: Any) -> list[Advertised]:
 
 
 def _line_by_line(text: str) -> tuple[list[tuple[str, str, str]], tuple[str, ...]]:
-    """(group, name, value) of the lines that can be read, and all groups of ours."""
+    """Return (group, name, value) of each line that can be read, and all groups that start with ``core.``."""
     found, groups, group = [], dict[str, None](), ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
@@ -125,7 +125,7 @@ def _line_by_line(text: str) -> tuple[list[tuple[str, str, str]], tuple[str, ...
 
 
 def _wrong_line(text: str) -> str:
-    """The first line that is neither a group nor an entry point, in words; empty where it is something else."""
+    """Describe the first line that is neither a group nor an entry point; "" if there is none."""
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if line and "=" not in line and not line.startswith(("[", "#", ";")):
             return f"line {number} is {line[:80]!r}"
@@ -135,12 +135,12 @@ def _wrong_line(text: str) -> str:
 def _text_of(distribution: Any) -> str:
     try:
         return distribution.read_text("entry_points.txt") or ""
-    except Exception:  # no text at all: another encoding, say
+    except Exception:  # it is no text, for example because of its encoding
         return ""
 
 
 def _known_as(distribution: Any) -> tuple[str, str]:
-    """Name and version, from the folder's name where the metadata does not say it: an install that was interrupted."""
+    """Return name and version; from the folder's name where the metadata lacks them, as after an interrupted install."""
     folder = _folder_of(distribution)
     found = re.fullmatch(r"(.+?)(?:-(\d[^-]*))?(?:-.*)?\.(?:dist|egg)-info", folder)
     name, version = (found[1], found[2] or "") if found else (folder or "a package without a name", "")
@@ -151,7 +151,7 @@ def _known_as(distribution: Any) -> tuple[str, str]:
 
 
 def _key_of(distribution: Any) -> str:
-    """As pip tells distributions apart; the folder's name costs less than reading the metadata of all."""
+    """Return the name by which pip tells distributions apart. The folder's name is faster to read than the metadata."""
     folder = _folder_of(distribution)
     name = re.split(r"-\d", folder)[0] if folder.endswith((".dist-info", ".egg-info")) else ""
     return re.sub(r"[-_.]+", "-", name or _known_as(distribution)[0]).lower()

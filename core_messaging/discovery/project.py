@@ -1,4 +1,4 @@
-"""The project one stands in: its worker modules and its settings."""
+"""The project in the current folder: its worker modules and its settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ WORKERS = Path("src/workers")
 
 @dataclass(frozen=True, slots=True)
 class ProjectModule:
-    """A module that may define workers; ``label`` is what people know it by: its file, or its name. ``package`` stands
-    before the colon in ``package:Name``."""
+    """A module that may define workers.
+
+    ``label``: what messages call it, its file or its name. ``package``: the part before the colon in ``package:Name``.
+    """
 
     name: str
     label: str
@@ -29,7 +31,7 @@ class ProjectModule:
 
 
 def _is_no_worker_module(path: Path) -> bool:
-    """Of a path below the workers: private modules, and tests, which define workers of their own to try things on."""
+    """Whether *path* is a private module or a test. Tests define workers that are not meant to run."""
     name, folders = path.stem, path.parts[:-1]
     if any(folder.startswith((".", "_")) or folder in ("test", "tests") for folder in folders):
         return True
@@ -41,14 +43,16 @@ def _is_no_worker_module(path: Path) -> bool:
 
 
 class Project:
-    """What *root* holds. Nothing is imported before somebody asks for it."""
+    """The project in the folder *root*. A module is imported when it is needed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def modules(self) -> list[ProjectModule]:
-        """Modules under ``src/workers`` (or ``src/workers.py``), and those that ``[tool.core] workers`` names.
-        Raises ConfigurationError."""
+        """Return the modules under ``src/workers`` (or ``src/workers.py``), and those that ``[tool.core] workers`` names.
+
+        Raises ConfigurationError.
+        """
         return [*self._below_src_workers(), *self._named()]
 
     def _below_src_workers(self) -> list[ProjectModule]:
@@ -65,16 +69,18 @@ class Project:
 
     def _one_file(self) -> list[Path]:
         file = (self.root / WORKERS).with_suffix(".py")
-        # Beside a folder of that name, an import finds the folder.
+        # If there is a folder of that name too, an import finds the folder.
         return [file] if file.is_file() and not (self.root / WORKERS).is_dir() else []
 
     def _is_src_layout(self) -> bool:
-        """Whether ``import workers`` finds ``src/workers``, as in a package that is installed editable. A file that is imported
-        under two names would define each of its workers twice."""
+        """Whether ``import workers`` finds ``src/workers``, as in a package that is installed as editable.
+
+        A file that is imported under two names would define each of its workers twice.
+        """
         try:
             spec = importlib.util.find_spec(WORKERS.name)
             places = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec else []
-        except Exception:  # a finder of a stranger, or a module without a spec
+        except Exception:  # from an import finder of another library, or for a module without a spec
             return False
         here = (self.root / WORKERS).resolve()
         return any(Path(place).resolve() in (here, here.with_suffix(".py")) for place in places)
@@ -88,31 +94,36 @@ class Project:
             )
         return [ProjectModule(name, name, name) for name in named]
 
-    def nothing_here(self) -> str:
-        """Where workers were looked for in vain, and where they may be: who stands in a subfolder of the project wants to know."""
+    def searched_place(self) -> str:
+        """Describe where no workers were found. In a subfolder of a project, name the folder of the project."""
         above = next((each for each in self.root.absolute().parents if (each / WORKERS).is_dir()), None)
         hint = f" ({above} has {WORKERS}: run the command there)" if above else ""
         return f"nothing under {self.root.absolute() / WORKERS}{hint}"
 
     def tool_core(self) -> dict[str, Any]:
-        """The table ``[tool.core]`` of the project's pyproject.toml. Raises ConfigurationError."""
+        """Return the table ``[tool.core]`` of the project's pyproject.toml; empty if there is none.
+
+        Raises ConfigurationError where the file cannot be read.
+        """
         file = self.root / "pyproject.toml"
         try:
             table = tomllib.loads(file.read_text("utf-8-sig"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{file} cannot be read: {error}; mend it") from error
+            raise ConfigurationError(f"{file} cannot be read: {error}; correct it") from error
         found = table.get("tool", {}).get("core", {})
         return found if isinstance(found, dict) else {}
 
     def importable(self) -> None:
-        """Let ``import src...`` find the project's modules, as a user expects who stands in it."""
+        """Let ``import src...`` find the project's modules, as it does for Python in the project's folder."""
         let_import_from(self.root)
 
     def settings(self) -> Settings:
-        """An instance of the project's settings class (``src/settings.py``, or the package ``src/settings``), or of the
-        plain one. Raises ConfigurationError, also for a setting that is misspelt."""
+        """Return an instance of the project's settings class (``src/settings.py`` or ``src/settings/``), else of Settings.
+
+        Raises ConfigurationError, also for a misspelt setting.
+        """
         # pydantic is imported only where settings are read.
         from core_messaging.discovery.project_settings import settings_in  # noqa: PLC0415
 
@@ -120,19 +131,21 @@ class Project:
 
 
 def project_settings() -> Settings:
-    """The settings of the project in the current folder. Raises ConfigurationError."""
+    """Return the settings of the project in the current folder. Raises ConfigurationError."""
     return Project(Path.cwd()).settings()
 
 
 def let_import_from(folder: Path) -> None:
-    """Let an import find what is in *folder*: before installed packages, behind the standard library."""
+    """Add *folder* to ``sys.path``, after the standard library and before installed packages."""
     if str(folder) not in sys.path:
-        sys.path.insert(_behind_the_standard_library(), str(folder))
+        sys.path.insert(_index_after_standard_library(), str(folder))
 
 
-def _behind_the_standard_library() -> int:
-    """Where in ``sys.path`` a project's modules are: before installed packages, but an ``email.py`` or ``token.py`` of the
-    project is no module of the standard library."""
+def _index_after_standard_library() -> int:
+    """Return the index in ``sys.path`` right after the standard library.
+
+    An ``email.py`` or ``token.py`` of the project must not replace a module of the standard library.
+    """
     own = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
     places = [
         place for place, path in enumerate(sys.path) if path in own or Path(path).parent.as_posix() in own

@@ -1,4 +1,4 @@
-"""Finds the project's settings class, and refuses what would be ignored in silence."""
+"""Finds the project's settings class, and refuses settings that would be ignored without a message."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 MODULE, FILE, FOLDER = "src.settings", Path("src/settings.py"), Path("src/settings")
 CONVENTION = "AppSettings"
-_KEYS = ("plugins", "workers")  # what [tool.core] in pyproject.toml may have
-_ALIKE = 0.8  # of 1: how alike a key has to be to one of them, to be meant as it
+_KEYS = ("plugins", "workers")  # the keys of [tool.core] in pyproject.toml that are read
+_ALIKE = 0.8  # how similar another key must be to one of them (of 1) to be taken for a misspelling
 
 
 def settings_in(project: Project) -> Settings:
-    """The settings of *project*. Raises ConfigurationError."""
-    keep_secrets_of(environment(Settings))  # before any of them can be in an error
+    """Return the settings of *project*. Raises ConfigurationError."""
+    keep_secrets_of(environment(Settings))  # first, so that no error shows one of them
     _refuse_unread_keys(project.tool_core())
     where = _place_of(project.root)
     if where is None:
@@ -40,7 +40,7 @@ def settings_in(project: Project) -> Settings:
 
 
 def _refuse_unread_keys(table: Mapping[str, Any]) -> None:
-    """A setting in [tool.core] is not read. Keys that are like none of ours may be somebody else's."""
+    """Refuse settings in [tool.core], where they are not read. Keys that resemble none of ours may be of another tool."""
     ours = Settings.model_fields
     meant = {word.name: word.meant for word in misspelt(table, ours)} | {
         name: name.lower() for name in table if name.lower() in ours
@@ -58,7 +58,7 @@ def _refuse_unread_keys(table: Mapping[str, Any]) -> None:
 
 
 def _place_of(root: Path) -> Path | None:
-    """The file or the package that has the settings, relative to *root*."""
+    """Return the file of the settings, relative to *root*; None if there is none. Raises ConfigurationError."""
     file, folder = (root / FILE).is_file(), root / FOLDER
     package = (folder / "__init__.py").is_file()
     if file and package:
@@ -77,15 +77,15 @@ def _imported(where: Path) -> ModuleType:
         return importlib.import_module(MODULE)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # also a SystemExit, with which a command would end in silence
+    except BaseException as error:  # also SystemExit, which would end a command without a message
         place = place_of(error) or where
         raise ConfigurationError(
-            f"{where} cannot be imported: {type(error).__name__}: {hidden(text_of(error))} ({place}); mend it"
+            f"{where} cannot be imported: {type(error).__name__}: {hidden(text_of(error))} ({place}); correct it"
         ) from error
 
 
 def _chosen(module: ModuleType, where: Path) -> type[Settings] | Settings:
-    """The class that *module* means, or the instance that it has made of it."""
+    """Return the settings class of *module*, or the one instance that it has made of it."""
     classes = _classes_in(module)
     if len(classes) > 1:
         names = ", ".join(sorted(each.__name__ for each in classes))
@@ -101,7 +101,7 @@ def _chosen(module: ModuleType, where: Path) -> type[Settings] | Settings:
 
 
 def _classes_in(module: ModuleType) -> list[type[Settings]]:
-    """The class called AppSettings; else those that no other one is built on, the module's own before imported ones."""
+    """Return the class called AppSettings, else those without a subclass; those of the module before imported ones."""
     named: Any = vars(module).get(CONVENTION)
     if _is_settings(named):
         return [named]
@@ -114,41 +114,40 @@ def _instances_in(module: ModuleType) -> Iterator[Settings]:
 
 
 def _is_settings(thing: Any) -> bool:
-    # By type(): the __class__ of a stranger's lazy object may raise.
+    # type() is used because the __class__ of a lazy object of another library may raise.
     return issubclass(type(thing), type) and issubclass(thing, Settings) and thing is not Settings
 
 
 def _most_derived(classes: list[Any]) -> list[Any]:
-    """Without those that others of them are built on."""
+    """Return *classes* without those that have a subclass among them."""
     unique = list(dict.fromkeys(classes))
     return [each for each in unique if not any(o is not each and issubclass(o, each) for o in unique)]
 
 
 def _refuse_others(module: ModuleType, where: Path) -> None:
-    """What is spelled like our settings and stands where it is not read."""
+    """Refuse names that are spelled like our settings where they are not read. Raises ConfigurationError."""
     if constants := unread_constants(vars(module), Settings.model_fields):
         raise ConfigurationError(
-            f"{where} sets {', '.join(constants)} outside of a settings class, where it is not read; write "
-            f"class {CONVENTION}(Settings) with it, Settings from core.settings"
+            f"{where} sets {', '.join(constants)} outside of a settings class, where it is not read; write it in a class "
+            f"{CONVENTION}(Settings), with Settings from core.settings"
         )
     for name, thing in vars(module).items():
         if ours := _settings_of_another(thing):
             raise ConfigurationError(
                 f"{where}: {name} sets {', '.join(ours)} and is not read, because it is no subclass of Settings; write "
-                f"class {name}(Settings), Settings from core.settings"
+                f"class {name}(Settings), with Settings from core.settings"
             )
 
 
 def _settings_of_another(thing: Any) -> list[str]:
-    """The fields of *thing*, a model of pydantic that is none of ours, that are spelled like ours."""
+    """Return the fields of *thing* that are spelled like ours, if it is another pydantic model; else an empty list."""
     is_class = issubclass(type(thing), type) and thing is not Settings
     fields = getattr(thing, "model_fields", None) if is_class else None
     return sorted(set(fields) & set(Settings.model_fields)) if isinstance(fields, dict) else []
 
 
 def _checked(settings: Settings) -> Settings:
-    """*settings*. Raises ConfigurationError where a setting is misspelt, or hidden by what is no field: its default would be
-    in force."""
+    """Return *settings*. Raises ConfigurationError where a setting is misspelt or is no field: its default would be used."""
     for name in Settings.model_fields.keys() - type(settings).model_fields:
         raise ConfigurationError(
             f"{name} in the settings class is a ClassVar, so it is no setting and is not read; write it without ClassVar"
@@ -193,19 +192,21 @@ def _instance(settings: type[Settings], where: str) -> Settings:
             f"the settings in {where} cannot be read: {error}; let this user read the file, or remove it"
         ) from error
     except ValueError as error:
-        # errors() names fields and reasons; str(error) would print the value, which may be a secret.
+        # errors() names fields and reasons. str(error) would also show the value, which may be a secret.
         details: list[dict[str, Any]] = getattr(error, "errors", list)()
         reasons = "; ".join(map(_reason, details))
         raise ConfigurationError(
-            f"the settings in {where} are wrong: {reasons or type(error).__name__}; mend them"
+            f"the settings in {where} are wrong: {reasons or type(error).__name__}; correct them"
         ) from None
 
 
 def _reason(details: dict[str, Any]) -> str:
-    """What is wrong with one setting. A validator of the project's may say the value: of a secret, the kind is told alone."""
+    """Return what is wrong with one setting.
+
+    The message of a project's own validator may hold the value. So for a secret, only the kind of error is shown.
+    """
     name = ".".join(map(str, details["loc"])).upper()
-    said = str(details["msg"])
-    own = details["type"] in ("value_error", "assertion_error")
-    if own and is_secret_name(name):
-        return f"{name}: {HIDDEN} is not taken ({details['type']})"
-    return f"{name}: {hidden(said)}"
+    from_validator = details["type"] in ("value_error", "assertion_error")
+    if from_validator and is_secret_name(name):
+        return f"{name}: {HIDDEN} is not valid ({details['type']})"
+    return f"{name}: {hidden(str(details['msg']))}"

@@ -1,4 +1,4 @@
-"""The workers there are, by name: ``get_worker("EmailWorker")``."""
+"""Finds workers by name: ``get_worker("EmailWorker")``."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ Runnable = type[Worker] | Callable[..., Any] | str
 
 
 def get_worker(name: str) -> WorkerConfig:
-    """The configuration of the worker called *name*. Raises UnknownWorker, DuplicateWorker, BrokenWorker."""
+    """Return the configuration of the worker called *name* (``Name`` or ``package:Name``).
+
+    Raises UnknownWorker, DuplicateWorker, BrokenWorker.
+    """
     return config_of(discover().find(name))
 
 
 def get_all_workers() -> dict[str, WorkerConfig]:
-    """Name -> configuration of every worker that can run: installed, of this project, of this process."""
+    """Return every worker that can run, by name: of installed packages, this project and this process."""
     configs = (config_of(worker) for worker in discover().healthy())
     return {config.name: config for config in configs}
 
 
 def list_workers() -> list[str]:
-    """The names of all workers that can run, sorted."""
+    """Return the names of all workers that can run, sorted."""
     return sorted(get_all_workers())
 
 
 def resolve(thing: Runnable) -> type[Worker]:
-    """The worker behind a class, a decorated function or a name.
+    """Return the worker class of a class, a decorated function or a name.
 
-    Raises UnknownWorker, DuplicateWorker, BrokenWorker, ConfigurationError for what is no worker at all.
+    Raises UnknownWorker, DuplicateWorker, BrokenWorker, and ConfigurationError where *thing* is no worker.
     """
     if isinstance(thing, str):
         return discover().find(thing)
     found = as_worker(thing)
     if found is None and isinstance(thing, type) and issubclass(thing, Worker):
-        return checked(thing)  # it has no topic, which is what this says
+        return checked(thing)  # raises: it has no topic
     if found is None:
         raise ConfigurationError(
             f"{thing!r} is no worker; pass a Worker subclass, a @worker function or a name"

@@ -1,4 +1,4 @@
-"""Different workers that read one topic in one group: Kafka gives each record to one of them. Pure."""
+"""Finds different workers that read the same topic in the same group: Kafka gives each record to only one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core_messaging.config import WorkerConfig
 
 @dataclass(frozen=True, slots=True)
 class SharedGroup:
-    """*first* and *second* both read *topics* as members of *group_id*."""
+    """Two workers that read ``topics`` in the same consumer group."""
 
     first: WorkerConfig
     second: WorkerConfig
@@ -19,19 +19,20 @@ class SharedGroup:
 
     @property
     def group_id(self) -> str:
+        """The consumer group of both."""
         return self.first.group_id
 
     def seen_from(self, one: WorkerConfig) -> str:
-        """What is wrong, for people."""
+        """Describe the problem of worker *one* for the user."""
         other = self.second if one is self.first else self.first
         return (
-            f"{other.name} also reads {', '.join(self.topics)} in group {self.group_id}: each gets a part of the messages "
-            "only; give each a group_id of its own"
+            f"{other.name} also reads {', '.join(self.topics)} in group {self.group_id}: each gets only a part of the "
+            "messages; give each a group_id of its own"
         )
 
 
 def shared_groups(configs: Sequence[WorkerConfig]) -> Iterator[SharedGroup]:
-    """Every pair of *configs*, each of another worker, that share a topic and a group."""
+    """Yield every pair of *configs* that share a topic and a group. Each config is of another worker."""
     for first, second in combinations(configs, 2):
         topics = tuple(topic for topic in first.input_topics if topic in second.input_topics)
         if topics and first.group_id == second.group_id:

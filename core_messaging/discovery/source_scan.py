@@ -1,4 +1,4 @@
-"""Which modules may define a name, told from their source: importing them all would cost, and may break."""
+"""Tells from the source text which modules may define a name. To import them all would be slow and may fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def may_define(module: str, name: str) -> bool:
-    """Whether *module*'s source has *name* in it. True as well where the source cannot be had, or imports ``*``."""
+    """Whether the source of *module* contains *name*. Also True if the source is not found, or has ``import *``."""
     file = _file_of(module)
     try:
         text = "" if file is None else file.read_text("utf-8")
@@ -17,7 +17,7 @@ def may_define(module: str, name: str) -> bool:
 
 
 def _file_of(module: str) -> Path | None:
-    """Looked for as an import would, but without importing the packages around it; None where that does not do."""
+    """Find the file as an import would, without importing the packages around it. None if that fails."""
     *packages, last = module.split(".")
     places = [Path(place or ".").joinpath(*packages) for place in sys.path]
     files = (file for place in places for file in (place / last / "__init__.py", place / f"{last}.py"))

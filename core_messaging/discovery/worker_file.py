@@ -1,4 +1,4 @@
-"""The workers of one file, by its path: ``core kafka worker hello.py`` needs no project around it."""
+"""Finds the workers of one file by its path: ``core kafka worker hello.py`` needs no project."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ def is_file(wanted: str) -> bool:
 
 
 def workers_in_file(wanted: str, project: Project) -> list[type[Worker]]:
-    """The worker that *wanted* names in its file, or all that the file defines. Imports the file.
+    """Return the worker that *wanted* names in its file, or all workers that the file defines. Imports the file.
 
     Raises WorkerFileError, UnknownWorker, BrokenWorker.
     """
     file, name = _parts(wanted)
     if not Path(file).is_file():
-        raise WorkerFileError(file, "there is no such file", "check the path, which begins at this folder")
+        raise WorkerFileError(
+            file, "there is no such file", "check the path, which starts at the current folder"
+        )
     source = _source_of(file, project)
     found = source.workers()
     if source.failure:
-        raise WorkerFileError(file, source.failure, "mend the file")
+        raise WorkerFileError(file, source.failure, "correct the file")
     if name:
         return [Catalog([source]).find(name)]
     _refuse_broken(file, source)
@@ -43,7 +45,7 @@ def workers_in_file(wanted: str, project: Project) -> list[type[Worker]]:
 
 
 def _parts(wanted: str) -> tuple[str, str]:
-    """The path and the name behind its colon, if there is one."""
+    """Return the path, and the name after its colon; "" if there is none."""
     if wanted.endswith(SUFFIX):
         return wanted, ""
     file, _, name = wanted.rpartition(":")
@@ -59,14 +61,14 @@ def _source_of(file: str, project: Project) -> Source:
 
 
 def _module_of_project(path: Path, project: Project) -> str:
-    """A file of the project is the module that it is anyway: under two names it would define each worker twice."""
+    """Return the module name of a file of the project, else "". Under two names, it would define each worker twice."""
     return next(
         (each.name for each in project.modules() if (project.root / each.label).resolve() == path), ""
     )
 
 
 def _module_by_import(path: Path) -> str:
-    """The name by which an import finds *path*; empty where it finds another module (``email.py``)."""
+    """Return the name by which an import finds *path*; "" where that name is another module (``email.py``)."""
     folder, dotted = _import_name(path)
     let_import_from(folder)
     try:
@@ -78,7 +80,7 @@ def _module_by_import(path: Path) -> str:
 
 
 def _import_name(path: Path) -> tuple[Path, str]:
-    """The folder to import from, and the name there: a file in a package is imported as a part of it."""
+    """Return the folder to import from, and the module name there: a file in a package is imported as a part of it."""
     folder, parts = path.parent, [path.stem]
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
@@ -91,7 +93,7 @@ def _own_name(path: Path) -> str:
 
 
 def _loaded(path: Path) -> ModuleType:
-    """The module in *path*, under a name that hides no other module."""
+    """Load the module in *path* under a name that hides no other module."""
     name = _own_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # noqa: S101 - the path ends in .py
@@ -103,11 +105,11 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def _refuse_broken(file: str, source: Source) -> None:
-    """A worker that is missing in silence is worse than an error. What the file imports from elsewhere need not run."""
+    """Raise WorkerFileError if a worker of the file cannot run. Workers that it imports from other modules do not count."""
     broken = [row for row in Catalog([source]).listing() if not row.can_run and _is_of(row, source.module)]
     if broken:
         causes = "; ".join(f"{row.name}: {row.cause}" for row in broken)
-        raise WorkerFileError(file, causes, f"mend it, or run the others by name ({file}:NAME)")
+        raise WorkerFileError(file, causes, f"correct it, or run the others by name ({file}:NAME)")
 
 
 def _is_of(row: Listed, module: str) -> bool:

@@ -1,1 +1,1 @@
-"""What a line may show: printable and short texts, tracebacks without our frames, no secrets, and how often."""
+"""Prepares log lines: tracebacks without this library's frames, no secrets, and a limit for lines of one kind."""

@@ -1,13 +1,14 @@
-"""What is kept of an error while its message waits: what it says, and not the frames it came through.
+"""Removes the frames of an error while its message waits for a retry; the text of the error is kept.
 
-A traceback keeps every local of the handler alive: 300 messages of nine bytes that waited for a retry took 600 MB.
+A traceback keeps every local variable of the handler in memory: 300 messages of nine bytes that waited for a retry took
+600 MB.
 """
 
 from __future__ import annotations
 
 
 def without_frames(error: BaseException | None) -> None:
-    """Let go of the frames of *error*, of what caused it, and of the members of a group."""
+    """Remove the frames of *error*, of its causes, and of the members of a group. Changes the error itself."""
     todo, seen = [error], set[int]()
     while todo:
         each = todo.pop()
@@ -16,7 +17,7 @@ def without_frames(error: BaseException | None) -> None:
         seen.add(id(each))
         each.__traceback__ = None
         if isinstance(each, AttributeError):
-            each.obj = None  # the object that lacks the attribute, which may be anything
+            each.obj = None  # the object that lacks the attribute; it may be large
         todo += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):
             todo += each.exceptions

@@ -1,4 +1,4 @@
-"""One log line now and then for a state that lasts, with how long it has lasted. Pure."""
+"""Decides when a state that lasts is logged: at its start, and from time to time with how long it has lasted."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Hashable
 
 
 class LastingState:
-    """Says when a line about a state is due: at its begin, and then every *interval* seconds.
+    """Tells when a line about a state is due: at its start, and then every *interval* seconds.
 
-    A state that nobody has seen for *interval* seconds has ended. When it comes again, it begins again.
+    A state that was not seen for *interval* seconds has ended. When it is seen again, it starts again.
     """
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
         self._began: dict[Hashable, float] = {}
         self._seen: dict[Hashable, float] = {}
-        self._told: dict[Hashable, float] = {}
+        self._logged: dict[Hashable, float] = {}
 
     def seen(self, state: Hashable, now: float) -> float | None:
-        """Note that *state* is there at *now*. Seconds since it began if a line is due, else None."""
+        """Note that *state* exists at *now* (seconds). Return the seconds since it began if a line is due, else None."""
         if now - self._seen.get(state, -float("inf")) >= self._interval:
             self._began[state] = now
-            self._told.pop(state, None)
+            self._logged.pop(state, None)
         self._seen[state] = now
-        if state in self._told and now - self._told[state] < self._interval:
+        if state in self._logged and now - self._logged[state] < self._interval:
             return None
-        self._told[state] = now
+        self._logged[state] = now
         return now - self._began[state]
 
 
 def so_far(seconds: float) -> str:
-    """The end of a line about a state that has lasted for *seconds*: empty where it has just begun."""
+    """Return the end of a line about a state that has lasted for *seconds*; "" if it has just started."""
     return f" (for {seconds:.0f} s so far)" if seconds else ""

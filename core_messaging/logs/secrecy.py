@@ -1,4 +1,4 @@
-"""Secrets that this process knows, so that no line it writes shows one, whoever put it there."""
+"""Knows the secrets of this process and hides them in every line that it writes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 
 HIDDEN = "**********"
-SHORTEST = 6  # characters; a shorter one is also a part of ordinary words, and hiding it would garble the log
+SHORTEST = 6  # characters; a shorter secret may be part of an ordinary word, and the log would be unreadable without it
 
 _known: set[str] = set()
 
 _NAMES = r"password|passwd|passphrase|secret|token|api_?key|private_?key|credential"
-# How pydantic shows the value of a field that is wrong (also where its lines have been made one), and that of a whole model.
+# How pydantic shows the invalid value of a field (also where its lines were joined to one), and that of a whole model.
 _OF_A_FIELD = re.compile(
     rf"(?P<before>(?:{_NAMES})[^\]]*?)input_value=.*?(?=, input_type=)", re.IGNORECASE | re.DOTALL
 )
@@ -37,7 +37,7 @@ def keep_secrets_of(variables: Mapping[str, str]) -> None:
 
 
 def hidden(text: str) -> str:
-    """*text* with stars for each secret in it."""
+    """Return *text* with stars in place of each secret."""
     for secret in _known:
         if secret in text:
             text = text.replace(secret, HIDDEN)

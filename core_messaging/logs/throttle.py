@@ -1,4 +1,4 @@
-"""One log line for many events of a kind. Pure."""
+"""Decides which of many events of one kind are logged. Knows no clock and writes no log."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ OTHERS = "other kinds"
 
 
 class Throttle:
-    """Lets one event a kind through every *interval* seconds and counts the others.
+    """Lets one event of each kind through every *interval* seconds, and counts the others.
 
-    At most *kinds* kinds are remembered: an error message with a changing number in it must not grow memory.
+    It remembers at most *kinds* kinds: an error message with a changing number in it must not use more and more memory.
     """
 
     def __init__(self, interval: float, kinds: int = 256) -> None:
         self._interval = interval
         self._kinds = kinds
-        self._last: dict[Hashable, tuple[float, int]] = {}  # kind -> (let through at, swallowed since)
-        self._of_forgotten = 0  # swallowed, of kinds that there was no room for
+        self._last: dict[Hashable, tuple[float, int]] = {}  # kind -> (when let through, held back since)
+        self._of_forgotten = 0  # events held back of kinds that are not remembered any more
 
     def pass_through(self, kind: Hashable, now: float) -> int | None:
-        """How many were swallowed since the last one of *kind*; None: swallow this one too."""
+        """Return how many events of *kind* were held back since the last one; None: hold this one back too.
+
+        *now*: seconds.
+        """
         last = self._last.get(kind)
         if last is not None and now - last[0] < self._interval:
             self._last[kind] = (last[0], last[1] + 1)
             return None
         if last is None and len(self._last) >= self._kinds:
             self._forget_oldest()
-        self._last.pop(kind, None)  # so that the oldest comes first
+        self._last.pop(kind, None)  # keeps the dict in order, the oldest first
         self._last[kind] = (now, 0)
         return last[1] if last else 0
 
     @property
     def holds_back(self) -> bool:
-        """Whether some were swallowed that nobody has been told of."""
+        """Whether events were held back that no line has counted yet."""
         return bool(self._of_forgotten) or any(swallowed for _, swallowed in self._last.values())
 
     def overdue(self, now: float | None) -> list[tuple[Hashable, int]]:
-        """Kind and count of what was swallowed, where no event of the kind was let through for an interval; None: of all
-        kinds. They are not told again."""
+        """Return (kind, count) of the events held back, for kinds of which none was let through for an interval.
+
+        None as *now*: of all kinds. The events are counted once only.
+        """
         due = {
             kind: (at, swallowed)
             for kind, (at, swallowed) in self._last.items()
@@ -57,5 +62,5 @@ class Throttle:
 
 
 def also(swallowed: int) -> str:
-    """The end of a line that stands for others: empty where it stands for itself alone."""
+    """Return the end of a line that stands for *swallowed* others; "" if there are none."""
     return f" ({swallowed} more like this lately)" if swallowed else ""

@@ -1,5 +1,4 @@
-"""A throttle that tells what it has held back: with the next line of a kind, or by a line of its own once it is quiet, and at the
-end."""
+"""Limits log lines, and reports how many it held back: in the next line of the kind, in a line of its own, or at the end."""
 
 from __future__ import annotations
 
@@ -10,8 +9,11 @@ from core_messaging.logs.throttle import Throttle
 
 
 class LogThrottle:
-    """Lets one line a kind through every *interval* seconds. ``say(kind, count)`` is called for those that no later line
-    has counted. *clock* tells the time that ``pass_through`` is given."""
+    """Lets one line of each kind through every *interval* seconds.
+
+    ``say(kind, count)`` is called for lines that no later line of their kind has counted. *clock* returns the same time
+    that ``pass_through`` gets, in seconds.
+    """
 
     def __init__(
         self, interval: float, clock: Callable[[], float], say: Callable[[Hashable, int], None]
@@ -21,26 +23,25 @@ class LogThrottle:
         self._clock = clock
         self._say = say
         self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = (
-            None  # of the timer; a program may run one after the other
-        )
+        # The event loop of the timer. A program may run one loop after another.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def pass_through(self, kind: Hashable, now: float) -> int | None:
-        """How many were held back since the last line of *kind*; None: hold this one back too."""
+        """Return how many lines of *kind* were held back since the last one; None: hold this one back too."""
         held_back = self._throttle.pass_through(kind, now)
         if held_back is None:
             self._wait()
         return held_back
 
     def end(self) -> None:
-        """Tell what is held back now: nothing follows."""
+        """Report all lines that are held back. Call it last."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._tell(None)
 
     def _wait(self) -> None:
-        """One timer for all kinds, and none where no line is held back. Without an event loop they are told at the end."""
+        """Start the one timer of all kinds. Without an event loop there is none, and lines are reported at the end."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -60,7 +61,7 @@ class LogThrottle:
 
 
 def words_of(kind: Hashable) -> str:
-    """*kind* as people read it: its parts, and a file with its line as ``file:line``."""
+    """Return *kind* as text: its parts with commas, and a file with its line as ``file:line``."""
     words = ""
     for part in kind if isinstance(kind, tuple) else (kind,):
         if part:

@@ -1,4 +1,4 @@
-"""Tracebacks of the user's code: without the frames of this project, and fit for a log."""
+"""Shortens tracebacks for the log and removes the frames of this library."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from core_messaging.text.printable import short
 Say = Callable[[str], str]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
-# Packages whose frames stand above the user's first one: they run it.
+# Packages whose frames come before the first frame of the user's code: they call it.
 _RUNNERS = frozenset({"core_messaging", "asyncio", "aiokafka", "concurrent", "threading", "pluggy"})
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 NOWHERE = ("", 0)
 
-MOST_FRAMES = 50  # of one exception; those in the middle of a longer stack are left out
+MOST_FRAMES = 50  # frames of one exception; the middle of a longer stack is left out
 MOST_CAUSES = 10  # exceptions in one traceback
-MOST_TEXT = 1_000  # characters of what one of several exceptions says
+MOST_TEXT = 1_000  # characters of the message of one exception
 
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 
 
 def exc_info_of(error: BaseException) -> ExcInfo:
-    """*error* as logging takes it, from the first frame of the user's. The error itself is not changed."""
+    """Return *error* as logging takes it, from the first frame of the user's code on. The error is not changed."""
     return type(error), error, trimmed(error, error.__traceback__)
 
 
 def trimmed(error: BaseException, trace: TracebackType | None) -> TracebackType | None:
-    """*trace* of *error* without our frames. Where there are no others, it is kept: then the fault may be ours."""
+    """Return *trace* of *error* without this library's frames. If there are no others, keep it: the bug may be ours."""
     kept = list(_kept(trace))
     if not kept and not isinstance(error, CoreMessagingError):
         return trace
@@ -46,15 +46,17 @@ def trimmed(error: BaseException, trace: TracebackType | None) -> TracebackType 
 
 
 def kind_of(error: BaseException, depth: int = 3) -> tuple[object, ...]:
-    """What makes two failures the same: the type, and the place in the user's code where it was raised; of a group also
-    those of its members, *depth* groups deep."""
+    """Return what makes two failures the same: their type, and the place in the user's code that raised them.
+
+    For an exception group, add those of its members, *depth* groups deep.
+    """
     inner = error.exceptions[:MOST_CAUSES] if depth and isinstance(error, BaseExceptionGroup) else ()
     members = (kind_of(member, depth - 1) for member in inner)
     return (type(error).__qualname__, *_place(error), *members)
 
 
 def comes_from_the_user(error: BaseException) -> bool:
-    """Whether code that is not ours raised *error*, or what it was made of."""
+    """Whether code outside of this library raised *error* or its cause."""
     return _place(error) != NOWHERE
 
 
@@ -67,8 +69,10 @@ def cause_and_place(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """``src/lib/y.py:12``: the innermost line of the user's own code that raised *error*, or that has no valid syntax; empty
-    where there is none."""
+    """Return the innermost line of the user's code that raised *error*, or that has the syntax error: ``src/y.py:12``.
+
+    Return "" if there is none.
+    """
     if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith(_INSTALLED):
         file, line = error.filename, error.lineno or 0
     else:
@@ -79,7 +83,7 @@ def place_of(error: BaseException) -> str:
 
 
 def _from_here(file: str) -> str:
-    """*file* relative to the current folder where it is below that."""
+    """Return *file* relative to the current folder if it is below that."""
     path = Path(file)
     try:
         return path.relative_to(Path.cwd()).as_posix()
@@ -88,7 +92,7 @@ def _from_here(file: str) -> str:
 
 
 def _place(error: BaseException) -> tuple[str, int]:
-    """Where *error* was raised; where one of ours stands for another one, that one."""
+    """Return where *error* was raised. If this library raised it because of another error, return the place of that."""
     place, causes = _innermost(error.__traceback__), 0
     while place == NOWHERE and error.__cause__ is not None and causes < MOST_CAUSES:
         error, causes = error.__cause__, causes + 1
@@ -97,7 +101,7 @@ def _place(error: BaseException) -> tuple[str, int]:
 
 
 def _innermost(trace: TracebackType | None) -> tuple[str, int]:
-    """File and line of the innermost frame that is the user's own; of an installed package's where there is none."""
+    """Return file and line of the innermost frame of the user's code; if there is none, of an installed package."""
     found = NOWHERE
     own = False
     for each in _kept(trace):
@@ -125,7 +129,7 @@ def _package(frame: FrameType) -> str:
 
 
 def lines_of(error: BaseException, trace: TracebackType | None, say: Say = short) -> str:
-    """The traceback of *error* with its causes and groups, as Python writes it. *say* makes a stranger's text fit for the log."""
+    """Return the traceback of *error* with its causes and groups, as Python writes it. *say* makes its texts printable."""
     return "\n".join(_chain(error, trace, say, set()))
 
 
@@ -153,7 +157,7 @@ def _members(group: BaseExceptionGroup[Any], say: Say, seen: set[int]) -> Iterat
 
 
 def _of_a_cause(error: BaseException) -> TracebackType | None:
-    """Of an exception behind another one: frames of ours say nothing there."""
+    """Return the traceback of a cause; None if it has frames of this library only, which do not help there."""
     kept = trimmed(error, error.__traceback__)
     return None if kept is error.__traceback__ and not list(_kept(kept)) else kept
 

@@ -1,1 +1,1 @@
-"""What producers do before the broker has a record: checks and a shared connection."""
+"""The parts that producers share: the check of a record, and the connection."""

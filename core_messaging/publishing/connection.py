@@ -1,4 +1,4 @@
-"""One connection of a producer: made by the first who sends, and closed under nobody."""
+"""The connection of a producer: the first task that sends opens it; closing waits for tasks that still send."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import TracebackType
 
 from core_messaging.broker import Publisher
 
-PATIENCE = 10.0  # seconds that closing waits for those who send
+CLOSE_TIMEOUT = 10.0  # seconds that closing waits for tasks that send
 
 
 class Connection:
-    """``async with`` it for as long as something is sent; it connects at the first time.
+    """Provides the publisher inside ``async with``; connects at the first use.
 
-    *make*: a publisher that is not started. *forgotten* is called where the event loop ends before ``close``.
+    *make* returns a publisher that is not started. *forgotten* is called if the event loop ends before ``close``.
     """
 
     def __init__(self, make: Callable[[], Publisher], forgotten: Callable[[], None]) -> None:
@@ -26,10 +26,10 @@ class Connection:
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
-        self._lasting: AsyncGenerator[None, None] | None = None
+        self._loop_end_hook: AsyncGenerator[None, None] | None = None
 
     async def __aenter__(self) -> Publisher:
-        """Raises what ``Publisher.start`` raises."""
+        """Return the started publisher. Raises what ``Publisher.start`` raises."""
         self._users += 1
         self._unused.clear()
         if self._publisher is not None:
@@ -55,29 +55,29 @@ class Connection:
         publisher = self._make()
         await publisher.start()
         self._publisher = publisher
-        # The loop closes its async generators when it ends, and so whatever nobody has closed.
-        self._lasting = _until_the_end(self)
-        await anext(self._lasting)
+        # The event loop closes its async generators when it ends. So a connection that was not closed is closed then.
+        self._loop_end_hook = _close_at_loop_end(self)
+        await anext(self._loop_end_hook)
         return publisher
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is something to close."""
+        """Whether the publisher is started."""
         return self._publisher is not None
 
     async def close(self) -> None:
-        """Disconnect when those who send have had their answers, PATIENCE seconds at most."""
+        """Disconnect when all tasks that send have their answers, after CLOSE_TIMEOUT seconds at most. Safe to repeat."""
         if self._users:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
                     await self._unused.wait()
-        lasting, self._lasting = self._lasting, None
+        hook, self._loop_end_hook = self._loop_end_hook, None
         await self._disconnect()
-        if lasting is not None:
-            await lasting.aclose()
+        if hook is not None:
+            await hook.aclose()
 
     async def end_with_the_loop(self) -> None:
-        """The event loop ends: its tasks are cancelled already, so nobody sends."""
+        """Disconnect because the event loop ends. Its tasks are cancelled by then, so none sends."""
         if self._publisher is not None:
             await self._disconnect()
             self._forgotten()
@@ -88,7 +88,7 @@ class Connection:
             await publisher.close()
 
 
-async def _until_the_end(connection: Connection) -> AsyncGenerator[None, None]:
+async def _close_at_loop_end(connection: Connection) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:

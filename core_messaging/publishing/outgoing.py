@@ -1,4 +1,4 @@
-"""From what a program wants to publish to a record, checked before anything is sent."""
+"""Makes a record of what a program publishes, and checks it before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HeaderValue = str | bytes | bytearray | memoryview
 HeadersLike = Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
 Key = str | bytes | bytearray | memoryview | None
 
-_LARGEST_PARTITION, _LARGEST_TIMESTAMP = 2**31 - 1, 2**63 - 1  # as the protocol writes them
+_LARGEST_PARTITION, _LARGEST_TIMESTAMP = 2**31 - 1, 2**63 - 1  # limits of the Kafka protocol
 _BYTES_LIKE = (bytearray, memoryview)
 
 
@@ -28,7 +28,13 @@ def outgoing(
     partition: int | None = None,
     timestamp: datetime | int | None = None,
 ) -> Outgoing:
-    """The record for *message*. Raises Unencodable, InvalidRecord."""
+    """Return the record for *message*.
+
+    *message*: anything that ``codecs.encode`` takes; None makes a tombstone. *timestamp*: a datetime with a time zone, or
+    milliseconds since the epoch. *partition*: None lets the key decide.
+
+    Raises Unencodable, and InvalidRecord for a wrong topic, key, header, partition or timestamp.
+    """
     return Outgoing(
         topic=topic_name(topic),
         value=None if message is None else encode(message),
@@ -40,7 +46,7 @@ def outgoing(
 
 
 def topic_name(topic: object) -> str:
-    """*topic* as plain text, of an enumeration too. Raises InvalidRecord where no topic can have that name."""
+    """Return *topic* as a plain str; it may be a member of a str enumeration. Raises InvalidRecord for an invalid name."""
     if not isinstance(topic, str):
         raise InvalidRecord(f"topic = {topic!r}", 'it is no topic name; write one: "tasks"')
     name = plain(topic)
@@ -50,7 +56,7 @@ def topic_name(topic: object) -> str:
 
 
 def with_carried(headers: HeadersLike) -> HeadersLike:
-    """*headers*, and those of the trace of the message that is being handled, where there is one."""
+    """Return *headers* and, inside a handler, the trace headers of the message that is being handled."""
     carried = CARRIED.get()
     if not carried:
         return headers
@@ -66,7 +72,7 @@ def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:
         return ()
     try:
         found = list(headers.items() if isinstance(headers, Mapping) else headers)
-        pairs = [(name, value) for name, value in map(_no_text, found)]
+        pairs = [(name, value) for name, value in map(_not_a_text, found)]
     except (TypeError, ValueError) as error:
         raise InvalidRecord(
             f"headers = {headers!r}", "write a dict, or pairs of a name and a value"
@@ -74,8 +80,8 @@ def _headers(headers: HeadersLike) -> tuple[tuple[str, bytes], ...]:
     return tuple(_header(name, value) for name, value in pairs)
 
 
-def _no_text(pair: Any) -> Any:
-    """*pair*. Raises TypeError for a text: one of two letters can be taken apart like a pair, and is none."""
+def _not_a_text(pair: Any) -> Any:
+    """Return *pair*. Raises TypeError for a str: one of two letters can be unpacked like a pair, and is none."""
     if isinstance(pair, str):
         raise TypeError("a text is no pair of a name and a value")
     return pair
@@ -85,7 +91,7 @@ def _header(name: object, value: object) -> tuple[str, bytes]:
     if not isinstance(name, str):
         raise InvalidRecord(f"a header is called {name!r}", "write a name of text")
     _bytes_of(name, "the name of a header")
-    if value is None:  # Kafka has headers without a value, and who passes them on may have one
+    if value is None:  # Kafka has headers without a value; a program that forwards headers may have one
         return plain(name), cast("bytes", value)
     return plain(name), _bytes_of(value, f"header {name!r}")
 
@@ -110,11 +116,11 @@ def _partition(partition: object) -> int:
 
 
 def _timestamp(timestamp: object) -> int:
-    """Milliseconds since the epoch."""
+    """Return milliseconds since the epoch. Raises InvalidRecord."""
     if isinstance(timestamp, datetime):
         if timestamp.tzinfo is None:
             raise InvalidRecord(
-                f"timestamp = {timestamp}", "it has no time zone; write datetime.now(UTC), say"
+                f"timestamp = {timestamp}", "it has no time zone; write for example datetime.now(UTC)"
             )
         timestamp = round(timestamp.timestamp() * 1000)
     if type(timestamp) is not int or not 0 <= timestamp <= _LARGEST_TIMESTAMP:

@@ -1,1 +1,1 @@
-"""Texts for people: of strangers, made printable and short; numbers in sentences. Pure."""
+"""Makes texts from outside printable and short, and writes numbers in sentences."""

@@ -1,5 +1,7 @@
-"""Texts of strangers (errors, keys, topics, names) on a terminal: nothing in them starts a line, moves the cursor or fills
-the screen. Pure."""
+"""Makes texts from outside (errors, keys, topics, names) safe to print on a terminal.
+
+No such text starts a new line, moves the cursor or fills the screen.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,14 @@ import unicodedata
 
 from core_messaging.text.wording import counted
 
-LONGEST = 2_000  # characters of one text; a person reads no more of it
+LONGEST = 2_000  # characters of one text; nobody reads more of it
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """*text* on one line: at most *longest* of its characters, control characters as escapes (``\\n``, ``\\x1b``).
+    r"""Return *text* as one line: at most *longest* of its characters, control characters as escapes (``\n``, ``\x1b``).
 
-    >>> printable("order 7\\n\\x1b[2J")
-    'order 7\\\\n\\\\x1b[2J'
+    >>> printable("order 7\n\x1b[2J")
+    'order 7\\n\\x1b[2J'
     """
     kept = text[:longest]
     if not kept.isprintable():
@@ -23,14 +25,16 @@ def printable(text: str, longest: int = LONGEST) -> str:
 
 
 def printable_lines(text: str, longest: int = LONGEST) -> str:
-    """As ``printable``, but the lines of *text* stay lines. Those after the first begin with ``| ``, so that none of them looks
-    like a line of somebody else."""
+    """Return *text* as ``printable`` does, but keep its lines.
+
+    Each line after the first starts with ``| ``, so none of them looks like a log line of its own.
+    """
     lines = text[:longest].splitlines() or [""]
     return "\n  | ".join(printable(line, longest) for line in lines) + _rest(text, longest)
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """At most *longest* characters of *text*, as they are; for texts that a program reads or another function makes printable."""
+    """Return at most *longest* characters of *text*, unchanged. For texts that a program reads or that ``printable`` gets."""
     return text[:longest] + _rest(text, longest)
 
 
@@ -42,5 +46,5 @@ def _rest(text: str, longest: int) -> str:
 def _visible(character: str) -> str:
     if character.isprintable():
         return character
-    # A space of another width is a space. All else here is unseen, or does something.
+    # A space of another width becomes a space. All others are invisible or control the terminal.
     return " " if unicodedata.category(character) == "Zs" else repr(character)[1:-1]

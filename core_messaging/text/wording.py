@@ -1,10 +1,10 @@
-"""Numbers in sentences. Pure."""
+"""Writes numbers in sentences."""
 
 from __future__ import annotations
 
 
 def counted(count: int, noun: str, then: str = "", plural_then: str = "") -> str:
-    """*count* of *noun*, and the words *then* that follow it, both in the plural unless it is one.
+    """Return *count* and *noun*, followed by the words *then*; both in the plural unless *count* is 1.
 
     >>> counted(1, "message", "is running", "are running"), counted(2_500, "process")
     ('1 message is running', '2500 processes')

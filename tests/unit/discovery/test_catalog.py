@@ -324,7 +324,7 @@ def test_two_workers_of_one_topic_and_group_are_told_and_may_run(tmp_path: Path)
         "Count": "ok",
     }
     assert rows["Mail"].cause == (
-        "Bill also reads orders in group shop: each gets a part of the messages only; give each a group_id of its own"
+        "Bill also reads orders in group shop: each gets only a part of the messages; give each a group_id of its own"
     )
     assert len(discover().all()) == 3
 

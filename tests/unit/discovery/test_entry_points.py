@@ -157,7 +157,7 @@ def test_a_stranger_whose_entry_points_cannot_be_read_is_named_once(
     (line,) = [line for line in caplog.messages if "stranger" in line]
     assert line == (
         "the entry points of stranger 3.0 are left out: its entry_points.txt cannot be read "
-        "(line 2 is 'no_equals_sign'); install it anew, or remove it"
+        "(line 2 is 'no_equals_sign'); install it again, or remove it"
     ).replace("3.0", "1.0")
 
 

@@ -120,7 +120,7 @@ def test_what_a_file_imports_from_elsewhere_is_not_run_with_it() -> None:
             "ModuleNotFoundError: No module named 'a_module_that_is_nowhere'",
         ),
         ("def broken(:\n", "SyntaxError: invalid syntax"),
-        ("x = 1\n", "it defines no worker; mend the file"),
+        ("x = 1\n", "it defines no worker; correct the file"),
         (
             TWO + "\nclass Forgot(Worker):\n    async def process(self, message: dict) -> None: ...\n",
             "Forgot: it has no input_topic",
