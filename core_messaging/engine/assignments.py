@@ -8,7 +8,7 @@ from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.hold import new_member
 from core_messaging.rules.job import Job
-from core_messaging.rules.left import Left
+from core_messaging.rules.remembered_state import RememberedState
 from core_messaging.rules.schedule import Schedule
 
 
@@ -19,7 +19,7 @@ class AssignmentTable:
         self._schedule = schedule
         self._held: dict[TopicPartition, Assignment] = {}
         self._limbo: dict[TopicPartition, tuple[Assignment, list[Job]]] = {}
-        self._left: dict[TopicPartition, Left] = {}
+        self._remembered: dict[TopicPartition, RememberedState] = {}
         self._epoch = 0
         self._member = new_member()
 
@@ -31,10 +31,10 @@ class AssignmentTable:
             # The client's own named tuple equals ours; ours prints as people read it.
             ours = TopicPartition(*source)
             self._held[ours] = assignment = Assignment(ours, self._epoch, committed, self._member)
-            left = self._left.pop(ours, None)
+            remembered = self._remembered.pop(ours, None)
             # The very commit that was left behind: nobody has worked on it in between.
-            if left is not None and committed is not None and left.acknowledged == committed:
-                assignment.take_over(left)
+            if remembered is not None and committed is not None and remembered.acknowledged == committed:
+                assignment.restore(remembered)
                 self._take_out_of_limbo(assignment)
         for old, _ in self._limbo.values():
             self._schedule.fence(old)
@@ -44,7 +44,7 @@ class AssignmentTable:
         """*leaving* were given back while *running* were not done; the next ``assign`` decides about them."""
         for assignment in leaving:
             self._held.pop(assignment.source, None)
-            self._left[assignment.source] = assignment.left()
+            self._remembered[assignment.source] = assignment.remember()
             self._limbo[assignment.source] = (assignment, [j for j in running if j.assignment is assignment])
 
     def _take_out_of_limbo(self, assignment: Assignment) -> None:
@@ -69,7 +69,7 @@ class AssignmentTable:
             assignment = self._held.pop(source, None)
             if assignment is not None:
                 self._schedule.fence(assignment)
-                self._left[source] = assignment.left()
+                self._remembered[source] = assignment.remember()
 
     def get(self, source: TopicPartition) -> Assignment | None:
         """Return the assignment of *source*; None where this worker does not own it."""

@@ -91,4 +91,4 @@ class Callbacks:
         deadline = None if timeout is None else self._clock() + timeout
         number = job.attempt if attempt is None else attempt
         # Asked anew each time: a partition that comes straight back brings its job into another assignment.
-        return Context(job.record, self._config.name, number, deadline, lambda: job.chunk.assignment.is_gone)
+        return Context(job.record, self._config.name, number, deadline, lambda: job.assignment.is_gone)

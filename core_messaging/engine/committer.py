@@ -48,7 +48,7 @@ class Committer:
         """
         await self._settled.wait()
         mine = (a for a in assignments if a.hold is not Hold.FENCED)
-        last = {a: commit for a in mine if (commit := a.progress(held=False))}
+        last = {a: commit for a in mine if (commit := a.progress(owned=False))}
         if not any(assignment.progress() for assignment in last):
             return await self._hand_over(consumer, last)
         loop = asyncio.get_running_loop()
@@ -92,7 +92,7 @@ class Committer:
             return error
         self._counters.commits += 1
         for assignment, commit in progress.items():
-            assignment.acknowledged = commit
+            assignment.acknowledge(commit)
         self._say_recovered()
         return None
 

@@ -93,7 +93,7 @@ class DeadLetters:
 
     def _stop_at(self, job: Job, error: RetriesExhausted) -> None:
         """Stop the worker. The message stays uncommitted: the next start begins with it, at once and with all its attempts."""
-        job.assignment.attempts.pop(job.record.offset, None)
+        job.assignment.retries.forget(job.record.offset)
         self._fail(error)
 
     async def _publish(self, job: Job, sending: Sending) -> None:
@@ -117,7 +117,7 @@ class DeadLetters:
         if sending.is_shortened:
             self._message_logger.shortened(job, sending.outgoing)
         if self._config.on_dead_letter == "follow":
-            job.assignment.blocked.add(job.record.key)
+            job.assignment.blocked_keys.add(job.record.key)
         self._schedule.finish(job)
 
     async def _not_stored(self, job: Job, sending: Sending, error: BrokerError) -> None:

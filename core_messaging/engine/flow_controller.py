@@ -75,7 +75,7 @@ class FlowController:
         self._pause_and_resume(todo)
         self._relieve(todo)
         room = min(todo.room, self._schedule.wanted(self._runner_pool.waiting))
-        if any(assignment.crashes for assignment in self._assignment_table.assignments):
+        if any(assignment.crash_record.crashes for assignment in self._assignment_table.assignments):
             room = min(room, self._room_after_a_crash())
         self.is_full = not room or bool(self.paused)
         return room
@@ -108,7 +108,7 @@ class FlowController:
         """All that is fetched and not finished is suspected if this process crashes too. So fetch little more than runs."""
         size = max(1, self._limits.batch_size)
         most = max(LITTLE_IN_HAND, self._runner_pool.count * size * 5 // 4)
-        return max(0, most - sum(a.unfinished - a.held for a in self._assignment_table.assignments))
+        return max(0, most - sum(a.in_flight for a in self._assignment_table.assignments))
 
     def _relieve(self, todo: FlowPlan) -> None:
         """Do what ``on_full_retries`` says where too many messages wait for retries, and log it."""
@@ -140,7 +140,7 @@ def _limits(settings: Settings, config: WorkerConfig) -> FlowLimits:
         records=settings.max_in_flight,
         size=settings.max_in_flight_bytes,
         partition_records=settings.max_partition_in_flight,
-        held=settings.max_waiting_retries,
+        waiting_retries=settings.max_waiting_retries,
         on_full=config.on_full_retries,
         batch_size=config.batch_size or 0,
     )

@@ -42,7 +42,11 @@ class Intake:
         Otherwise a group that has begun at the end of a quiet partition begins at its end again after a restart, and
         passes over the records that came in between.
         """
-        new = [assignment for assignment in self._assignment_table.assignments if not assignment.placed]
+        new = [
+            assignment
+            for assignment in self._assignment_table.assignments
+            if not assignment.offsets.is_placed
+        ]
         if new and self._positioning.due(self._clock()) and await self._positioning.place(new):
             await self._committer.commit(self._consumer, new)
 
@@ -50,7 +54,9 @@ class Intake:
         """Deliver *fetched* to the schedule. Records of a partition that was revoked meanwhile are left to its new owner."""
         table = self._assignment_table
         arrived = [(found, records) for s, records in fetched.items() if records and (found := table.get(s))]
-        await self._positioning.place_at({a: records[0].offset for a, records in arrived if not a.placed})
+        await self._positioning.place_at(
+            {a: records[0].offset for a, records in arrived if not a.offsets.is_placed}
+        )
         await self._announce(arrived)
         now, count = self._clock(), 0
         for assignment, records in arrived:
@@ -74,10 +80,8 @@ class Intake:
         new = []
         for assignment, records in arrived:
             searched = self._poison_pill_search.wants(assignment)
-            watched = not searched and assignment.announce(records[-1].offset + 1)
-            if not assignment.announced or watched:
-                assignment.begin_at(records[0].offset)
-                assignment.announced = True
+            watched = not searched and assignment.crash_record.announce_up_to(records[-1].offset + 1)
+            if assignment.begin(records[0].offset) or watched:
                 new.append(assignment)
         if new:
             await self._committer.commit(self._consumer, new)

@@ -28,7 +28,7 @@ class KeyBlocker:
 
     async def is_key_unblocked(self, job: Job) -> bool:
         """False: *job* is settled by what became of its key."""
-        blocked, key = job.assignment.blocked, job.record.key
+        blocked, key = job.assignment.blocked_keys, job.record.key
         word = unblocking(job.record.headers) if job.record.headers and self._obeys else None
         if word is not None and key in blocked:
             blocked.discard(key)
@@ -45,7 +45,7 @@ class KeyBlocker:
     def waits_for_room(self, job: Job, error: BaseException) -> bool:
         """Whether too many keys of its partition are blocked already to dead-letter *job* and block its own too:
         what follows it would not follow. It keeps its lane and is given up later."""
-        if job.assignment.blocked.reserve(job.record.key):
+        if job.assignment.blocked_keys.reserve(job.record.key):
             return False
         job.wait_for_giving_up(error)
         now = self._clock()
@@ -60,7 +60,7 @@ class KeyBlocker:
                 "blocked keys full",
                 "%s: %d keys of %s follow a dead letter, and no more can be remembered; what fails for good waits "
                 "with its key until one of them is replayed or cleared. Nothing is lost%s",
-                len(job.assignment.blocked),
+                len(job.assignment.blocked_keys),
                 job.assignment.source,
                 so_far(seconds),
                 at=job,

@@ -134,7 +134,7 @@ class Monitor:
         # What waits behind a record that is sent again is not held back by a retry of its own.
         sent_again = any(isinstance(job.sending, Sending) and job.sending.tries for job in busy)
         unfinished = sum(assignment.unfinished for assignment in assignments)
-        held = sum(assignment.held for assignment in assignments)
+        held = sum(assignment.retries.waiting for assignment in assignments)
         if not unfinished:
             return AtHand.WORK
         return AtHand.WAIT if not handled and (sent_again or held == unfinished) else AtHand.RETRY

@@ -42,7 +42,8 @@ class PoisonPillSearch:
         return assignment in self._queues or self._suspects(assignment, assignment.delivered or 0)
 
     def _suspects(self, assignment: Assignment, offset: int) -> bool:
-        return assignment.crashes >= self._limit - PROOF and offset < assignment.proven_at
+        crash_record = assignment.crash_record
+        return crash_record.crashes >= self._limit - PROOF and offset < crash_record.proven_from
 
     def take_over(self, assignment: Assignment, records: Sequence[Record]) -> None:
         """Let *records* run one after the other, and behind them in bulk those that are above suspicion."""
@@ -51,9 +52,9 @@ class PoisonPillSearch:
                 "poison pill search",
                 "%s: %s of %s crashed in a row; its messages before offset %d run one at a time, to find the one that ends "
                 "the process",
-                counted(assignment.crashes, "process"),
+                counted(assignment.crash_record.crashes, "process"),
                 assignment.source,
-                assignment.proven_at,
+                assignment.crash_record.proven_from,
                 at=assignment.source,
             )
         self._queues.setdefault(assignment, deque()).extend(records)
@@ -70,7 +71,7 @@ class PoisonPillSearch:
     async def _step(self, consumer: Consumer) -> None:
         """Let the next message run and wait until it does not run any more."""
         # A message that is accused decides sooner than others, so its partition comes first.
-        assignment = min(self._queues, key=lambda each: each.accused is None)
+        assignment = min(self._queues, key=lambda each: each.crash_record.suspected_offset is None)
         queue = self._queues.pop(assignment)
         if assignment.hold is not Hold.OPEN:
             return
@@ -79,26 +80,25 @@ class PoisonPillSearch:
             return
         self._queues[assignment] = queue  # behind the others
         record = queue.popleft()
-        if assignment.is_finished(record.offset):
+        if assignment.offsets.is_finished(record.offset):
             # Noted all the same: were it the last record, the commit would never come to the end.
             assignment.deliver([record])
-        elif assignment.is_poison(record.offset):
-            assignment.suspect = None
+        elif assignment.crash_record.is_poison(record.offset):
             self._convict(assignment, record)
-            assignment.clear_suspicion(record.offset)
+            assignment.crash_record.end_isolation(record.offset)
         else:
             await self._try_alone(consumer, assignment, record)
 
     async def _release(self, consumer: Consumer, assignment: Assignment, queue: Sequence[Record]) -> None:
         """*queue* is above suspicion."""
-        if queue and assignment.announce(queue[-1].offset + 1):
+        if queue and assignment.crash_record.announce_up_to(queue[-1].offset + 1):
             await self._committer.commit(consumer, [assignment])
         self._components.schedule.deliver(assignment, list(queue), self._components.loop.time())
         self._components.runner_pool.wake(len(queue))
         self._components.timer.set()
 
     async def _try_alone(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
-        accused = record.offset == assignment.accused
+        accused = record.offset == assignment.crash_record.suspected_offset
         try:
             if accused:
                 self._components.schedule.isolate(assignment)
@@ -110,8 +110,8 @@ class PoisonPillSearch:
                 self._components.runner_pool.wake(self._components.runner_pool.count)
 
     async def _run_named(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
-        assignment.suspect = record.offset
-        assignment.announce(record.offset + 1)
+        assignment.crash_record.isolate(record.offset)
+        assignment.crash_record.announce_up_to(record.offset + 1)
         # All of them: the commit must also take back what it said of the message before, which may be of another
         # partition. Else that one, long finished, would be convicted for what this one does.
         await self._committer.commit(consumer, list(self._components.assignment_table.assignments))
@@ -121,8 +121,7 @@ class PoisonPillSearch:
         self._components.schedule.deliver(assignment, [record], float("-inf"))
         self._components.runner_pool.wake(1)
         await self._until_quiet(assignment)
-        assignment.suspect = None
-        assignment.clear_suspicion(record.offset)
+        assignment.crash_record.end_isolation(record.offset)
 
     async def _until_quiet(self, assignment: Assignment) -> None:
         """Until nothing of *assignment* runs, or would if a slot were free."""
@@ -133,6 +132,7 @@ class PoisonPillSearch:
         )
 
     def _convict(self, assignment: Assignment, record: Record) -> None:
-        error = KilledTheProcess(assignment.crashes, assignment.alone, coordinates_of(record))
+        crash_record = assignment.crash_record
+        error = KilledTheProcess(crash_record.crashes, crash_record.solo_crashes, coordinates_of(record))
         self._components.worker_log.error("poison pill found", "%s: %s", error, at=assignment.source)
         self._components.schedule.give_up_in_turn(assignment, record, error)

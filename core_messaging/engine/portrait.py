@@ -98,6 +98,6 @@ def of_partition(
         delivered=max(reached, default=None),
         end=None if end is None else max([end, *reached]),
         unfinished=assignment.unfinished,
-        blocked=assignment.held,
+        blocked=assignment.retries.waiting,
         oldest_timestamp=None if oldest is None else written(oldest),
     )

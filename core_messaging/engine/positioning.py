@@ -51,7 +51,7 @@ class Positioning:
         positions = await self._positions(idle)
         for assignment in idle:
             if assignment.source in positions and assignment.hold is Hold.OPEN:
-                assignment.reach(positions[assignment.source])
+                assignment.offsets.advance_to(positions[assignment.source])
 
     async def _positions(self, assignments: Sequence[Assignment]) -> Mapping[TopicPartition, int]:
         if not assignments:

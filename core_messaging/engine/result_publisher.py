@@ -57,7 +57,7 @@ class ResultPublisher:
         outgoing = Outgoing(topic=topic, value=value, key=job.record.key, headers=headers)
         sending = Sending(outgoing, message, result=result)
         job.wait_for_broker(sending)
-        if job.chunk.assignment.hold is FENCED:
+        if job.assignment.hold is FENCED:
             self._counters.dropped += 1
             return
         # As ``RecordSender.publish``, without its calls: this is done for every message.

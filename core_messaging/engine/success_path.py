@@ -44,7 +44,7 @@ class SuccessPath:
 
     async def _call_own(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
         """Call ``on_success`` of the worker, then go on with the plugins."""
-        if job.chunk.assignment.hold is not FENCED:
+        if job.assignment.hold is not FENCED:
             own = cast("Call", self._handler.on_success)
             await self._callbacks.call_own("on_success", own, job, message, result, context)
         pending = self._tell_plugins(job, message, result, context)
@@ -55,7 +55,7 @@ class SuccessPath:
         self, job: Job, message: Any, result: Any, context: Context | None
     ) -> Awaitable[None] | None:
         """Call ``on_success`` of the plugins, then finish."""
-        if job.chunk.assignment.hold is FENCED:
+        if job.assignment.hold is FENCED:
             self._counters.dropped += 1
             return None
         if self._told is not None:

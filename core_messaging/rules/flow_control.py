@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,14 +21,14 @@ Source = TypeVar("Source", bound=TopicPartition | tuple[str, int])
 class FlowLimits:
     """Bounds for one worker, counted in messages that were fetched and are not finished.
 
-    ``held`` bounds messages that wait for a retry, or behind one: they have a budget of their own, so that
+    ``waiting_retries`` bounds messages that wait for a retry, or behind one: they have a budget of their own, so that
     keys that fail for ever do not close the intake for all others. Each partition has its share of it.
     """
 
     records: int = 10_000
     size: int = 64 * 1024 * 1024  # bytes of values
     partition_records: int = 5_000
-    held: int = 10_000
+    waiting_retries: int = 10_000
     on_full: OnFullRetries = "wait"  # "dead-letter" makes room by itself, so it pauses later
     batch_size: int = 0  # messages that a batch waits for; 0: no batches
 
@@ -71,6 +71,7 @@ class _Level:
 
     assignment: Assignment
     unfinished: int
+    in_flight: int
     waiting: float
     noted: float
     flowing: float
@@ -90,15 +91,10 @@ def plan(
     of that, so that it does not flap. Fetches of a few records each would cost more than they bring, so a little
     room is none. *held_back* pause while the batches of others are filled (``BatchSchedule.crowded_out``)."""
     mine = list(assignments)
-    budget = max(1, limits.held // max(1, len(mine)))
+    budget = max(1, limits.waiting_retries // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
-    room = limits.records - sum(level.unfinished - level.assignment.held for level in levels)
-    too_large = _too_large(mine, limits.size)
-    if room < limits.records // LITTLE or room < 1 or too_large:
-        room = 0
-    # No more at once than one partition may hold: they may all be of one.
-    # Before the group has decided nobody knows how many they will be.
-    room = room if len(mine) == 1 else min(room, _share(limits, len(mine)) if mine else LEAST)
+    too_large = _too_large(levels, limits.size)
+    room = 0 if too_large else _room(levels, limits)
     waits = {assignment.source for assignment in held_back}
     full = {level.assignment.source for level in levels if level.highest >= 1} | waits
     roomy = {level.assignment.source for level in levels if _is_roomy(level, limits)} - waits
@@ -112,21 +108,42 @@ def plan(
         room,
         pause=pause,
         resume=resume,
-        over_budget=tuple((a, a.held - budget // 2) for a in mine if a.held >= budget and not a.blocked.full),
+        over_budget=tuple(_over_budget(mine, budget)),
         crowded=tuple(level.assignment.source for level in levels if level.noted >= 1),
-        stranded=tuple(
-            level.assignment.source
-            for level in levels
-            if level.assignment.blocked.full and (level.waiting >= 1 or too_large)
-        ),
+        stranded=tuple(_stranded(levels, too_large=too_large)),
         closed=closed if limits.batch_size else frozenset(),
     )
 
 
-def _too_large(assignments: Sequence[Assignment], size: int) -> bool:
-    if sum(assignment.most_bytes for assignment in assignments) < size:
+def _room(levels: Sequence[_Level], limits: FlowLimits) -> int:
+    room = limits.records - sum(level.in_flight for level in levels)
+    if room < limits.records // LITTLE or room < 1:
+        return 0
+    if len(levels) == 1:
+        return room
+    # No more at once than one partition may hold: they may all be of one.
+    # Before the group has decided nobody knows how many they will be.
+    return min(room, _share(limits, len(levels)) if levels else LEAST)
+
+
+def _over_budget(assignments: Iterable[Assignment], budget: int) -> Iterator[tuple[Assignment, int]]:
+    for assignment in assignments:
+        waiting = assignment.retries.waiting
+        if waiting >= budget and not assignment.blocked_keys.full:
+            yield assignment, waiting - budget // 2
+
+
+def _stranded(levels: Iterable[_Level], *, too_large: bool) -> Iterator[TopicPartition]:
+    for level in levels:
+        if level.assignment.blocked_keys.full and (level.waiting >= 1 or too_large):
+            yield level.assignment.source
+
+
+def _too_large(levels: Sequence[_Level], size: int) -> bool:
+    # The exact sum takes longer, so it is looked at only where it can matter.
+    if sum(level.unfinished * level.assignment.offsets.largest_record for level in levels) < size:
         return False
-    return sum(assignment.held_bytes for assignment in assignments) >= size
+    return sum(level.assignment.offsets.held_bytes for level in levels) >= size
 
 
 def _share(limits: FlowLimits, partitions: int) -> int:
@@ -138,21 +155,22 @@ def _share(limits: FlowLimits, partitions: int) -> int:
 
 def _is_roomy(level: _Level, limits: FlowLimits) -> bool:
     """Whether a partition that was paused goes on: it is half empty, or its next batch is not full."""
-    flowing = level.unfinished - level.assignment.held
-    return level.highest <= ROOMY or (level.highest < 1 and flowing < limits.batch_size)
+    return level.highest <= ROOMY or (level.highest < 1 and level.in_flight < limits.batch_size)
 
 
 def _level(assignment: Assignment, limits: FlowLimits, budget: int, partitions: int) -> _Level:
-    unfinished, held = assignment.unfinished, assignment.held
+    unfinished, waits = assignment.unfinished, assignment.retries.waiting
+    in_flight = unfinished - waits
     share = _share(limits, partitions) if partitions > 1 else limits.records
     # The messages of a partition that is alone do not pause it: no room does the same.
-    flowing = (unfinished - held) / share if partitions > 1 else 0.0
-    if assignment.blocked.full:
-        # What waits there waits for a record that comes later, so it is read on, as far as there is memory.
-        return _Level(assignment, unfinished, held / max(2 * budget, share), 0.0, flowing)
+    flowing = in_flight / share if partitions > 1 else 0.0
+    if assignment.blocked_keys.full:
+        # Messages there wait for a record that comes later, so the partition is read on, as far as there is memory.
+        return _Level(assignment, unfinished, in_flight, waits / max(2 * budget, share), 0.0, flowing)
     # What "dead-letter" cannot make room of (dead letters that are not acknowledged, say) stops the intake as well.
-    waiting = held / (budget if limits.on_full == "wait" else 2 * budget)
-    return _Level(assignment, unfinished, waiting, assignment.note_size() / NOTE_FULL, flowing)
+    waiting = waits / (budget if limits.on_full == "wait" else 2 * budget)
+    noted = assignment.metadata_size() / NOTE_FULL
+    return _Level(assignment, unfinished, in_flight, waiting, noted, flowing)
 
 
 def quiet(
@@ -164,9 +182,7 @@ def quiet(
     return [
         assignment.source
         for assignment in assignments
-        if assignment not in working
-        and assignment.source not in paused
-        and assignment.unfinished - assignment.held < LEAST
+        if assignment not in working and assignment.source not in paused and assignment.in_flight < LEAST
     ]
 
 

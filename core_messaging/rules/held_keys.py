@@ -65,5 +65,5 @@ class HeldKeys:
             del self._lanes[lane]
             return held.behind
         held.holders.update(offset for offset, _, _ in tried)
-        held.behind = held.behind[len(tried) :]
+        del held.behind[: len(tried)]
         return tried

@@ -1,26 +1,31 @@
-"""One message on its way from fetch to commit."""
+"""One message on its way from the fetch to the commit."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
 from typing import Any
 
 import msgspec
 
-from core_messaging.errors import FollowsADeadLetter, Undecodable
+from core_messaging.errors import FollowsADeadLetter, TriedBefore, Undecodable
 from core_messaging.logs.tracebacks import ExcInfo
 from core_messaging.records import Outgoing, Receipt, Record
-from core_messaging.rules.assignment import FENCED, Assignment, Chunk
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.chunk import Chunk
 
 
 class Sending:
     """What is left to do for a message whose handler is done: its result or its dead letter must be acknowledged.
 
-    ``error`` is None for a result. ``ack`` is set while the broker has the record and has not answered. ``trace`` is the
-    traceback of an error of a new kind, as logging takes it: few have one, because it keeps frames alive.
+    - ``outgoing``: the record to publish; it may be shortened
+    - ``message``, ``result``: what the handler was given, and what it returned
+    - ``error``: why the message is dead-lettered; None for a result
+    - ``trace``: the traceback of an error of a new kind, as logging takes it. Few have one, because it keeps frames in memory
+    - ``ack``: set while the broker has the record and has not answered
+    - ``tries``: how often it was published without success
     """
 
-    __slots__ = ("ack", "error", "message", "outgoing", "result", "trace", "tries", "whole")
+    __slots__ = ("_whole", "ack", "error", "message", "outgoing", "result", "trace", "tries")
 
     def __init__(
         self,
@@ -30,7 +35,7 @@ class Sending:
         error: BaseException | None = None,
         trace: ExcInfo | None = None,
     ) -> None:
-        self.outgoing = self.whole = outgoing
+        self.outgoing = self._whole = outgoing
         self.message = message
         self.result = result
         self.error = error
@@ -39,7 +44,7 @@ class Sending:
         self.tries = 0
 
     def sent(self, ack: Awaitable[Receipt]) -> None:
-        """The broker has the record; *ack* is its answer."""
+        """The publisher has the record, and *ack* brings the answer of the broker."""
         self.ack = ack
 
     def not_acknowledged(self) -> None:
@@ -48,21 +53,21 @@ class Sending:
         self.tries += 1
 
     def shorten(self, less: Outgoing) -> None:
-        """Publish *less* in its place: it was too large."""
+        """Publish *less* in place of the record: it was too large."""
         self.outgoing = less
 
     def restore(self) -> None:
-        """Publish all of it next time."""
-        self.outgoing = self.whole
+        """Publish the whole record next time."""
+        self.outgoing = self._whole
 
     @property
     def is_shortened(self) -> bool:
         """Whether a shorter record is published in place of the whole one."""
-        return self.outgoing is not self.whole
+        return self.outgoing is not self._whole
 
 
 class GivingUp:
-    """What stands for a Sending where a message is to be given up in its turn, without another attempt."""
+    """In place of a ``Sending``: the message is given up in its turn with *error*, without another attempt."""
 
     __slots__ = ("error",)
 
@@ -72,64 +77,87 @@ class GivingUp:
 
 # A struct, because one is made for every message: it takes a third of the time.
 class Job(msgspec.Struct, eq=False):
-    """A record in its turn. ``lane`` is what later records must wait for; None where nothing waits."""
+    """A record in its turn.
 
+    - ``assignment``: the partition, as it was assigned when the record came
+    - ``chunk``, ``index``: where the record was delivered
+    - ``lane``: what later records must wait for; None where none waits
+    - ``attempt``: the number of this attempt, or of the next one
+    - ``spared``: how many attempts before do not count for ``max_retries``
+    - ``error``: what the attempt before raised
+    - ``sending``: what is left to do after the handler
+    - ``is_abandoned``: it ended without being finished, because its partition was being taken away
+    """
+
+    assignment: Assignment
     chunk: Chunk
     index: int
     record: Record
-    lane: Any  # hashable
-    attempt: int = 1  # this one, or the next: how often the handler has been given the message
-    spared: int = 0  # of the attempts before, those that ``max_retries`` does not count
-    error: Exception | None = None  # what the attempt before raised
+    lane: Hashable
+    attempt: int = 1
+    spared: int = 0
+    error: Exception | None = None
     sending: Sending | GivingUp | None = None
-    given_up: bool = False  # it ended without being finished: its partition was being taken away
-
-    @property
-    def assignment(self) -> Assignment:
-        """The assignment that the message belongs to."""
-        return self.chunk.assignment
+    is_abandoned: bool = False
 
     @property
     def counted_attempt(self) -> int:
-        """This attempt, or the next, as ``max_retries`` counts them."""
+        """This attempt, or the next one, as ``max_retries`` counts them."""
         return self.attempt - self.spared
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its message is finished."""
+        return bool(self.chunk.done[self.index])
 
     def attempt_failed(self, error: Exception) -> None:
         """The attempt raised *error*, and another one follows."""
         self.error = error
 
     def next_attempt(self, *, counted: bool = True) -> None:
-        """The next attempt has the next number. *counted* False: it costs none of the retries."""
+        """The next attempt has the next number. *counted* False: ``max_retries`` does not count the one before."""
         self.attempt += 1
-        if not counted:
-            self.spared += 1
+        self.spared += not counted
 
     def wait_for_broker(self, sending: Sending) -> None:
-        """The handler is done, and *sending* must be acknowledged."""
+        """The handler is done, and the record of *sending* must be acknowledged."""
         self.sending = sending
 
     def wait_for_giving_up(self, error: BaseException) -> None:
-        """No attempt follows: the message is given up later, because of *error*."""
+        """No attempt follows: the job is given up with *error* when it is settled."""
         self.sending = GivingUp(error)
+
+    def evict(self) -> None:
+        """Give up the job while it waits for its retry: the next attempt is not made."""
+        self.wait_for_giving_up(self.error or TriedBefore(self.attempt))
+        self.attempt -= 1
 
     def begin_giving_up(self) -> None:
         """The message is given up now, or its result is not published any more."""
         self.sending = None
 
+    def abandon(self) -> None:
+        """Its partition is being taken away, so the retry that it waits for is left to the next owner."""
+        self.is_abandoned = True
+
+    def move_to(self, assignment: Assignment, chunk: Chunk, index: int) -> None:
+        """Its record was delivered again, to the next assignment of the partition: the job belongs there from now on."""
+        self.assignment, self.chunk, self.index = assignment, chunk, index
+
     def disown(self) -> None:
-        """Whatever its handler still brings counts for nothing: it was cancelled, and may say otherwise."""
+        """The handler was cancelled: drop its result, whatever it returns."""
         nobody = Assignment(self.assignment.source, 0)
-        nobody.hold = FENCED
-        self.chunk, self.index = Chunk(nobody, [self.record]), 0
+        nobody.fence()
+        self.move_to(nobody, Chunk([self.record]), 0)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """A job is the smallest batch."""
+        """The job itself: it is the smallest batch."""
         return (self,)
 
     def __str__(self) -> str:
-        """``topic[partition]@offset``"""
-        return f"{self.chunk.assignment.source}@{self.record.offset}"
+        """``topic[partition]@offset``."""
+        return f"{self.assignment.source}@{self.record.offset}"
 
 
 def attempts_made(job: Job, error: BaseException) -> int:

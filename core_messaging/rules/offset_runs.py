@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from core_messaging.records import Record
 from core_messaging.rules.commit_metadata import Run
@@ -24,37 +23,6 @@ class Delivered(Protocol):
     def done(self) -> bytearray:
         """One byte for each record: 1 if it is finished, else 0."""
         ...
-
-
-class Foldable(Protocol):
-    """Such records, of which the finished ones can be put together."""
-
-    @property
-    def unfinished(self) -> int:
-        """The number of records that are not finished."""
-        ...
-
-    def absorb(self, later: Any) -> None:
-        """Add the finished records of *later* to these."""
-        ...
-
-
-Fetched = TypeVar("Fetched", bound=Foldable)
-
-
-def folded(chunks: Iterable[Fetched]) -> deque[Fetched]:
-    """Finished chunks behind an unfinished one become one of two records, the first and the last.
-
-    A key that waits an hour for its retry would otherwise keep a chunk for every fetch of that hour, and make each look at
-    the assignment longer.
-    """
-    kept: deque[Fetched] = deque()
-    for chunk in chunks:
-        if kept and not chunk.unfinished and not kept[-1].unfinished:
-            kept[-1].absorb(chunk)
-        else:
-            kept.append(chunk)
-    return kept
 
 
 def offsets_of(records: Sequence[Record]) -> Sequence[int]:

@@ -1,35 +1,41 @@
-"""What may start in one partition, and the queue of what needs no handler any more. Pure."""
+"""What may start in one partition, and the queue of jobs that need no handler any more."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 
 from core_messaging.records import Record
-from core_messaging.rules.assignment import Assignment, Chunk
+from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.chunk import Chunk
 from core_messaging.rules.job import Job
 
 
 class PartitionQueue:
-    """Messages of one partition that nobody has taken yet.
+    """Messages of one partition that are not started yet, and the lanes that started ones keep busy.
 
-    ``chunks`` hold fresh messages. ``ready`` holds messages that have waited already: a retry that is due, or a message
-    whose lane has become free. While there are both, they start in turn, so neither waits for the end of the other:
-    ``ready_next`` says whose turn it is.
+    - ``chunks``: fresh messages
+    - ``ready``: jobs that have waited already: a retry that is due, or a message whose lane has become free
+    - ``busy``: lane -> the jobs that wait behind the one that holds it. A lane is busy while its job runs, waits for a retry,
+      or waits for an acknowledgement
+    - ``attempts``: offset -> number of its next attempt, where it is not the first one
+    - ``carried``: offset -> job of the assignment before that still runs, until its record comes again
     """
 
-    __slots__ = ("assignment", "chunks", "in_turn", "ready", "ready_next")
+    __slots__ = ("_retrying", "assignment", "attempts", "busy", "carried", "chunks", "ready")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
+        self.attempts = assignment.retries.next_attempts
         self.chunks: deque[Chunk] = deque()
         self.ready: deque[Job] = deque()
-        self.ready_next = True
-        self.in_turn = False  # the schedule will look at it
+        self.busy: dict[Hashable, deque[Job] | None] = {}
+        self.carried: dict[int, Job] = {}
+        self._retrying: set[Hashable] = set()  # lanes whose job waits for a retry
 
     @property
     def fresh(self) -> int:
-        """Messages that came and were not looked at yet."""
+        """The number of messages that came and that no job was made of yet."""
         return sum(chunk.untaken for chunk in self.chunks)
 
     @property
@@ -37,15 +43,66 @@ class PartitionQueue:
         """Whether something may start here; a fresh message only if its lane is free."""
         return bool(self.ready) or any(chunk.untaken for chunk in self.chunks)
 
-    def untaken(self) -> Iterator[Record]:
+    def untaken(self) -> list[Record]:
         """The fresh records."""
-        for chunk in self.chunks:
-            yield from (record for record in chunk.records[chunk.cursor :] if record is not None)
+        return [record for chunk in self.chunks for record in chunk.untaken_records()]
+
+    def occupy(self, job: Job) -> None:
+        """*job* holds its lane from now on."""
+        if job.lane is not None:
+            self.busy[job.lane] = None
+
+    def wait_behind(self, job: Job) -> None:
+        """The lane of *job* is busy, and it waits there."""
+        queue = self.busy[job.lane]
+        if queue is None:
+            queue = self.busy[job.lane] = deque()
+        queue.append(job)
+        if job.lane in self._retrying:
+            self.assignment.retries.add_waiting(1)
+
+    def begin_retry(self, job: Job) -> None:
+        """*job* waits for a retry, and so does all that is behind it in its lane."""
+        self.assignment.retries.add_waiting(1 + self._behind(job))
+        if job.lane is not None:
+            self._retrying.add(job.lane)
+
+    def end_retry(self, job: Job) -> None:
+        """*job* does not wait for a retry any more."""
+        self.assignment.retries.remove_waiting(1 + self._behind(job))
+        self._retrying.discard(job.lane)
+
+    def _behind(self, job: Job) -> int:
+        return 0 if job.lane is None else len(self.busy.get(job.lane) or ())
+
+    def adopt(self, chunk: Chunk) -> None:
+        """Records of *chunk* have come again while their jobs of the assignment before run: these jobs belong here now."""
+        for index, offset in enumerate(chunk.offsets):
+            job = self.carried.pop(offset, None)
+            if job is None or job.is_abandoned:
+                continue
+            if not job.is_finished:
+                job.move_to(self.assignment, chunk, index)
+                chunk.hand_over(index)
+                self.occupy(job)
+                continue
+            chunk.finish(index)
+            if (
+                job.record.key in job.assignment.blocked_keys
+            ):  # dead-lettered meanwhile: later messages still follow
+                self.assignment.blocked_keys.add(job.record.key)
+
+    def carry(self, jobs: Iterable[Job]) -> None:
+        """*jobs* of the assignment before still run."""
+        self.carried.update({job.record.offset: job for job in jobs})
 
 
 class SettlementQueue:
-    """Jobs that need no handler any more: a record was acknowledged or is to be published again, or the message is to be
-    given up without another attempt. None of them waits for a slot of the handlers."""
+    """Jobs that need no handler any more.
+
+    Their record was acknowledged, or has to be published again, or the message is given up without another attempt. None of
+    them waits for a runner of the handlers.
+    """
 
     def __init__(self, added: Callable[[], None] = lambda: None) -> None:
         """*added* is called when a job comes in."""
@@ -53,16 +110,16 @@ class SettlementQueue:
         self._added = added
 
     def put(self, job: Job) -> None:
-        """The job is settled as soon as somebody takes it."""
+        """*job* can be settled."""
         self._jobs.append(job)
         self._added()
 
     def take(self) -> Job | None:
-        """The job that has waited longest."""
+        """The job that has waited longest; None where there is none."""
         return self._jobs.popleft() if self._jobs else None
 
     def forget(self, assignment: Assignment) -> None:
-        """Jobs of *assignment* count for nothing any more."""
+        """Drop the jobs of *assignment*."""
         self._jobs = deque(job for job in self._jobs if job.assignment is not assignment)
 
     def __len__(self) -> int:

@@ -115,21 +115,21 @@ def test_one_more_crash_suspects_what_was_in_hand_and_nothing_else(
     owned = Ownership(held=True, crashes=crashes, delivered=before, owner=7)
     note = CommitNote.of(0, (), {}, owned).encode()
     mine = Assignment(SUSPECTED, 1, Committed(0, note))
-    mine.announced = True
-    assert mine.announce(in_hand)
+    mine.begin(0)
+    assert mine.crash_record.announce_up_to(in_hand)
     said = mine.progress()
     assert said is not None
     mine.deliver([PlainRecord(offset) for offset in range(in_hand)])
     next_one = Assignment(SUSPECTED, 2, said)
-    assert next_one.crashes == crashes + 2
-    assert next_one.proven_at == in_hand
+    assert next_one.crash_record.crashes == crashes + 2
+    assert next_one.crash_record.proven_from == in_hand
 
 
 def test_without_a_crash_before_it_nothing_is_announced_a_fetch() -> None:
     mine = Assignment(SUSPECTED, 1, Committed(5, ""))
-    assert not mine.announce(9)
+    assert not mine.crash_record.announce_up_to(9)
     far = Assignment(SUSPECTED, 1, Committed(0, CommitNote.of(0, (), {}, Ownership(held=True)).encode()))
-    assert not far.announce(3 * PROVEN_AFTER)
+    assert not far.crash_record.announce_up_to(3 * PROVEN_AFTER)
 
 
 COUNT = 40

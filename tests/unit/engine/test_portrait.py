@@ -38,7 +38,7 @@ def worker_of(condition: Condition, *partitions: PartitionSnapshot) -> WorkerSna
 def test_lag_counts_what_was_delivered_after_the_broker_was_asked_for_the_end() -> None:
     # A worker that stopped ten seconds after its start said "lag 0" with two messages unfinished.
     assignment = Assignment(SOURCE, 1)
-    assignment.begin_at(0)
+    assignment.offsets.begin_at(0)
     assignment.deliver([PlainRecord(0, b"a"), PlainRecord(1, b"b")])
     assert of_partition(assignment, seen(0)).lag == 2
     assert of_partition(assignment, seen(5)).lag == 5
@@ -51,7 +51,7 @@ def test_one_bad_key_is_in_the_lag_and_not_in_what_another_member_could_work_on(
     chunk = assignment.deliver([PlainRecord(offset, b"%d" % offset) for offset in range(5_000)])
     for index in range(1, 5_000):
         chunk.finish(index)
-    assignment.held = 1
+    assignment.retries.add_waiting(1)
     told = of_partition(assignment, seen(5_000))
     assert (told.lag, told.useful_lag) == (5_000, 0)
     assert of_partition(assignment, seen(5_007)).useful_lag == 7
@@ -94,7 +94,9 @@ def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_
     running = [job for _ in range(2) if (job := schedule.take())]
     assignment_table.drain([SOURCE])
     assert all(job.assignment.is_gone for job in running)
-    first.acknowledged = commit = first.progress(held=False)
+    commit = first.progress(owned=False)
+    assert commit is not None
+    first.acknowledge(commit)
     assignment_table.leave_in_limbo([first], running)
     assignment_table.assign({SOURCE: commit})
     second = assignment_table.get(SOURCE)

@@ -24,9 +24,9 @@ def revoked_with_running_work() -> tuple[MessageSchedule, AssignmentTable, list[
     running = [job for _ in range(3) if (job := schedule.take())]
     assert [job.record.offset for job in running] == [0, 2]
     assignment_table.drain([SOURCE])
-    commit = assignment.progress(held=False)
+    commit = assignment.progress(owned=False)
     assert commit is not None
-    assignment.acknowledged = commit
+    assignment.acknowledge(commit)
     assignment_table.leave_in_limbo([assignment], running)
     return schedule, assignment_table, running, commit
 
@@ -101,17 +101,18 @@ def test_what_was_finished_and_not_committed_is_known_when_the_partition_comes_b
     first = assignment_table.get(SOURCE)
     assert first is not None
     schedule.deliver(first, RECORDS)
-    first.acknowledged = commit = first.progress()
+    commit = first.progress()
     assert commit is not None
+    first.acknowledge(commit)
     while (job := schedule.take()) is not None:
         if job.record.offset != 1:
             schedule.finish(job)
-    first.blocked.add(b"b")
+    first.blocked_keys.add(b"b")
     assignment_table.fence([SOURCE])
     assert come_back(schedule, assignment_table, commit) == [1]
     second = assignment_table.get(SOURCE)
     assert second is not None
-    assert b"b" in second.blocked
+    assert b"b" in second.blocked_keys
 
 
 def test_what_was_finished_is_not_believed_where_somebody_else_had_the_partition() -> None:

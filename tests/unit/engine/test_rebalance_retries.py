@@ -72,9 +72,9 @@ def _tried_once() -> tuple[Assignment, Committed]:
     job.attempt = 2
     schedule.retry(job, 130.0)
     schedule.drain(assignment)
-    commit = assignment.progress(held=False)
+    commit = assignment.progress(owned=False)
     assert commit is not None
-    assignment.acknowledged = commit
+    assignment.acknowledge(commit)
     return assignment, commit
 
 
@@ -82,7 +82,7 @@ def test_whoever_had_it_knows_when_its_retry_is_due_and_its_lane_waits() -> None
     old, commit = _tried_once()
     schedule = MessageSchedule("key", delay=lambda attempt: 50.0)
     assignment = Assignment(SOURCE, 2, commit)
-    assignment.take_over(old.left())
+    assignment.restore(old.remember())
     schedule.deliver(assignment, [PlainRecord(0, b"a"), PlainRecord(1, b"a"), PlainRecord(2, b"b")], 110.0)
     started = schedule.take()
     assert started is not None

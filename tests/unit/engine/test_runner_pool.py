@@ -6,14 +6,15 @@ import asyncio
 
 from core_messaging.engine.runner_pool import Idle, RunnerPool
 from core_messaging.records import TopicPartition
-from core_messaging.rules.assignment import FENCED, Assignment
+from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job
 from tests.unit.rules.records import PlainRecord
 
 
 def job(partition: int = 0) -> Job:
     record = PlainRecord(0)
-    return Job(Assignment(TopicPartition("t", partition), 1).deliver([record]), 0, record, None)
+    assignment = Assignment(TopicPartition("t", partition), 1)
+    return Job(assignment, assignment.deliver([record]), 0, record, None)
 
 
 def everything(_job: Job) -> bool:
@@ -87,7 +88,7 @@ def test_quiet_means_that_nothing_runs_and_nothing_is_unacknowledged() -> None:
 def test_an_answer_for_a_partition_that_is_gone_is_waited_for_by_nobody() -> None:
     pool, gone, stays = RunnerPool(1), job(0), job(1)
     pool.unacked = {gone, stays}
-    gone.assignment.hold = FENCED
+    gone.assignment.fence()
     assert pool.busy(everything) == [stays]
 
 

@@ -18,7 +18,8 @@ SOURCE = TopicPartition("orders", 3)
 
 def test_a_place_has_the_coordinates_that_it_knows() -> None:
     record = PlainRecord(7)
-    job = Job(Assignment(SOURCE, 1).deliver([record]), 0, record, None)
+    assignment = Assignment(SOURCE, 1)
+    job = Job(assignment, assignment.deliver([record]), 0, record, None)
     assert coordinates(None) == {}
     assert coordinates(SOURCE) == {"topic": "orders", "partition": 3}
     assert coordinates(job) == {"topic": "orders", "partition": 3, "offset": 7}

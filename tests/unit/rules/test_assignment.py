@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import FEW, Assignment
+from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.commit_metadata import (
     PROVEN_AFTER,
     SURELY_FIT,
     CommitNote,
     Ownership,
 )
+from core_messaging.rules.offset_ledger import FEW
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)
@@ -26,7 +27,7 @@ def test_the_same_progress_is_not_committed_twice() -> None:
         commit = assignment.progress()
         assert commit is not None
         assert commit.offset == offset
-        assignment.acknowledged = commit
+        assignment.acknowledge(commit)
         assert assignment.progress() is None
         chunk.finish(0)
 
@@ -34,34 +35,37 @@ def test_the_same_progress_is_not_committed_twice() -> None:
 def test_a_partition_that_is_given_back_says_so_and_one_whose_owner_vanished_does_not() -> None:
     first = Assignment(SOURCE, 1, Committed(0))
     first.deliver([PlainRecord(0)])
-    for held, crashes in ((True, 1), (False, 0)):
-        commit = first.progress(held=held)
-        assert Assignment(SOURCE, 2, commit).crashes == crashes
+    for owned, crashes in ((True, 1), (False, 0)):
+        commit = first.progress(owned=owned)
+        assert Assignment(SOURCE, 2, commit).crash_record.crashes == crashes
 
 
 def test_owners_that_vanish_in_a_row_are_counted_until_the_danger_is_passed() -> None:
     commit: Committed | None = None
     for crashes in range(4):
         assignment = Assignment(SOURCE, crashes, commit)
-        assert assignment.crashes == crashes
+        assert assignment.crash_record.crashes == crashes
         chunk = assignment.deliver([PlainRecord(i) for i in range(10)])
         commit = assignment.progress()
     more = assignment.deliver([PlainRecord(i) for i in range(10, 10 + PROVEN_AFTER)])
     for index in range(10):
         chunk.finish(index)
     assert assignment.progress() is not None
-    assert assignment.crashes == 3
+    assert assignment.crash_record.crashes == 3
     for index in range(PROVEN_AFTER):
         more.finish(index)
     assert assignment.progress() is not None
-    assert assignment.crashes == 0
+    assert assignment.crash_record.crashes == 0
 
 
 def vanished_with(suspect: int | None, before: Assignment | None = None) -> Assignment:
     """The next owner's, after one that had *before* has vanished with *suspect* alone under way."""
     last = before or Assignment(SOURCE, 1, Committed(0, CommitNote.of(0, (), {}, Ownership()).encode()))
     last.deliver([PlainRecord(offset) for offset in range(10)])
-    last.suspect = suspect
+    if suspect is None:
+        last.crash_record.end_isolation(99)  # another message has run alone
+    else:
+        last.crash_record.isolate(suspect)
     commit = last.progress()
     assert commit is not None
     return Assignment(SOURCE, 2, commit)
@@ -72,13 +76,21 @@ def test_one_that_was_killed_for_another_reason_while_a_message_ran_alone_makes_
     # it had been running each time.
     anonymous = vanished_with(None, vanished_with(None))
     once = vanished_with(7, anonymous)
-    assert (once.crashes, once.accused, once.is_poison(7)) == (3, 7, False)
+    assert (
+        once.crash_record.crashes,
+        once.crash_record.suspected_offset,
+        once.crash_record.is_poison(7),
+    ) == (3, 7, False)
     twice = vanished_with(7, once)
-    assert (twice.crashes, twice.is_poison(7), twice.is_poison(8)) == (4, True, False)
-    assert not vanished_with(8, once).is_poison(8)  # another one
-    once.clear_suspicion(7)  # it ran alone, and nothing happened
-    assert not vanished_with(7, once).is_poison(7)
-    assert not vanished_with(7, vanished_with(None, once)).is_poison(7)
+    assert (twice.crash_record.crashes, twice.crash_record.is_poison(7), twice.crash_record.is_poison(8)) == (
+        4,
+        True,
+        False,
+    )
+    assert not vanished_with(8, once).crash_record.is_poison(8)  # another one
+    once.crash_record.end_isolation(7)  # it ran alone, and nothing happened
+    assert not vanished_with(7, once).crash_record.is_poison(7)
+    assert not vanished_with(7, vanished_with(None, once)).crash_record.is_poison(7)
 
 
 def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:
@@ -87,10 +99,10 @@ def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:
     assignment = Assignment(SOURCE, 2, vanished.progress())
     chunk = assignment.deliver([PlainRecord(0)])
     assignment.caught_up()
-    assert assignment.crashes == 1
+    assert assignment.crash_record.crashes == 1
     chunk.finish(0)
     assignment.caught_up()
-    assert assignment.crashes == 0
+    assert assignment.crash_record.crashes == 0
 
 
 def test_a_gap_of_compaction_is_never_waited_for() -> None:
@@ -116,8 +128,8 @@ def test_a_record_that_waits_for_long_does_not_make_the_assignment_longer_with_e
     assignment.deliver([PlainRecord(0)])  # waits for its retry, say
     for number in range(1, 1_000):
         assignment.deliver([PlainRecord(2 * number), PlainRecord(2 * number + 1)]).finish(0)
-        assignment._chunks[-1].finish(1)
-    assert len(assignment._chunks) < 2 * FEW
+        assignment.offsets._chunks[-1].finish(1)
+    assert len(assignment.offsets._chunks) < 2 * FEW
     assert (assignment.unfinished, assignment.committable()) == (1, 0)
     assert list(assignment.finished_beyond()) == [(2, 1_999)]
 
@@ -125,12 +137,12 @@ def test_a_record_that_waits_for_long_does_not_make_the_assignment_longer_with_e
 def test_the_size_of_a_large_note_is_not_computed_for_every_fetch_and_follows_it() -> None:
     assignment = Assignment(SOURCE, 1, Committed(0))
     chunk = assignment.deliver([PlainRecord(i) for i in range(4_000)])
-    chunk.cursor = 4_000
+    chunk.take(4_000)
     sizes = []
     for index in range(1, 4_000, 2):
         chunk.finish(index)
-        sizes.append(assignment.note_size())
+        sizes.append(assignment.metadata_size())
     assert sizes[: SURELY_FIT - 2] == [0] * (SURELY_FIT - 2)
-    packed = assignment._note(0, held=True).size
+    packed = assignment._note(0, owned=True).size
     assert sizes[-1] > packed * 0.8
     assert len(set(sizes)) < 30

@@ -1,4 +1,4 @@
-"""How batches are gathered and divided: nothing is lost, the order stays, and no key is in two halves."""
+"""How batches are left and divided: nothing is lost, the order stays, and no key is in two halves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core_messaging.records import Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
-from core_messaging.rules.batch import Batch, Gathering, halves
+from core_messaging.rules.batch import Batch, halves
 from core_messaging.rules.job import Job
 from tests.unit.rules.records import PlainRecord
 
@@ -20,8 +20,9 @@ def key_of(record: Record) -> bytes | None:
 
 def jobs(keys: list[bytes | None]) -> list[Job]:
     records = [PlainRecord(offset, key) for offset, key in enumerate(keys)]
-    chunk = Assignment(TopicPartition("t", 0), 1).deliver(records)
-    return [Job(chunk, index, record, None) for index, record in enumerate(records)]
+    assignment = Assignment(TopicPartition("t", 0), 1)
+    chunk = assignment.deliver(records)
+    return [Job(assignment, chunk, index, record, None) for index, record in enumerate(records)]
 
 
 def offsets(found: list[Job]) -> list[int]:
@@ -46,35 +47,6 @@ def test_a_message_leaves_its_batch_when_it_is_settled_or_waits_on_its_own() -> 
     whole = jobs([b"a", b"b", b"c"])
     batch = Batch(whole)
     whole[0].chunk.finish(0)
-    whole[1].lane = None
+    assert not batch.leave(whole[1])
     assert batch.jobs == [whole[2]]
     assert batch.members == tuple(whole)
-
-
-@given(st.lists(st.integers(1, 5), max_size=6), st.integers(1, 7))
-def test_batches_take_the_oldest_messages_first_and_are_full_while_there_are_enough(
-    fetches: list[int], size: int
-) -> None:
-    assignment = Assignment(TopicPartition("t", 0), 1)
-    gathering, count = Gathering(assignment), 0
-    for number in fetches:
-        records = [PlainRecord(count + n) for n in range(number)]
-        gathering.chunks.append((0.0, assignment.deliver(records)))
-        count += number
-    taken: list[list[int]] = []
-    while gathering.has_some:
-        taken.append(offsets(gathering.gather(size)))
-    assert [offset for batch in taken for offset in batch] == list(range(count))
-    assert all(len(batch) == size for batch in taken[:-1])
-
-
-def test_messages_of_a_held_key_wait_behind_it_and_the_others_stay_in_their_order() -> None:
-    assignment = Assignment(TopicPartition("t", 0), 1)
-    gathering = Gathering(assignment)
-    (holder,) = jobs([b"a"])
-    gathering.held_keys.hold(b"a", holder)
-    records = [PlainRecord(offset, key) for offset, key in enumerate([b"b", b"a", b"c", b"a"], start=1)]
-    gathering.chunks.append((0.0, assignment.deliver(records)))
-    gathering.sift(key_of)
-    assert offsets([job for _, _, job in gathering.open]) == [1, 3]
-    assert gathering.held_keys.behind == 2

@@ -176,11 +176,13 @@ class BatchMachine(RuleBasedStateMachine):
         self.started -= gone
         for lost in gone:
             del self.keys[lost]
-        for offset, seconds in enumerate(remaining, self.next[partition]):
-            if seconds is not None:
-                self.held[partition].attempts[offset] = 2
-                self.held[partition].waits[offset] = self.now + seconds
-                self.started.add((partition, offset))
+        dues = {
+            offset: self.now + seconds
+            for offset, seconds in enumerate(remaining, self.next[partition])
+            if seconds is not None
+        }
+        self.held[partition].retries.inherit(dict.fromkeys(dues, 2), dues)
+        self.started.update((partition, offset) for offset in dues)
 
     def teardown(self) -> None:
         """Everything that is open can be worked off to the end."""
@@ -197,7 +199,7 @@ class BatchMachine(RuleBasedStateMachine):
             self.finish(list(left.jobs))
         for assignment in self.held.values():
             assert assignment.unfinished == 0
-            assert assignment.held == 0
+            assert assignment.retries.waiting == 0
 
 
 TestBatches = BatchMachine.TestCase

@@ -16,8 +16,7 @@ SIZE = 10
 def tried_before(dues: list[float]) -> Assignment:
     """What the owner before has tried once; the retry of each offset is due at its place in *dues*."""
     assignment = Assignment(TopicPartition("t", 0), 2)
-    assignment.attempts = dict.fromkeys(range(len(dues)), 2)
-    assignment.waits.update(enumerate(dues))
+    assignment.retries.inherit(dict.fromkeys(range(len(dues)), 2), dict(enumerate(dues)))
     return assignment
 
 
@@ -39,7 +38,7 @@ def test_a_retry_that_is_due_first_does_not_overtake_an_earlier_one_of_its_key(d
 def test_a_retry_does_not_overtake_an_earlier_message_of_its_key_that_runs(due: float, later: float) -> None:
     schedule = BatchSchedule("key", SIZE, 0.0)
     assignment = tried_before([0.0, due])
-    assignment.waits.pop(0)
+    assignment.retries.due_time(0, 0.0, lambda attempt: 0.0)  # the first has come, and is due
     schedule.deliver(assignment, [PlainRecord(0, b"key")])
     running = schedule.take(0.0)
     assert running is not None

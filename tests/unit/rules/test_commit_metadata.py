@@ -108,7 +108,7 @@ def test_nothing_is_forgotten_where_an_owner_is_gone_before_it_saw_all_that_is_f
     for index, finished in enumerate(done):
         if finished:
             chunk.finish(index)
-    first.blocked.add(b"key")
+    first.blocked_keys.add(b"key")
     second = Assignment(TopicPartition("t", 0), 2, first.progress())
     start = second.committable() or 0
     delivered = records[start : start + seen]
@@ -120,7 +120,7 @@ def test_nothing_is_forgotten_where_an_owner_is_gone_before_it_saw_all_that_is_f
     left = [n for n in range(len(done)) if not done[n] and n not in range(start, start + seen)]
     rest = records[third.committable() or 0 :]
     assert [r.offset for r in third.deliver(rest).records if r is not None] == left if rest else left == []
-    assert b"key" in third.blocked
+    assert b"key" in third.blocked_keys
 
 
 @given(

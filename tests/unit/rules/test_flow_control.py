@@ -28,9 +28,9 @@ def waiting(number: int, count: int, *, blocked: int = 0) -> Assignment:
     assignment = Assignment(TopicPartition("t", number), 1)
     if count:
         assignment.deliver([PlainRecord(offset, value=b"x" * 100) for offset in range(count)])
-    assignment.held = count
+    assignment.retries.add_waiting(count)
     for key in range(blocked):
-        assignment.blocked.add(b"k%d" % key)
+        assignment.blocked_keys.add(b"k%d" % key)
     return assignment
 
 
@@ -40,7 +40,7 @@ def test_where_no_more_keys_can_be_blocked_it_is_read_on_beyond_the_budget_of_wh
     policy: OnFullRetries, count: int, others: int
 ) -> None:
     # The record that lifts a block comes later. Without reading on it is never seen, and nothing moves any more.
-    limits = FlowLimits(records=4_000, held=100, on_full=policy)
+    limits = FlowLimits(records=4_000, waiting_retries=100, on_full=policy)
     full = waiting(0, count, blocked=MOST)
     todo = plan([full, *(waiting(n, 0) for n in range(1, 1 + others))], frozenset(), limits)
     assert todo.room > 0
@@ -50,12 +50,14 @@ def test_where_no_more_keys_can_be_blocked_it_is_read_on_beyond_the_budget_of_wh
 
 
 def test_with_a_place_for_one_more_key_the_budget_holds() -> None:
-    limits = FlowLimits(records=4_000, held=100)
+    limits = FlowLimits(records=4_000, waiting_retries=100)
     todo = plan([waiting(0, 100, blocked=MOST - 1)], frozenset(), limits)
     assert len(todo.pause) == len(todo.over_budget) == 1
 
 
-@pytest.mark.parametrize("limits", [FlowLimits(records=1_000, held=100), FlowLimits(held=100, size=50_000)])
+@pytest.mark.parametrize(
+    "limits", [FlowLimits(records=1_000, waiting_retries=100), FlowLimits(waiting_retries=100, size=50_000)]
+)
 def test_reading_on_ends_where_there_is_no_memory_left_and_that_is_told(limits: FlowLimits) -> None:
     full = waiting(0, 1_000, blocked=MOST)
     todo = plan([full], frozenset(), limits)
@@ -66,7 +68,7 @@ def test_reading_on_ends_where_there_is_no_memory_left_and_that_is_told(limits: 
 def test_partitions_without_anything_at_hand_are_looked_at_beside_those_that_have_enough() -> None:
     working, nothing, retrying, paused = waiting(0, 0), waiting(1, 0), waiting(2, 50), waiting(3, 0)
     crowded = waiting(4, 500)
-    crowded.held = 0  # all of them wait for a lane that is taken: more would start nothing
+    crowded.retries.remove_waiting(500)  # all of them wait for a lane that is taken: more would start nothing
     mine = [working, nothing, retrying, paused, crowded]
     assert quiet(mine, {working}, {paused.source}) == [nothing.source, retrying.source]
 
@@ -92,7 +94,7 @@ def test_a_full_partition_pauses_beside_others_and_resumes_at_half_so_that_it_do
     full, other = assigned(10, 0)
     todo = plan([full, other], frozenset(), limits)
     assert (todo.pause, todo.room) == ((full.source,), 10)
-    chunk = full._chunks[0]
+    chunk = full.offsets._chunks[0]
     for done in range(4):
         chunk.finish(done)
         assert plan([full, other], frozenset({full.source}), limits).resume == ()
@@ -135,21 +137,21 @@ def test_nothing_is_asked_for_while_all_are_paused_so_that_the_group_hears_of_us
     todo = plan(mine, frozenset(), limits)
     assert todo.pause == tuple(assignment.source for assignment in mine)
     assert todo.room == 0
-    mine[0]._chunks[0].finish(0)
+    mine[0].offsets._chunks[0].finish(0)
     assert plan(mine, frozenset(todo.pause), limits).room == 0
     for index in range(1, 50):
-        mine[0]._chunks[0].finish(index)
+        mine[0].offsets._chunks[0].finish(index)
     assert plan(mine, frozenset(todo.pause), limits).room > 0
 
 
 def test_what_waits_for_a_retry_has_a_budget_of_its_own_beside_the_share() -> None:
     # It filled the share first, so that the budget was never full and nothing was dead-lettered to make room.
     bad, good = assigned(100, 0)
-    bad.held = 100
+    bad.retries.add_waiting(100)
     todo = plan(
         [bad, good],
         frozenset(),
-        FlowLimits(records=1_000, partition_records=100, held=200, on_full="dead-letter"),
+        FlowLimits(records=1_000, partition_records=100, waiting_retries=200, on_full="dead-letter"),
     )
     assert (todo.pause, todo.over_budget) == ((), ((bad, 50),))
 
@@ -164,20 +166,20 @@ def test_messages_waiting_for_a_retry_do_not_close_the_intake_for_the_others() -
     # Keys that fail for ever filled the gate elsewhere, and the throughput of good ones went to zero.
     assignment = Assignment(SOURCE, 1)
     assignment.deliver([PlainRecord(i) for i in range(10)])
-    assignment.held = 9
+    assignment.retries.add_waiting(9)
     assert plan([assignment], frozenset(), FlowLimits(records=10)).room == 9
-    todo = plan([assignment], frozenset(), FlowLimits(records=10, held=9))
+    todo = plan([assignment], frozenset(), FlowLimits(records=10, waiting_retries=9))
     assert (todo.pause, todo.over_budget) == ((SOURCE,), ((assignment, 5),))
 
 
 def test_retries_of_one_partition_fill_its_own_share_of_the_budget_only() -> None:
     bad, good = assigned(10, 10)
-    bad.held = 5
-    limits = FlowLimits(records=100, held=10)
+    bad.retries.add_waiting(5)
+    limits = FlowLimits(records=100, waiting_retries=10)
     todo = plan([bad, good], frozenset(), limits)
     assert (todo.pause, todo.room) == ((bad.source,), 85)
-    for held, resumed in ((3, ()), (2, (bad.source,))):
-        bad.held = held
+    for fewer, resumed in ((2, ()), (1, (bad.source,))):
+        bad.retries.remove_waiting(fewer)
         assert plan([bad, good], frozenset({bad.source}), limits).resume == resumed
 
 
@@ -187,7 +189,7 @@ def scattered(count: int) -> Assignment:
     offsets = sorted(chance.sample(range(count * 50), count))
     assignment = Assignment(SOURCE, 1, Committed(0))
     chunk = assignment.deliver([PlainRecord(offset) for offset in offsets])
-    chunk.cursor = count
+    chunk.take(count)
     for index in range(1, count, 2):
         chunk.finish(index)
     return assignment
@@ -200,7 +202,7 @@ def test_the_intake_slows_before_the_note_would_not_fit_and_resumes_when_there_i
     full = scattered(3_600)
     todo = plan([full, other], frozenset(), FlowLimits())
     assert todo.pause == todo.crowded == (SOURCE,)
-    assert full.note_size() <= LIMIT
+    assert full.metadata_size() <= LIMIT
     commit = full.progress()
     assert commit is not None
     assert len(CommitNote.decode(commit.metadata).finished(commit.offset)) >= 1_799
@@ -225,6 +227,6 @@ def test_what_cannot_be_made_room_of_stops_the_intake(
     # Under "dead-letter" nothing did where the dead letters were not acknowledged: the whole backlog came in.
     source = TopicPartition("t", 0)
     assignment = Assignment(source, 1)
-    assignment.held = held
-    found = plan([assignment], frozenset(), FlowLimits(held=10, on_full=on_full))
+    assignment.retries.add_waiting(held)
+    found = plan([assignment], frozenset(), FlowLimits(waiting_retries=10, on_full=on_full))
     assert (found.pause == (source,)) is pauses

@@ -13,8 +13,9 @@ KEY = b"k"
 
 def jobs(count: int) -> list[Job]:
     records = [PlainRecord(offset, KEY) for offset in range(count)]
-    chunk = Assignment(TopicPartition("t", 0), 1).deliver(records)
-    return [Job(chunk, index, record, KEY) for index, record in enumerate(records)]
+    assignment = Assignment(TopicPartition("t", 0), 1)
+    chunk = assignment.deliver(records)
+    return [Job(assignment, chunk, index, record, KEY) for index, record in enumerate(records)]
 
 
 def test_messages_behind_a_held_key_go_on_together_when_it_is_settled() -> None:

@@ -11,7 +11,7 @@ from tests.unit.rules.records import PlainRecord
 
 def job_of(assignment: Assignment) -> Job:
     record = PlainRecord(7, b"k")
-    return Job(assignment.deliver([record]), 0, record, b"k")
+    return Job(assignment, assignment.deliver([record]), 0, record, b"k")
 
 
 def test_its_text_is_where_the_message_is() -> None:

@@ -13,8 +13,8 @@ from core_messaging.records import Committed, Outgoing, TopicPartition
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.commit_metadata import CommitNote, Ownership, Run
 from core_messaging.rules.job import GivingUp, Job, Sending
-from core_messaging.rules.left import Left
 from core_messaging.rules.message_schedule import MessageSchedule
+from core_messaging.rules.remembered_state import RememberedState
 from tests.unit.rules.records import PlainRecord
 
 SOURCES = [TopicPartition("t", 0), TopicPartition("t", 1)]
@@ -33,7 +33,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.log: dict[TopicPartition, list[PlainRecord]] = {source: [] for source in SOURCES}
         self.committed: dict[TopicPartition, int] = dict.fromkeys(SOURCES, 0)
         self.held: dict[TopicPartition, Assignment] = {}
-        self.left: dict[TopicPartition, Left] = {}
+        self.left: dict[TopicPartition, RememberedState] = {}
         self.running: list[Job] = []
         self.publishing: list[Job] = []
         self.waiting: dict[int, float] = {}  # id(job) -> due
@@ -60,7 +60,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         note = CommitNote.of(offset, (), attempts, Ownership())
         assignment = Assignment(source, self.epoch, Committed(offset, note.encode()))
         if self.epoch % 2:
-            assignment.take_over(left)
+            assignment.restore(left)
             self.known[assignment] = left.finished
         return assignment
 
@@ -68,7 +68,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     def fold(self, source: TopicPartition) -> None:
         """What a delivery does by itself once there are many chunks; it must change nothing that can be seen."""
         if source in self.held:
-            self.held[source]._fold()
+            self.held[source].offsets._fold()
 
     @rule(
         source=st.sampled_from(SOURCES),
@@ -196,7 +196,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         if offset is not None:
             self.committed[source] = max(self.committed[source], offset)
         self.schedule.fence(assignment)
-        self.left[source] = assignment.left()
+        self.left[source] = assignment.remember()
         self.publishing = [job for job in self.publishing if job.assignment is not assignment]
 
     @invariant()
@@ -241,11 +241,14 @@ class ScheduleMachine(RuleBasedStateMachine):
     @invariant()
     def held_counts_what_waits(self) -> None:
         for assignment in getattr(self, "held", {}).values():
-            waiting = [job for _, _, job in self.schedule._retries if job.assignment is assignment]
+            waiting = [job for job in self.schedule._retries if job.assignment is assignment]
             behind = [
-                job for head in waiting if head.lane is not None for job in assignment.busy[head.lane] or ()
+                job
+                for head in waiting
+                if head.lane is not None
+                for job in self.schedule._queues[assignment].busy[head.lane] or ()
             ]
-            assert assignment.held == len(waiting) + len(behind)
+            assert assignment.retries.waiting == len(waiting) + len(behind)
 
     def teardown(self) -> None:
         """Whatever happened, what is open can be worked off to the end: nothing hangs, nothing is forgotten."""
@@ -262,7 +265,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             if assignment.hold is Hold.OPEN:
                 assert self.finished[assignment] == set(self.delivered[assignment])
                 assert assignment.unfinished == 0
-                assert assignment.held == 0
+                assert assignment.retries.waiting == 0
 
 
 TestSchedule = ScheduleMachine.TestCase

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_messaging.rules.offset_runs import folded, offsets_of, runs_beyond
+from core_messaging.rules.offset_runs import offsets_of, runs_beyond
 from tests.unit.rules.records import PlainRecord
 
 
@@ -18,14 +18,6 @@ class Fetch:
 
     offsets: list[int]
     done: bytearray
-    absorbed: list[Fetch] = field(default_factory=list)
-
-    @property
-    def unfinished(self) -> int:
-        return self.done.count(0)
-
-    def absorb(self, later: Fetch) -> None:
-        self.absorbed.append(later)
 
 
 @st.composite
@@ -63,13 +55,3 @@ def test_offsets_are_those_of_the_records_and_a_range_where_there_is_no_gap(gaps
     found = offsets_of([PlainRecord(offset) for offset in offsets])
     assert list(found) == offsets
     assert isinstance(found, range) == all(gap == 1 for gap in gaps[1:])
-
-
-@given(fetches())
-def test_finished_fetches_side_by_side_are_put_together_and_no_unfinished_one_is_touched(
-    made: list[Fetch],
-) -> None:
-    kept = folded(made)
-    assert [fetch for fetch in kept if fetch.unfinished] == [fetch for fetch in made if fetch.unfinished]
-    assert all(one.unfinished or other.unfinished for one, other in pairwise(kept))
-    assert sum(1 + len(fetch.absorbed) for fetch in kept) == len(made)

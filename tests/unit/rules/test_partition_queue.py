@@ -11,8 +11,9 @@ from tests.unit.rules.records import PlainRecord
 
 def jobs(partition: int, count: int) -> list[Job]:
     records = [PlainRecord(offset) for offset in range(count)]
-    chunk = Assignment(TopicPartition("t", partition), 1).deliver(records)
-    return [Job(chunk, index, record, None) for index, record in enumerate(records)]
+    assignment = Assignment(TopicPartition("t", partition), 1)
+    chunk = assignment.deliver(records)
+    return [Job(assignment, chunk, index, record, None) for index, record in enumerate(records)]
 
 
 def test_fresh_messages_are_those_that_nobody_has_looked_at() -> None:
@@ -21,7 +22,7 @@ def test_fresh_messages_are_those_that_nobody_has_looked_at() -> None:
     assert (queue.fresh, queue.has_work) == (0, False)
     for first in (0, 3):
         queue.chunks.append(assignment.deliver([PlainRecord(first + n) for n in range(3)]))
-    queue.chunks[0].cursor = 2
+    queue.chunks[0].take(2)
     assert (queue.fresh, queue.has_work) == (4, True)
     assert [record.offset for record in queue.untaken()] == [2, 3, 4, 5]
 

@@ -47,8 +47,8 @@ def handed_out(commit: Committed, end: int) -> list[int]:
     assignment = Assignment(SOURCE, 1, commit)
     assignment.place(commit.offset, end)
     chunk = assignment.deliver([record for record in RECORDS if record.offset >= commit.offset])
-    for held in (True, False):
-        written = assignment.progress(held=held)
+    for owned in (True, False):
+        written = assignment.progress(owned=owned)
         assert written is None or len(written.metadata) <= LIMIT
     progress_of(Standing(SOURCE, 0, end, commit))
     return [record.offset for record in chunk.records if record is not None]
@@ -99,7 +99,7 @@ def test_an_accusation_out_of_nothing_condemns_no_message(ownership: dict[str, A
     note = CommitNote.of(5, (), {}, Ownership(held=True, **ownership))
     assignment = Assignment(SOURCE, 1, Committed(5, note.encode()))
     assignment.place(5, 15)
-    assert not any(assignment.is_poison(offset) for offset in range(100))
+    assert not any(assignment.crash_record.is_poison(offset) for offset in range(100))
 
 
 def test_what_is_not_believed_is_told() -> None:

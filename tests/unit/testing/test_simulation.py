@@ -22,9 +22,9 @@ from core_messaging.engine.failure_path import FailurePath
 from core_messaging.engine.record_sender import RecordSender
 from core_messaging.engine.result_publisher import ResultPublisher
 from core_messaging.errors import SimulationFailed, SimulationStuck
-from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.job import Job, Sending
-from core_messaging.rules.message_schedule import MessageSchedule
+from core_messaging.rules.offset_ledger import OffsetLedger
+from core_messaging.rules.partition_queue import PartitionQueue
 from core_messaging.testing import (
     Fault,
     ProcessDied,
@@ -367,22 +367,22 @@ def test_those_of_a_batch_that_a_partial_error_does_not_name_are_finished() -> N
         assert (report.finished, report.dead_lettered, report.repeated) == (90 - doomed - 1, doomed + 1, 0)
 
 
-def committed_too_early(self: Assignment) -> int | None:
-    return self.delivered
+def committed_too_early(self: OffsetLedger) -> int | None:
+    return self.position
 
 
-def at_once(self: MessageSchedule, job: Job, busy: dict[Any, Any]) -> None:
+def at_once(self: PartitionQueue, job: Job) -> None:
     """In a lane of its own, so that nothing else is broken but the order."""
     job.lane = object()
-    busy[job.lane] = None
-    self.resume(job)
+    self.occupy(job)
+    self.ready.append(job)
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "told"),
     [
-        (Assignment, "committable", committed_too_early, "was committed by"),
-        (MessageSchedule, "_queue_up", at_once, "started before"),
+        (OffsetLedger, "committable", property(committed_too_early), "was committed by"),
+        (PartitionQueue, "wait_behind", at_once, "started before"),
     ],
 )
 def test_an_engine_that_breaks_a_promise_is_found_out(
