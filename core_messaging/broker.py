@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 
-# Called with all partitions of this member and the commit of each; None: the partition has no commit.
+# Called with the partitions that this member has from now on, too, and the commit of each; None: it has no commit.
 Assigned = Callable[[Mapping[TopicPartition, Committed | None]], None]
 # Awaited with the partitions that this member is about to lose.
 Revoked = Callable[[frozenset[TopicPartition]], Awaitable[None]]
+# Awaited with the partitions that this member has lost already.
+Lost = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,22 @@ class Subscription:
 class Consumer(Protocol):
     """One member of a consumer group.
 
-    ``assigned`` is called with all partitions that this member has from now on, and the commit of each, before ``fetch``
-    returns any record of them. A partition without a commit starts at its first record (None), or at its end where the
-    group starts with ``latest`` (a ``Beginning``). Where the position is out of range, the consumer goes on at the first
-    record that is left, and logs how many are gone. ``revoked`` is awaited before the partitions may go to another member,
-    and commits made in it still count.
+    The group changes what this member has by three callbacks. The partitions that none of them names stay as they are: they
+    are fetched and committed all the time.
+
+    ``assigned`` adds partitions, with the commit of each, before ``fetch`` returns any record of them. It is called after
+    each rebalance, also when it adds none. A partition without a commit starts at its first record (None), or at its end
+    where the group starts with ``latest`` (a ``Beginning``). Where the position is out of range, the consumer goes on at the
+    first record that is left, and logs how many are gone.
+
+    ``revoked`` is awaited before the partitions may go to another member, and commits made in it still count. It runs
+    beside the rest: other partitions may be assigned, revoked or lost meanwhile. It is cancelled when its own are lost.
+
+    ``lost`` tells that this member does not own the partitions any more, because its group has taken it for dead. Other
+    members may have them already, so nothing of them can be committed. This member joins again when ``lost`` returns.
     """
 
-    async def start(self, assigned: Assigned, revoked: Revoked) -> None:
+    async def start(self, assigned: Assigned, revoked: Revoked, lost: Lost) -> None:
         """Join the group. Raises BrokerUnreachable, BrokerRefused."""
         ...
 
@@ -67,7 +77,8 @@ class Consumer(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
         """Commit *offsets*.
 
-        Raises CommitRefused after a rebalance, BrokerError otherwise. After both, this member can go on.
+        Raises CommitRefused where this member does not own one of the partitions, BrokerError otherwise. After both, this
+        member can go on.
         """
         ...
 

@@ -24,9 +24,9 @@ class AssignmentTable:
         self._member = new_member()
 
     def assign(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
-        """This member has exactly these partitions from now on."""
+        """This member has these partitions from now on, and keeps what it has already."""
         self._epoch += 1
-        self.fence(self._held.keys())
+        self.fence(commits.keys() & self._held.keys())
         for source, committed in commits.items():
             # The client's own named tuple equals ours; ours prints as people read it.
             ours = TopicPartition(*source)

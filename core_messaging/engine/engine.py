@@ -335,7 +335,7 @@ class Engine:
         while True:
             await asyncio.sleep(self._settings.commit_interval)
             session = self._session
-            if session is not None and not session.status.is_rebalancing:
+            if session is not None:
                 await self._committer.commit(session.consumer, list(self.assignment_table.assignments))
 
     async def _watch_forever(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from core_messaging.broker import Consumer
 from core_messaging.config import WorkerConfig
@@ -58,9 +58,9 @@ class FlowController:
         self.paused: frozenset[TopicPartition] = frozenset()
         self.is_full = False  # it fetches less than there is, on purpose
 
-    def reset(self) -> None:
-        """The group has assigned partitions: no new assignment is paused, whatever was before."""
-        self.paused = frozenset()
+    def assigned(self, sources: Iterable[TopicPartition]) -> None:
+        """The group has added *sources*: no new assignment is paused, whatever was before."""
+        self.paused = self.paused.difference(sources)
         self._say_never_full(len(self._assignment_table.sources))
 
     def balance(self) -> int:

@@ -6,8 +6,8 @@ from __future__ import annotations
 class GroupStatus:
     """What a session knows of its group. Times are those of the event loop's clock, in seconds.
 
-    ``joined``: the group has assigned partitions at least once. ``rebalancing_since``: when the rebalance began that is under
-    way, None when there is none. ``last_record``: when a record was fetched last, or partitions were assigned.
+    ``joined``: the group has assigned partitions at least once. ``rebalancing_since``: since when the member has no partition
+    because the group decides, None when it has some, or when none is left for it. ``last_record``: when a record was fetched last, or partitions were assigned.
     """
 
     def __init__(self, now: float) -> None:
@@ -17,15 +17,15 @@ class GroupStatus:
 
     @property
     def is_rebalancing(self) -> bool:
-        """The group decides who has which partition: nothing is fetched, and no commit is accepted."""
+        """The member waits for its group, and has no partition until then."""
         return self.rebalancing_since is not None
 
-    def rebalance_began(self, now: float) -> None:
-        """The group takes partitions away at *now*."""
+    def left_without_partitions(self, now: float) -> None:
+        """The group takes the last partition away at *now*."""
         self.rebalancing_since = now
 
     def rebalance_ended(self, now: float) -> None:
-        """The group has assigned partitions at *now*."""
+        """The group has decided at *now*."""
         self.joined = True
         self.rebalancing_since = None
         self.last_record = now

@@ -11,9 +11,9 @@ from core_messaging.engine.committer import Committer
 from core_messaging.engine.components import Components
 from core_messaging.engine.flow_controller import FlowController
 from core_messaging.engine.group_status import GroupStatus
-from core_messaging.observers import Observers, Tell, tell
+from core_messaging.observers import Observers, tell
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Assignment
+from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.text.wording import counted
 
 
@@ -43,45 +43,73 @@ class RebalanceListener:
         self._plugins_told: asyncio.Future[None] | None = None  # kept, or the loop would forget the task
 
     def assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
-        """This member has exactly the partitions of *commits* from now on."""
+        """This member has the partitions of *commits* from now on, and keeps what it has already."""
         self._assignment_table.assign(commits)
         self._runner_pool.notify_quiet()  # what was fenced by that is not waited for any more
         if self._again and not self._status.joined:
             self._log.info("rejoined", "%s is back in its group")
         self._status.rebalance_ended(self._clock())
-        sources = self._assignment_table.sources
-        self._say_assigned(sources)
-        self._flow.reset()
+        self._flow.assigned(commits)
         self._runner_pool.wake(1)
-        if (told := self._components.observers.on_assigned) is not None:
-            self._tell_assigned(told, sources)
+        kept = [a.source for a in self._assignment_table.assignments if a.hold is Hold.OPEN]
+        if commits or not kept:
+            self._say_assigned(kept)
+            self._tell_assigned(kept)
 
     def _say_assigned(self, sources: Iterable[TopicPartition]) -> None:
         names = ", ".join(map(str, sorted(sources)))
         nothing = "no partitions (the group has more members than partitions)"
         self._log.info("assigned", "%s has %s", names or nothing)
 
-    def _tell_assigned(self, told: Tell, sources: Iterable[TopicPartition]) -> None:
+    def _tell_assigned(self, sources: Iterable[TopicPartition]) -> None:
         """The client waits for this callback, so an async hook runs in a task of its own."""
+        told = self._components.observers.on_assigned
+        if told is None:
+            return
         pending = told(worker=self._components.config, partitions=tuple(sorted(sources)))
         if pending is not None:
             self._plugins_told = asyncio.ensure_future(pending)
 
     async def revoked(self, sources: frozenset[TopicPartition]) -> None:
-        """Start nothing more in *sources*, let running messages finish, commit, and only then let go.
+        """Start nothing more in *sources*, let running messages finish, commit, and only then let go. Other partitions go on.
 
         What still runs after ``revoke_timeout`` waits until the group has decided. If the partition comes straight back,
         it goes on. If not, its result is dropped and the next owner repeats it.
         """
-        self._status.rebalance_began(self._clock())
-        leaving = set(self._assignment_table.drain(sources))
+        leaving = self._drain(sources)
         if not leaving:
             return
-        self._components.handler.give_back(self._runner_pool, lambda job: job.assignment in leaving)
         await self._finish_running(leaving)
         await self._committer.give_back(self._consumer, leaving)
+        await self._let_go(leaving)
+
+    async def lost(self, sources: frozenset[TopicPartition]) -> None:
+        """The group has taken this member for dead: others may have *sources* by now, so nothing of them is committed.
+
+        Running messages go on if their partition comes straight back, and nobody was there in between.
+        """
+        leaving = self._drain(sources)
+        if leaving:
+            self._log.warning(
+                "lost",
+                "%s was taken for dead by its group (no heartbeat for kafka_session_timeout) and has lost %s; it joins "
+                "again. What was finished there since the last commit may be repeated",
+                ", ".join(map(str, sorted(assignment.source for assignment in leaving))),
+            )
+            await self._let_go(leaving)
+
+    def _drain(self, sources: frozenset[TopicPartition]) -> set[Assignment]:
+        leaving = set(self._assignment_table.drain(sources))
+        if leaving.issuperset(self._assignment_table.assignments):
+            self._status.left_without_partitions(self._clock())
+        self._components.handler.give_back(self._runner_pool, lambda job: job.assignment in leaving)
+        return leaving
+
+    async def _let_go(self, leaving: set[Assignment]) -> None:
         running = self._runner_pool.busy(lambda job: job.assignment in leaving)
         self._assignment_table.leave_in_limbo(leaving, running)
+        sources = sorted(assignment.source for assignment in leaving)
+        self._log.info("revoked", "%s has given up %s", ", ".join(map(str, sources)))
         await tell_revoked(self._components.observers, self._components.config, sources)
 
     async def _finish_running(self, leaving: set[Assignment]) -> None:

@@ -38,7 +38,7 @@ class Session:
 
     async def start(self) -> None:
         """Join the group. Raises BrokerUnreachable, BrokerRefused."""
-        await self.consumer.start(self._listener.assigned, self._listener.revoked)
+        await self.consumer.start(self._listener.assigned, self._listener.revoked, self._listener.lost)
 
     async def fetch_forever(self) -> None:
         """Fetch while there is room. Raises BrokerError when the consumer is beyond repair."""

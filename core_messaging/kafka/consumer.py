@@ -15,7 +15,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
-from core_messaging.broker import Assigned, Revoked, Subscription
+from core_messaging.broker import Assigned, Lost, Revoked, Subscription
 from core_messaging.errors import BrokerError, CommitRefused, IdentityTaken, UnreadableRecords
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import connect, stop
@@ -61,6 +61,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._positions: KafkaPositions
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
+        self._lost: Lost | None = None
         self._failure: BrokerError | None = None  # raised by the next fetch
         self._only_member: OnlyMember | None = None  # at the embedded broker only
         self._paused: set[TopicPartition] = set()
@@ -69,13 +70,13 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._served: dict[Any, int] = {}  # partition -> serial number of the share that it got last
         self._serial = 0
 
-    async def start(self, assigned: Assigned, revoked: Revoked) -> None:
+    async def start(self, assigned: Assigned, revoked: Revoked, lost: Lost) -> None:
         """Connect and ask to join the group; ``assigned`` is called when the group has assigned partitions.
 
         Raises BrokerUnreachable, BrokerRefused or another BrokerError; ConfigurationError for settings that the client
         does not take, and SecondMember where the embedded broker has a member of this group already.
         """
-        self._assigned, self._revoked = assigned, revoked
+        self._assigned, self._revoked, self._lost = assigned, revoked, lost
         self._client = await connect(self._settings, self._make_client)
         reset = self._settings.kafka_auto_offset_reset
         self._positions = KafkaPositions(self._client, self._subscription.topics, reset)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import TypeVar
 
-from core_messaging.broker import Assigned, Revoked
+from core_messaging.broker import Assigned, Lost, Revoked
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.memory_broker.faults import Faults
 from core_messaging.memory_broker.log import Log
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.commit_metadata import Run, read
 from core_messaging.rules.flow_control import share_out
+from core_messaging.rules.partition_assignor import GroupMember, assign_partitions
 from core_messaging.rules.start_position import OffsetReset, gone_text
 
 logger = logging.getLogger("core_messaging.memory")
@@ -25,8 +27,9 @@ Result = TypeVar("Result")
 class Group:
     """The members of one group, their partitions and their commits.
 
-    The rebalance protocol is eager: all members give up all their partitions, and only then are partitions assigned. So a
-    member that takes long to give up its partitions makes all others wait.
+    The rebalance protocol is cooperative: members keep their partitions while the group decides. A partition that moves is
+    given up first, and its new owner gets it in the next round. So a member that takes long to give up a partition makes
+    only the new owner of this partition wait.
     """
 
     def __init__(self, log: Log, reset: OffsetReset = "earliest") -> None:
@@ -65,20 +68,20 @@ class Group:
 
     async def _rebalance(self) -> None:
         while self._changed and self.members:
+            # A dead member does not join. The group waits for it until its session ends.
+            if dead := [member.session for member in self.members if member.session is not None]:
+                await asyncio.wait(dead)
+                continue
             self._changed = False
-            await asyncio.wait([member.give_up_partitions() for member in self.members])
-            # If a member joined or left meanwhile, all give up their partitions once more. A new member has none, so this
-            # takes a short time.
-            if not self._changed:
-                self._assign()
+            self._assign()
 
     def _assign(self) -> None:
         self.generation += 1
         shares = self._shares()
         self._begin(source for share in shares.values() for source in share)
         for member in tuple(self.members):
-            commits = {source: self.commits.get(source) for source in shares[member]}
-            member.receive_partitions(self.generation, commits)
+            share = {source: self.commits.get(source) for source in shares[member]}
+            member.receive_partitions(self.generation, share)
 
     def _begin(self, sources: Iterable[TopicPartition]) -> None:
         """Note where the group starts in new partitions.
@@ -96,12 +99,13 @@ class Group:
         return self._begins[source] if commit is None else commit.offset
 
     def _shares(self) -> dict[MemoryConsumer, list[TopicPartition]]:
-        """Give each partition to the subscribed member with the fewest; of several, to the one that joined first."""
-        shares: dict[MemoryConsumer, list[TopicPartition]] = {member: [] for member in self.members}
-        for source in self._log.sources(topic for member in self.members for topic in member.topics):
-            able = [member for member in self.members if source.topic in member.topics]
-            shares[min(able, key=lambda member: len(shares[member]))].append(source)
-        return shares
+        """By the assignor that members of a group at Kafka use; the member that joined first gets more where not all get equal."""
+        counts = Counter(
+            s.topic for s in self._log.sources(t for member in self.members for t in member.topics)
+        )
+        names = {f"{number:09}": member for number, member in enumerate(self.members)}
+        shares = assign_partitions({name: member.claim() for name, member in names.items()}, counts)
+        return {member: shares[name] for name, member in names.items()}
 
 
 class MemoryConsumer:
@@ -110,25 +114,22 @@ class MemoryConsumer:
     def __init__(self, topics: tuple[str, ...], group: Group, log: Log, faults: Faults) -> None:
         self.topics = topics
         self._group, self._log, self._faults = group, log, faults
-        self._generation: int | None = None  # None: not in the group, or its partitions are given up
-        # By partition: the next offset to read. The partition that was not read for the longest time comes first.
-        self._positions: dict[TopicPartition, int] = {}
-        self._finished: dict[TopicPartition, list[Run]] = {}  # offsets that the commits name as finished
+        self._generation: int | None = None  # None: not in the group
+        self._positions: dict[TopicPartition, int] = {}  # next offset to read; the longest unread comes first
+        self._finished: dict[TopicPartition, list[Run]] = {}  # by the commits
         self._paused: set[TopicPartition] = set()
         self._waiting: set[asyncio.Future[bool]] = set()
-        self._revocation: asyncio.Task[None] | None = None
-        self._failure: BrokerError | None = None  # raised by every later fetch
-        # Not None: the process of this member is dead. Done: its session has expired, and the group knows that.
-        self._session_end: asyncio.Future[None] | None = None
+        self._leaving: dict[asyncio.Task[None], frozenset[TopicPartition]] = {}  # what is being given up
+        self._losing: asyncio.Task[None] | None = None
+        self._failure: BrokerError | None = None
+        self._closed = False
+        self.session: asyncio.Future[None] | None = None  # of a dead process, until the group knows it
 
-    async def start(self, assigned: Assigned, revoked: Revoked) -> None:
-        """Ask to join the group; ``assigned`` is called when the group has assigned partitions.
-
-        Raises BrokerUnreachable.
-        """
+    async def start(self, assigned: Assigned, revoked: Revoked, lost: Lost) -> None:
+        """Ask to join; ``assigned`` follows when the group has decided. Raises BrokerUnreachable."""
         self._faults.check_reachable()
         self.loop = asyncio.get_running_loop()
-        self._assigned, self._revoked = assigned, revoked
+        self._assigned, self._revoked, self._lost = assigned, revoked, lost
         for topic in self.topics:
             self._log.ensure(topic)
         self._group.join(self)
@@ -156,12 +157,12 @@ class MemoryConsumer:
     def _check_usable(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self not in self._group.members:
-            raise BrokerError("this member is not in its group, or not any more; open another member")
+        if self._closed:
+            raise BrokerError("this member is not in its group (any more); open another one")
 
     def _take(self, limit: int) -> dict[TopicPartition, Sequence[Record]]:
         taken = share_out(
-            [source for source in self._positions if source not in self._paused], limit, self._read
+            [s for s in self._positions if s not in self._paused and not self._gives_up(s)], limit, self._read
         )
         return dict(taken)
 
@@ -220,12 +221,12 @@ class MemoryConsumer:
         Raises CommitRefused for a partition that this member does not have, BrokerError where ``fail_commits`` is set.
         """
         self._faults.check_commit()
-        if self._generation != self._group.generation:
-            raise CommitRefused("this member is not in the current generation of its group")
-        unassigned = [str(source) for source in offsets if source not in self._positions]
-        if unassigned:
-            raise CommitRefused(f"{', '.join(unassigned)} is not assigned to this member")
-        # The caller may use another kind of named tuple as key; the group keeps TopicPartition.
+        if self._generation is None:
+            raise CommitRefused("this member is not in its group")
+        strangers = [str(source) for source in offsets if source not in self._positions]
+        if strangers:
+            raise CommitRefused(f"{', '.join(strangers)} is not assigned to this member")
+        # Keys may be the caller's own kind of tuple; what is kept is ours.
         self._group.commits.update({TopicPartition(*source): commit for source, commit in offsets.items()})
 
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -237,80 +238,102 @@ class MemoryConsumer:
         return {source: self._positions[source] for source in sources if source in self._positions}
 
     async def close(self) -> None:
-        """Leave the group. Where this member is giving up its partitions just now, wait until that is done."""
-        # The member leaves before it waits. Else a rebalance that ends at the same moment assigns partitions to it. The
-        # rebalance still waits for the callback, and commits in the callback count: the generation decides about them.
-        self._group.leave(self)
+        """Leave the group; where it is giving up partitions just now, that is finished first, and its commits count."""
+        self._closed = True
         self.wake()
-        running = self._revocation
         try:
-            # The callback itself may close this member. Then this task must not wait for itself.
-            if running is not None and not running.done() and running is not asyncio.current_task():
-                await asyncio.wait([running])
+            # The callback itself may close the member; waiting for itself it would wait for ever.
+            if running := self._leaving.keys() - {asyncio.current_task()}:
+                await asyncio.wait(running)
         finally:
-            self._forget()
+            self._group.leave(self)
+            self._forget(self._positions)
 
     def vanish(self, session_timeout: float) -> None:
         """Let the process of this member be dead: it answers nothing, and the group notices after *session_timeout* seconds."""
+        if self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        self.session = loop.create_future()
+        loop.call_later(session_timeout, self._expire, self.session)
+
+    def _expire(self, session: asyncio.Future[None]) -> None:
+        _settle(session, None)
+        self._closed = True
+        self._forget(self._positions)
+        self._group.leave(self)
+
+    def expel(self, unaware: float = 0.0) -> None:
+        """Let the group take this member for dead while it lives.
+
+        Its commits are refused. *unaware* seconds later it hears of that, has lost its partitions, and joins again.
+        """
         if self not in self._group.members:
             return
-        self._session_end = self.loop.create_future()
-        self.loop.call_later(session_timeout, self._expire, self._session_end)
-
-    def _expire(self, session_end: asyncio.Future[None]) -> None:
-        _settle(session_end, None)
-        self._forget()
-        self._group.leave(self)
-
-    def expel(self) -> None:
-        """Let the group take this member for dead while it lives: its commits are refused, its next fetch raises."""
         self._generation = None
         self._group.leave(self)
-        self.wake()
+        self._losing = self.loop.create_task(self._lose(unaware))
+
+    async def _lose(self, unaware: float) -> None:
+        await asyncio.sleep(unaware)
+        for leaving in self._leaving:
+            leaving.cancel()
+        lost = frozenset(self._positions)
+        self._forget(lost)
+        if self._closed or self.session is not None:
+            return
+        try:
+            await self._lost(lost)
+        except Exception as error:
+            self._fail(error)
+        if not self._closed and self.session is None:
+            self._group.join(self)
 
     def owns(self, source: TopicPartition) -> bool:
         """Whether *source* is assigned to this member."""
         return source in self._positions
 
-    def give_up_partitions(self) -> asyncio.Task[None]:
-        """Give up all partitions; called by the group.
+    def claim(self) -> GroupMember:
+        """What this member has, and what it has not given up yet; called by the group."""
+        return GroupMember(frozenset(self.topics), tuple(self._positions), self._generation or -1)
 
-        The task never fails. An error of the callback is raised by the next fetch.
-        """
-        self._revocation = asyncio.get_running_loop().create_task(self._give_up_partitions())
-        return self._revocation
-
-    async def _give_up_partitions(self) -> None:
-        if self._session_end is not None:
-            await self._session_end
-            return
-        leaving = frozenset(self._positions)
-        # The partitions are owned while the callback runs, so its commits count. They are paused, so no record is returned.
-        self._paused.update(leaving)
-        try:
-            if leaving:
-                await self._revoked(leaving)
-        except Exception as error:
-            self._fail(error)
-        finally:
-            self._forget()
-
-    def receive_partitions(self, generation: int, commits: Mapping[TopicPartition, Committed | None]) -> None:
-        """Take the assigned partitions, each with its commit; called by the group when no member has partitions any more."""
-        if self._session_end is not None:
+    def receive_partitions(self, generation: int, share: Mapping[TopicPartition, Committed | None]) -> None:
+        """Give up what is not in *share*, and begin what is new there; called by the group."""
+        if self._closed or self.session is not None:
             return
         self._generation = generation
-        self._positions = {s: self._group.start_of(s, commit) for s, commit in commits.items()}
-        self._finished = {s: read(c).note.finished(c.offset) for s, c in commits.items() if c is not None}
+        if gone := frozenset(s for s in self._positions if s not in share and not self._gives_up(s)):
+            leaving = self.loop.create_task(self._give_up(gone))
+            self._leaving[leaving] = gone
+            leaving.add_done_callback(self._leaving.pop)
+        added = {source: commit for source, commit in share.items() if source not in self._positions}
+        self._positions |= {s: self._group.start_of(s, commit) for s, commit in added.items()}
+        self._finished |= {s: read(c).note.finished(c.offset) for s, c in added.items() if c is not None}
         try:
-            self._assigned(commits)
+            self._assigned(added)
         except Exception as error:
             self._fail(error)
         self.wake()
 
-    def _forget(self) -> None:
-        self._generation = None
-        self._positions, self._paused = {}, set()
+    def _gives_up(self, source: TopicPartition) -> bool:
+        return any(source in gone for gone in self._leaving.values())
+
+    async def _give_up(self, gone: frozenset[TopicPartition]) -> None:
+        """Give *gone* up. The member owns them while the callback runs, so commits in it count.
+
+        The task never fails. An error of the callback is raised by the next fetch.
+        """
+        try:
+            await self._revoked(gone)
+        except Exception as error:
+            self._fail(error)
+        self._forget(gone)
+        self._group.rebalance()
+
+    def _forget(self, sources: Iterable[TopicPartition]) -> None:
+        for source in tuple(sources):
+            self._positions.pop(source, None)
+            self._paused.discard(source)
 
     def _fail(self, error: Exception) -> None:
         """Let the next fetch raise *error*. As with Kafka, the group goes on."""

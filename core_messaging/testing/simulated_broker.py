@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 
-from core_messaging.broker import Assigned, Revoked, Subscription, Topics
+from core_messaging.broker import Assigned, Lost, Revoked, Subscription, Topics
 from core_messaging.errors import BrokerError, PublishFailed
 from core_messaging.memory_broker.broker import MemoryBroker, MemoryConsumer, MemoryPublisher
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
@@ -49,17 +50,26 @@ class SimulatedConsumer:
             asyncio.get_running_loop().create_future()
         )  # as dead, by its group
 
-    async def start(self, assigned: Assigned, revoked: Revoked) -> None:
+    async def start(self, assigned: Assigned, revoked: Revoked, lost: Lost) -> None:
         """The group calls back in its own time; what it calls is this process's, and dies with it."""
         process = copy_context()
 
-        async def revoking(sources: frozenset[TopicPartition]) -> None:
-            call = asyncio.get_running_loop().create_task(_call(revoked, sources), context=process)
-            await asyncio.wait([call, self._given_up], return_when=asyncio.FIRST_COMPLETED)
-            if call.done():
-                call.result()
+        def of_process(callback: Revoked) -> Revoked:
+            return partial(self._call, process, callback)
 
-        await self.inner.start(lambda commits: process.run(assigned, commits), revoking)
+        await self.inner.start(
+            lambda commits: process.run(assigned, commits), of_process(revoked), of_process(lost)
+        )
+
+    async def _call(self, process: Context, callback: Revoked, sources: frozenset[TopicPartition]) -> None:
+        call = asyncio.get_running_loop().create_task(_called(callback, sources), context=process)
+        try:
+            await asyncio.wait([call, self._given_up], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not call.done():
+                call.cancel()  # of a dead process: nothing runs there any more
+        if call.done():
+            call.result()
 
     def vanish(self, session_timeout: float) -> None:
         """Its process is dead; its group finds out *session_timeout* seconds later."""
@@ -103,8 +113,8 @@ class SimulatedConsumer:
         await self.inner.close()
 
 
-async def _call(revoked: Revoked, sources: frozenset[TopicPartition]) -> None:
-    await revoked(sources)
+async def _called(callback: Revoked, sources: frozenset[TopicPartition]) -> None:
+    await callback(sources)
 
 
 class SimulatedPublisher:

@@ -40,6 +40,7 @@ from core_messaging.worker import Worker, config_of
 
 START = 1_700_000_000.0  # seconds since the epoch at which every simulation begins
 SESSION_TIMEOUT = 10.0  # seconds after which the group notices that a process is dead
+UNAWARE = 6.0  # seconds at most until a member hears that its group takes it for dead: two heartbeats
 RESTART = 1.0  # seconds until a process that died is started again
 BURST = 10  # messages sent at once
 PATIENCE = 20_000.0  # seconds of the virtual clock in which everything must be settled
@@ -241,7 +242,7 @@ class Simulation:
                 self._kill(chosen.name)
             case _:
                 for consumer in chosen.broker.consumers[-1:]:
-                    consumer.inner.expel()
+                    consumer.inner.expel(UNAWARE * planned.chance)
 
     async def _heal(self) -> None:
         self._reachable()

@@ -74,7 +74,7 @@ def test_a_member_whose_coordinator_moves_while_it_joins_hears_of_its_commits(
             heard.append(commits)
             came.set()
 
-        await consumer.start(assigned, revoked)
+        await consumer.start(assigned, revoked, revoked)
         fetching = asyncio.create_task(consumer.fetch(1, 30))
         async with asyncio.timeout(30):
             await came.wait()

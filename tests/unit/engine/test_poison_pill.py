@@ -53,7 +53,7 @@ async def left_by_vanished(broker: MemoryBroker, commits: Mapping[TopicPartition
 
     async def revoked(_sources: object) -> None: ...
 
-    await consumer.start(lambda _commits: joined.set(), revoked)
+    await consumer.start(lambda _commits: joined.set(), revoked, revoked)
     await consumer.fetch(1, 1.0)
     notes = {source: CommitNote.of(0, (), {}, owned).encode() for source, owned in commits.items()}
     await consumer.commit({source: Committed(0, note) for source, note in notes.items()})

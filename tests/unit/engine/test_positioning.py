@@ -50,7 +50,7 @@ async def commit(broker: MemoryBroker, committed: Committed) -> None:
 
     async def revoked(_sources: object) -> None: ...
 
-    await consumer.start(lambda _commits: joined.set(), revoked)
+    await consumer.start(lambda _commits: joined.set(), revoked, revoked)
     await joined.wait()
     await consumer.commit({TopicPartition("in", 0): committed})
     await consumer.close()

@@ -117,8 +117,7 @@ def test_nothing_is_told_of_a_message_whose_partition_has_gone_meanwhile(fate: s
     run_virtually(test())
     assert len(held) == 2
     assert {facts["context"].partition for _, facts in observed.told} <= held
-    # Half of a batch cannot move to another assignment: what comes straight back is repeated.
-    assert observed.worker.counters["dropped"] == (4 if "batch" in fate else 2)
+    assert observed.worker.counters["dropped"] == 2  # what stays is not disturbed
     assert len(observed.of("on_error")) == len(observed.of("on_dead_letter")) == 2
 
 

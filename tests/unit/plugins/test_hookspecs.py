@@ -109,7 +109,7 @@ def test_on_assigned() -> None:
 
 
 def test_on_revoked() -> None:
-    broker = MemoryBroker({"tasks": 1}, auto_create_partitions=None)
+    broker = MemoryBroker({"tasks": 2}, auto_create_partitions=None)
     config = Counting.__core_config__
     assert config is not None
 
@@ -124,7 +124,7 @@ def test_on_revoked() -> None:
             if not TOLD:
                 TOLD.append("joining")
                 loop = asyncio.get_running_loop()
-                TOLD.append(loop.create_task(second.start(lambda _commits: None, leave)))
+                TOLD.append(loop.create_task(second.start(lambda _commits: None, leave, leave)))
 
     async def leave(_sources: frozenset[Any]) -> None: ...
 
