@@ -11,7 +11,7 @@ import aiokafka
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import NewTopic
 
-from core_messaging.errors import BrokerError, ReplayDenied, ReplayFenced
+from core_messaging.errors import BrokerError, CoreMessagingError, ReplayDenied, ReplayFenced
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
 from core_messaging.kafka.errors import UNWRITABLE, as_broker_error, as_publish_error, describe
@@ -24,6 +24,8 @@ TRANSACTION = 60_000  # milliseconds that an unfinished one may stay open; the n
 LARGEST = 1 << 30  # bytes; the broker decides what is too large, because it has taken the record before
 
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+# The client's, where it is asked to abort a transaction that it has given up already.
+_NO_TRANSACTION = (AssertionError, ValueError)
 _DENIED = (
     kafka_errors.TransactionalIdAuthorizationFailed,
     kafka_errors.TopicAuthorizationFailedError,
@@ -65,7 +67,7 @@ class TransactionalWriter:
             await self._producer.begin_transaction()
             await self._send([*letters, *markers])
             await self._producer.commit_transaction()
-        except (kafka_errors.KafkaError, *UNWRITABLE) as error:
+        except (BrokerError, kafka_errors.KafkaError, *UNWRITABLE) as error:
             await self._abort()
             raise self._named(error) from error
 
@@ -90,10 +92,12 @@ class TransactionalWriter:
 
     async def _abort(self) -> None:
         """Where that fails as well, the broker or the next replay ends the transaction."""
-        with suppress(kafka_errors.KafkaError):
+        with suppress(kafka_errors.KafkaError, *_NO_TRANSACTION):
             await self._producer.abort_transaction()
 
     def _named(self, error: Exception) -> Exception:
+        if isinstance(error, CoreMessagingError):
+            return error
         if isinstance(error, _FENCED):
             return ReplayFenced(self._queue)
         if isinstance(error, _DENIED):

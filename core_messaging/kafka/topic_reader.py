@@ -21,7 +21,8 @@ from core_messaging.records import Record, TopicPartition
 from core_messaging.settings import Settings
 
 WAIT = 200  # milliseconds that one look waits for records
-FETCH, PARTITION_FETCH = 8 * 1024 * 1024, 1024 * 1024  # bytes of one answer: this bounds the memory
+FETCH, PARTITION_FETCH = 16 * 1024 * 1024, 2 * 1024 * 1024  # bytes of one answer: this bounds the memory
+PARTITIONS = 8  # that are read side by side; each has up to PARTITION_FETCH bytes in memory
 RECORDS = 2_000  # of one look
 MERGED_RECORDS = 200  # of one look at one of several partitions
 
@@ -68,11 +69,14 @@ class TopicReader:
 
     async def read(self, spans: Spans) -> AsyncIterator[Sequence[Record]]:
         """All records of *spans*, each partition in its order. Raises BrokerError, UnreadableTopic."""
-        reading = Reading(self._settings, self._client, spans)
-        while reading.left:
-            for source, records in (await reading.next_records(reading.left, RECORDS)).items():
-                if kept := reading.within(source, records):
-                    yield kept
+        left = list(spans.items())
+        while left:
+            some, left = dict(left[:PARTITIONS]), left[PARTITIONS:]
+            reading = Reading(self._settings, self._client, some)
+            while reading.left:
+                for source, records in (await reading.next_records(reading.left, RECORDS)).items():
+                    if kept := reading.within(source, records):
+                        yield kept
 
     async def merged(
         self, spans: Spans, turn: Callable[[Record], tuple[float, int]]

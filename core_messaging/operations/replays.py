@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from core_messaging.definition.names import is_topic
 from core_messaging.errors import ConfigurationError, TopicMissing
 from core_messaging.kafka.replay_writer import ReplayWriter, make_compacted, replay_writer
 from core_messaging.kafka.topic_reader import Span, Spans, TopicReader, reading_topics
@@ -74,19 +75,14 @@ async def plan_replay(
 
     Raises TopicMissing, BrokerError, ConfigurationError.
     """
-    if order.to == queue:
-        raise ConfigurationError(
-            f"{queue} cannot be replayed to itself; name another topic with --to, or leave --to out"
-        )
+    _check(queue, order)
     async with reading_topics(settings) as reader:
         is_atomic = not (await reader.look([queue])).cluster.is_embedded
         spans = await reader.spans(queue)
         ledger = await ledger_of(reader, queue)
-        survey = Survey(order.selection, ledger, frozenset(following), again=order.again)
-        await _surveyed(reader, spans, survey, progress)
-        while not survey.is_complete:
-            survey = Survey(order.selection, ledger, survey.groups, again=order.again)
-            await _surveyed(reader, spans, survey, progress)
+        survey = await _survey(
+            reader, spans, Survey(order.selection, ledger, frozenset(following), order.again), progress
+        )
         partitions = await _partitions(reader, survey.topics, order, settings)
         plan = Plan(order, ledger, survey.keys, partitions)
         async for records in reader.read(spans):
@@ -108,6 +104,27 @@ async def plan_replay(
     )
 
 
+def _check(queue: str, order: Order) -> None:
+    if order.to == queue:
+        raise ConfigurationError(
+            f"{queue} cannot be replayed to itself; name another topic with --to, or leave --to out"
+        )
+    if not is_topic(markers_topic(queue)):
+        raise ConfigurationError(
+            f"the name of its topic of markers, {markers_topic(queue)}, is too long for Kafka; nothing was done. Let workers write "
+            "to a dead-letter queue with a shorter name"
+        )
+
+
+async def _survey(reader: TopicReader, spans: Spans, survey: Survey, progress: Progress) -> Survey:
+    """*survey* of all letters; where they show that more groups take keys whole, another one that knows it."""
+    await _surveyed(reader, spans, survey, progress)
+    while not survey.is_complete:
+        survey = Survey(survey.selection, survey.ledger, survey.groups, survey.again)
+        await _surveyed(reader, spans, survey, progress)
+    return survey
+
+
 async def _surveyed(reader: TopicReader, spans: Spans, survey: Survey, progress: Progress) -> None:
     done, total = 0, size_of(spans)
     progress("reading", done, total)
@@ -122,7 +139,7 @@ async def _partitions(
     reader: TopicReader, topics: Collection[str], order: Order, settings: Settings
 ) -> Mapping[str, int]:
     """How many partitions each target has, of those that there are."""
-    wanted = sorted({topic for topic in topics if topic} | ({order.to} if order.to else set()))
+    wanted = sorted({*topics, *([order.to] if order.to else [])})
     found = (await reader.look(wanted)).partitions if wanted else {}
     if order.to is not None and order.to not in found:
         raise TopicMissing([order.to], settings.kafka_bootstrap_servers)

@@ -63,7 +63,8 @@ class Survey:
             self.found.add(letter.text("group"))
         if not (self.selection.matches(letter) and (self.again or self.ledger.state_of(letter) == "open")):
             return
-        self.topics.add(letter.text("original-topic"))
+        if (origin := letter.origin) is not None:
+            self.topics.add(origin.topic)
         if (key := key_of_group(letter)) is not None and key.group in self.following:
             self.keys.add(key)
 
