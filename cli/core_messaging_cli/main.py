@@ -32,7 +32,11 @@ KAFKA = {
 }
 
 TOP = {
-    "new": (f"{_COMMANDS}.new:new", "Write a package with a worker or a plugin to begin with."),
+    "new": (
+        f"{_COMMANDS}.new:new",
+        "Write a project, or a package with a worker or a plugin, to begin with.",
+    ),
+    "completion": (f"{_COMMANDS}.completion:completion", "Print the completion script of bash, zsh or fish."),
     "plugins": (f"{_COMMANDS}.plugins:plugins", "List the plugins that are installed, with their state."),
     "kafka": ("core_messaging_cli.main:kafka", "Workers, topics and brokers."),
 }

@@ -1,6 +1,7 @@
 """The testing kit: run real workers with the real engine, without a broker and without waiting."""
 
 from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.testing.background_workbench import BackgroundWorkbench, MakeWorkbench
 from core_messaging.testing.beside import run_with
 from core_messaging.testing.faults import Fault, ProcessDied
 from core_messaging.testing.outcome import DeadLetter, Failure, HookCall, Outcome, Retry, Success
@@ -9,10 +10,12 @@ from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.testing.workbench import Message, Workbench, process_all, run, running
 
 __all__ = [
+    "BackgroundWorkbench",
     "DeadLetter",
     "Failure",
     "Fault",
     "HookCall",
+    "MakeWorkbench",
     "MemoryBroker",
     "Message",
     "Outcome",

@@ -138,7 +138,7 @@ async def running(worker: object, *, plugins: Sequence[Any] = ()) -> AsyncIterat
     its own sleeping) is waited for. *plugins*: objects or modules with hooks; ``configure`` is not called.
     Raises NoWorker, PluginError.
     """
-    bench = Workbench(_class_of(worker), plugins)
+    bench = Workbench(class_of(worker), plugins)
     bench.start()
     try:
         yield bench
@@ -166,7 +166,8 @@ def run(worker: object, messages: Iterable[Message], *, plugins: Sequence[Any] =
     return run_virtually(process_all(worker, messages, plugins=plugins))
 
 
-def _class_of(thing: object) -> type[Worker]:
+def class_of(thing: object) -> type[Worker]:
+    """The worker class behind a class or a function under ``@worker``. Raises NoWorker."""
     found = as_worker(thing)
     if found is None:
         raise NoWorker(thing)

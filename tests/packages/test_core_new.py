@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from tests.integration.commands import core
 pytestmark = pytest.mark.timeout(180)
 
 RUFF = [sys.executable, "-m", "ruff"]
+# The second one: core-messaging is installed editable here, see filterwarnings in pyproject.toml.
+PYTEST = ["-m", "pytest", "-q", "-W", "error", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+OURS_OF_MYPY = ["--config-file", str(ROOT / "pyproject.toml")]
 OURS = ["--config", str(ROOT / "pyproject.toml")]
 
 
@@ -62,13 +66,45 @@ def test_the_package_installs_passes_its_tests_and_our_checks_and_is_listed(
 ) -> None:
     package = made(kind, name, tmp_path)
     environment.install("--editable", str(package))
-    assert "passed" in run([str(environment.python), "-m", "pytest", "-q", "-W", "error"], cwd=package)
+    assert "passed" in run([str(environment.python), *PYTEST], cwd=package)
     listed(environment, tmp_path)
     # An editable install is invisible to mypy; the source is not.
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
     run(["env", f"MYPYPATH={ROOT}:src", *mypy, "src", "tests"], cwd=package)
     run([*RUFF, "check", *OURS, "."], cwd=package)
     run([*RUFF, "format", "--check", *OURS, "."], cwd=package)
+
+
+def test_a_project_passes_its_tests_and_our_checks_and_its_worker_is_listed(
+    environment: Environment, tmp_path: Path
+) -> None:
+    written = core("new", "project", "letter-box", folder=tmp_path)
+    assert written.stdout == (
+        "wrote letter-box: cd letter-box && pip install -r requirements-dev.txt && pytest\n"
+    )
+    folder = tmp_path / "letter-box"
+    assert "2 passed" in run([str(environment.python), *PYTEST], cwd=folder)
+    listed = core("kafka", "workers", "--json", folder=folder, command=str(environment.core))
+    assert {"LetterBox": "ok"}.items() <= {
+        row["name"]: row["state"] for row in json.loads(listed.stdout)
+    }.items()
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases"]
+    run(["env", f"MYPYPATH={ROOT}:.", *mypy, *OURS_OF_MYPY, "src", "tests"], cwd=folder)
+    # A project is no package: src/workers stands as the user's own does.
+    run([*RUFF, "check", *OURS, "--ignore", "INP001", "."], cwd=folder)
+    run([*RUFF, "format", "--check", *OURS, "."], cwd=folder)
+
+
+def test_a_project_has_what_it_takes_to_be_deployed(tmp_path: Path) -> None:
+    assert core("new", "project", "letter-box", folder=tmp_path).returncode == 0
+    folder = tmp_path / "letter-box"
+    paths = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert paths >= {"Dockerfile", ".dockerignore", "compose.yaml", ".gitignore", ".github/workflows/ci.yml"}
+    # What the Dockerfile copies is there, and no page has a word of the template left.
+    copied = re.findall(r"^COPY (\S+)", (folder / "Dockerfile").read_text(), re.MULTILINE)
+    assert copied == ["requirements.txt", "pyproject.toml", "src"]
+    assert all((folder / name).exists() for name in copied)
+    assert not [path for path in paths if "{{" in (folder / path).read_text()]
 
 
 @pytest.mark.parametrize(

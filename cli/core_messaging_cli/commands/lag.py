@@ -24,12 +24,13 @@ from core_messaging.settings import Settings
 from core_messaging.worker import config_of
 from core_messaging_cli.selection import check_selection, chosen
 from core_messaging_cli.tables import say, say_json, say_json_line, show_table
+from core_messaging_cli.worker_completion import complete_workers
 
 COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_workers)
 @click.option("--all", "everything", is_flag=True, help="Show every worker there is.")
 @click.option("--watch", is_flag=True, help="Show it again every --interval seconds, until Ctrl-C.")
 @click.option(

@@ -19,6 +19,7 @@ from core_messaging_cli.tables import say
 _HERE = "core_messaging_cli.commands.new"
 
 TABLE = {
+    "project": (f"{_HERE}:project", "A project: settings, a worker, tests, Dockerfile, compose file, CI."),
     "worker": (f"{_HERE}:worker", "A package with a worker."),
     "plugin": (f"{_HERE}:plugin", "A package with a plugin."),
 }
@@ -26,7 +27,18 @@ TABLE = {
 
 @click.group(cls=LazyGroup, table=TABLE)
 def new() -> None:
-    """Write a package to begin with: pyproject.toml with its entry point, source, tests, README."""
+    """Write a project or a package to begin with, with tests that pass."""
+
+
+@click.command()
+@click.argument("name")
+def project(name: str) -> None:
+    """Write a project with a worker into the folder NAME.
+
+    \b
+    core new project parcel-tracker
+    """
+    _write("project", name, installed={})
 
 
 @click.command()
@@ -73,7 +85,8 @@ def _write(kind: str, name: str, installed: Mapping[str, str]) -> None:
             target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FolderRefused(str(folder), f"cannot be written ({error.strerror})") from error
-    say(f"wrote {folder}: cd {folder} && pip install -e '.[test]' && pytest")
+    needed = "-r requirements-dev.txt" if kind == "project" else "-e '.[test]'"
+    say(f"wrote {folder}: cd {folder} && pip install {needed} && pytest")
 
 
 def _check_folder(folder: Path) -> None:

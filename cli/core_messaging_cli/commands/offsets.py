@@ -24,10 +24,11 @@ from core_messaging.settings import Settings
 from core_messaging.worker import config_of
 from core_messaging_cli.selection import check_selection, chosen
 from core_messaging_cli.tables import say, say_json, show_table, terminal_width
+from core_messaging_cli.worker_completion import complete_workers
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_workers)
 @click.option("--all", "everything", is_flag=True, help="Show every worker there is.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
 @click.option(

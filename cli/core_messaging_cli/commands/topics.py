@@ -22,10 +22,11 @@ from core_messaging.text.wording import counted
 from core_messaging.worker import config_of
 from core_messaging_cli.selection import chosen
 from core_messaging_cli.tables import say, say_json, show_table
+from core_messaging_cli.worker_completion import complete_workers
 
 COLUMNS = ("topic", "partitions", "replication", "declared", "workers")
 
-_names = click.argument("names", nargs=-1, metavar="[NAME]...")
+_names = click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_workers)
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON value, for programs.")
 
 

@@ -31,6 +31,7 @@ from core_messaging.worker import Worker, config_of, with_config
 from core_messaging_cli.reloading import Reloader, folders_of
 from core_messaging_cli.selection import check_selection, some_of, workers_named
 from core_messaging_cli.standard_streams import forgive_output
+from core_messaging_cli.worker_completion import complete_workers
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -41,7 +42,7 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_workers)
 @click.option("--all", "everything", is_flag=True, help="Run every worker there is.")
 @click.option(
     "--concurrency", type=click.IntRange(min=1), help="Messages at once, instead of the worker's own."
