@@ -34,6 +34,7 @@
     │   ├── UnreadableRecords      the client cannot parse what the broker stored
     │   ├── UnreadableTopic        ... in a topic that is only looked at
     │   ├── ReplayFenced           another replay of the same dead-letter queue has begun
+    │   ├── TopicForbidden         an ACL is missing that looking needs
     │   ├── ReplayDenied           an ACL is missing that a replay needs
     │   └── NoSuchLetter           there is no record at the coordinates that were given
     ├── MessageError               about one message
@@ -380,6 +381,17 @@ class ReplayFenced(BrokerError):
             "marked; the other one does the rest"
         )
         self.queue = queue
+
+
+class TopicForbidden(BrokerError):
+    """An ACL is missing: this client may not see topics that it needs."""
+
+    def __init__(self, topics: Sequence[str], servers: str) -> None:
+        super().__init__(
+            f"the Kafka broker at {servers} does not let this client see {', '.join(topics)}; nothing was changed. Ask for the ACLs "
+            "Describe and Read on it (docs/dead-letters.md lists all)"
+        )
+        self.topics = tuple(topics)
 
 
 class ReplayDenied(BrokerError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiokafka import errors as kafka_errors
 from aiokafka.protocol.metadata import MetadataRequest
 
 from core_messaging.kafka.embedded_group import Cluster
@@ -16,13 +17,15 @@ class TopicLookup:
     """The answer of a lookup.
 
     ``partitions``: topic name -> its partition numbers in order, for topics that exist. ``missing``: the names of the
-    topics that do not exist. ``cluster``: the cluster that answered. ``replicas``: topic name -> the least number of replicas of its partitions.
+    topics that do not exist, or that this client may not see. ``cluster``: the cluster that answered. ``replicas``: topic
+    name -> the least number of replicas of its partitions. ``forbidden``: those of the missing that this client may not see.
     """
 
     partitions: Mapping[str, Sequence[int]]
     missing: Sequence[str]
     cluster: Cluster
     replicas: Mapping[str, int] = field(default_factory=dict)
+    forbidden: Sequence[str] = ()
 
 
 async def look_up_topics(admin: Any, topics: Sequence[str]) -> TopicLookup:
@@ -38,5 +41,8 @@ async def look_up_topics(admin: Any, topics: Sequence[str]) -> TopicLookup:
         item["topic"]: min((len(each["replicas"]) for each in item["partitions"]), default=0)
         for item in answer["topics"]
     }
+    denied = kafka_errors.TopicAuthorizationFailedError.errno
+    forbidden = [item["topic"] for item in answer["topics"] if item["error_code"] == denied]
     cluster = Cluster(answer.get("cluster_id") or "", "")
-    return TopicLookup(found, [topic for topic in topics if topic not in found], cluster, replicas)
+    missing = [topic for topic in topics if topic not in found]
+    return TopicLookup(found, missing, cluster, replicas, forbidden)

@@ -11,7 +11,7 @@ from typing import Any
 import aiokafka
 from aiokafka import errors as kafka_errors
 
-from core_messaging.errors import BrokerError, TopicMissing, UnreadableTopic
+from core_messaging.errors import BrokerError, TopicForbidden, TopicMissing, UnreadableTopic
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
 from core_messaging.kafka.errors import UNREADABLE, as_broker_error, describe
@@ -49,9 +49,12 @@ class TopicReader:
     async def look(self, topics: Sequence[str]) -> TopicLookup:
         """Which of *topics* there are, and their partitions. Raises BrokerError."""
         try:
-            return await look_up_topics(self._admin, topics)
+            found = await look_up_topics(self._admin, topics)
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
+        if found.forbidden:
+            raise TopicForbidden(found.forbidden, self._settings.kafka_bootstrap_servers)
+        return found
 
     async def spans(self, topic: str) -> Spans:
         """Every partition of *topic*. Raises TopicMissing, BrokerError."""
