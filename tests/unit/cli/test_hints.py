@@ -20,7 +20,7 @@ from core_messaging_cli.main import core
         (["ofsets", "A", "--json"], "did you mean `core kafka offsets A --json`?"),
         (["plugin"], "did you mean 'plugins'?"),
         (["kafka", "wroker"], "did you mean 'worker'?"),
-        (["xyzzy"], "there are new, plugins, kafka"),
+        (["xyzzy"], "there are new, completion, plugins, kafka"),
     ],
 )
 def test_a_command_that_there_is_not_leads_to_the_one_that_is_meant(words: list[str], hint: str) -> None:
