@@ -3,29 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
 from core_messaging.records import TopicPartition
 
-# Of ``WorkerSnapshot.counters``: name -> what it counts. An attempt is one message that the handler is given once: a batch of
-# eight that is called is eight attempts.
-COUNTERS: Mapping[str, str] = {
-    "fetched": "Messages fetched",
-    "started": "Attempts started",
-    "succeeded": "Messages processed, and their results acknowledged where there is an output topic",
-    "failed": "Attempts that raised",
-    "retried": "Attempts that raised and are followed by another one, also in a half of their batch",
-    "exhausted": "Messages that failed for good, or whose result cannot be published",
-    "undecodable": "Messages that could not be decoded; not tried",
-    "followed": "Messages not tried, because an earlier one of their key is in the dead-letter queue",
-    "cleared": "Records that lifted the block of their key and asked to be dropped; not tried",
-    "dead_lettered": "Messages acknowledged by the dead-letter queue",
-    "published": "Results acknowledged by the output topic",
-    "dropped": "Messages whose partition was gone when their attempt, or what followed it, was over",
-    "hook_errors": "Failures of the worker's own on_success, on_error or on_undecodable",
-    "commits": "Commits acknowledged",
-    "commit_failures": "Commits refused or not answered",
+
+def _counter(counts: str, unit: str = "message") -> Any:
+    return field(default=0, metadata={"counts": counts, "unit": unit})
+
+
+@dataclass(slots=True)
+class CounterValues:
+    """What a worker has counted since its start. The names, and what each counts, are written here and nowhere else:
+    snapshots, metrics and log lines take them from here.
+
+    An attempt is one message that the handler is given once: a batch of eight messages that is called is eight attempts.
+    """
+
+    fetched: int = _counter("Messages fetched")
+    started: int = _counter("Attempts started")
+    succeeded: int = _counter(
+        "Messages processed, and their results acknowledged where there is an output topic"
+    )
+    failed: int = _counter("Attempts that raised")
+    retried: int = _counter(
+        "Attempts that raised and are followed by another one, also in a half of their batch"
+    )
+    exhausted: int = _counter("Messages that failed for good, or whose result cannot be published")
+    undecodable: int = _counter("Messages that could not be decoded; not tried")
+    followed: int = _counter(
+        "Messages not tried, because an earlier one of their key is in the dead-letter queue"
+    )
+    cleared: int = _counter("Records that lifted the block of their key and asked to be dropped; not tried")
+    dead_lettered: int = _counter("Messages acknowledged by the dead-letter queue")
+    published: int = _counter("Results acknowledged by the output topic")
+    dropped: int = _counter(
+        "Messages whose partition was gone when their attempt, or what followed it, was over"
+    )
+    hook_errors: int = _counter("Failures of the worker's own on_success, on_error or on_undecodable", "call")
+    commits: int = _counter("Commits acknowledged", "commit")
+    commit_failures: int = _counter("Commits refused or not answered", "commit")
+
+    def by_name(self) -> dict[str, int]:
+        """Name of each counter -> its value."""
+        return {name: getattr(self, name) for name in COUNTERS}
+
+
+# Name of each counter -> what it counts, and its unit as OpenTelemetry writes it.
+COUNTERS: Mapping[str, str] = {each.name: each.metadata["counts"] for each in fields(CounterValues)}
+COUNTER_UNITS: Mapping[str, str] = {
+    each.name: f"{{{each.metadata['unit']}}}" for each in fields(CounterValues)
 }
 
 

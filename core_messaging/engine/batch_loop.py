@@ -16,7 +16,8 @@ from core_messaging.context import Context
 from core_messaging.engine.components import Components
 from core_messaging.engine.handler import Call
 from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
-from core_messaging.engine.message_loop import TEAM, TURN, as_failure, as_undecodable, clock_of
+from core_messaging.engine.message_loop import TEAM, as_failure, as_undecodable, clock_of
+from core_messaging.engine.runner_pool import TURN
 from core_messaging.engine.settlement import Settlement
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
 from core_messaging.logs.error_frames import without_frames
@@ -84,11 +85,10 @@ class BatchRunners:
                 continue
             if called:  # only who found something calls others, or they would call each other for ever
                 called = False
-                runner_pool.wake(TEAM)
-            runner_pool.current[slot], runner_pool.since[slot] = work, clock()
+                runner_pool.runners.wake(TEAM)
+            runner_pool.hold(slot, work, clock())
             await within(copy_context(), self._attempt(work))
-            runner_pool.current[slot] = None
-            runner_pool.notify_quiet()
+            runner_pool.release(slot)
             if clock() >= self._turn_ends:
                 await asyncio.sleep(0)
                 if len(self._schedule.settlements):
@@ -99,7 +99,7 @@ class BatchRunners:
 
     async def _wait(self) -> None:
         try:
-            await self._components.runner_pool.wait()
+            await self._components.runner_pool.runners.wait()
         except asyncio.CancelledError as error:
             if await self._components.runner_pool.ended_by(error):
                 raise
@@ -220,7 +220,7 @@ class BatchRunners:
         else:
             self._settlement.message_logger.halved(jobs, error)
             self._schedule.split(jobs)
-            self._components.runner_pool.wake(1)
+            self._components.runner_pool.runners.wake(1)
 
     def _again(self, jobs: Sequence[Job], delay: float) -> None:
         for job in jobs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core_messaging.broker import Publisher
@@ -11,6 +10,7 @@ from core_messaging.config import WorkerConfig
 from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.engine.counters import Counters
 from core_messaging.engine.handler import Handler
+from core_messaging.engine.lifecycle import Lifecycle
 from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.timer import Timer
 from core_messaging.engine.worker_log import WorkerLog
@@ -21,12 +21,10 @@ from core_messaging.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """Made once by the engine and handed to its collaborators.
-
-    ``fail(error)`` ends the worker.
-    """
+    """Made once by the engine and handed to each part of it."""
 
     config: WorkerConfig
+    lifecycle: Lifecycle
     handler: Handler
     schedule: Schedule
     runner_pool: RunnerPool
@@ -37,5 +35,4 @@ class Components:
     loop: AbstractEventLoop
     timer: Timer
     worker_log: WorkerLog
-    fail: Callable[[Exception], None]
     counters: Counters = field(default_factory=Counters)

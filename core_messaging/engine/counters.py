@@ -1,4 +1,4 @@
-"""What happened, in numbers: plain attributes, because they are touched with every message."""
+"""Counts what happens to the messages of one worker. Plain attributes, because each message touches them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from bisect import bisect_left
 
 from core_messaging.rules.assignment import FENCED
 from core_messaging.rules.job import Job
+from core_messaging.snapshot import CounterValues
 
 # Upper bounds of the latency histogram in seconds, from well below a no-op to beyond any patience.
 LATENCY_BOUNDS = (
@@ -28,8 +29,8 @@ LATENCY_BOUNDS = (
 )
 
 
-class Counters:
-    """Counters of one worker since its start; they only grow. ``snapshot.COUNTERS`` says what each counts.
+class Counters(CounterValues):
+    """Counters of one worker since its start, and the histogram of how long its attempts took. They only grow.
 
     ``started`` less the attempts that run = attempts that returned + ``failed`` = what ``latency`` counts.
     ``failed`` = ``retried`` + those after which the message failed for good + those whose partition was gone by then.
@@ -37,42 +38,10 @@ class Counters:
     of the three in the middle are ``dead_lettered`` as well, once the dead-letter queue has acknowledged them.
     """
 
-    __slots__ = (
-        "cleared",
-        "commit_failures",
-        "commits",
-        "dead_lettered",
-        "dropped",
-        "exhausted",
-        "failed",
-        "fetched",
-        "followed",
-        "hook_errors",
-        "latency",
-        "latency_sum",
-        "published",
-        "retried",
-        "started",
-        "succeeded",
-        "undecodable",
-    )
+    __slots__ = ("latency", "latency_sum")
 
     def __init__(self) -> None:
-        self.fetched = 0
-        self.started = 0
-        self.succeeded = 0
-        self.failed = 0
-        self.retried = 0
-        self.exhausted = 0
-        self.undecodable = 0
-        self.followed = 0
-        self.cleared = 0
-        self.dead_lettered = 0
-        self.published = 0
-        self.dropped = 0
-        self.hook_errors = 0
-        self.commits = 0
-        self.commit_failures = 0
+        super().__init__()
         self.latency = [0] * (len(LATENCY_BOUNDS) + 1)
         self.latency_sum = 0.0
 

@@ -40,7 +40,7 @@ class DeadLetters:
         self._config = components.config
         self._schedule = components.schedule
         self._counters = components.counters
-        self._fail = components.fail
+        self._lifecycle = components.lifecycle
         self._callbacks = callbacks
         self._message_logger = message_logger
         self._sender = sender
@@ -94,7 +94,7 @@ class DeadLetters:
     def _stop_at(self, job: Job, error: RetriesExhausted) -> None:
         """Stop the worker. The message stays uncommitted: the next start begins with it, at once and with all its attempts."""
         job.assignment.retries.forget(job.record.offset)
-        self._fail(error)
+        self._lifecycle.fail(error)
 
     async def _publish(self, job: Job, sending: Sending) -> None:
         error = await self._sender.publish(job, sending, partial(self._sender.answered, job))

@@ -71,7 +71,7 @@ class FlowController:
         held_back = set(self._poison_pill_search.assignments)
         held_back |= self._schedule.crowded_out(self._limits.shared)
         todo = plan(self._assignment_table.assignments, self.paused, self._limits, held_back)
-        self._runner_pool.wake(self._schedule.cut_off(todo.closed))
+        self._runner_pool.runners.wake(self._schedule.cut_off(todo.closed))
         self._pause_and_resume(todo)
         self._relieve(todo)
         room = min(todo.room, self._schedule.wanted(self._runner_pool.waiting))

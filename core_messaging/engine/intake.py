@@ -68,7 +68,7 @@ class Intake:
                 self._schedule.deliver(assignment, records, now)
             count += len(records)
         self._counters.fetched += count
-        self._runner_pool.wake(count)
+        self._runner_pool.runners.wake(count)
         self._timer.set()
 
     async def _announce(self, arrived: Arrived) -> None:

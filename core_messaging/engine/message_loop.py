@@ -23,10 +23,6 @@ from core_messaging.rules.job import Job
 from core_messaging.rules.message_schedule import MessageSchedule
 from core_messaging.rules.retry import sole
 
-# Heartbeats, fetches and signals live on the same event loop. A handler that never suspends would keep it for
-# itself; giving it up every 5 ms keeps them prompt and costs nothing measurable.
-TURN = 0.005  # seconds
-
 # Whoever is called and finds more to do than one can calls so many others; they call others in turn.
 TEAM = 2
 
@@ -62,8 +58,8 @@ class Runners:
                 if (
                     not leaked and not runner_pool.ending
                 ):  # else it was cancelled, and a handler has kept that to itself
-                    await runner_pool.wait()
-                    runner_pool.wake(min(TEAM, schedule.ready - 1))
+                    await runner_pool.runners.wait()
+                    runner_pool.runners.wake(min(TEAM, schedule.ready - 1))
             except asyncio.CancelledError as error:
                 if runner_pool.current[slot] is not None or await runner_pool.ended_by(error):
                     raise
@@ -121,8 +117,7 @@ class Runners:
                 leaked = True
             if leaked:
                 break
-        current[slot] = None
-        runner_pool.notify_quiet()
+        runner_pool.release(slot)
         return leaked
 
     async def _yield_to_loop(self, slot: int, number: int, now: float) -> float:
@@ -130,20 +125,18 @@ class Runners:
         that was."""
         runner_pool = self._runner_pool
         if runner_pool.turn_ends and number != self._counters.started:
-            # Others have begun since, so this one has waited for something. A hundred handlers whose I/O is over
-            # would else each go round once more, every 5 ms.
-            runner_pool.turn_ends = now + TURN
+            # Others have begun since, so this one has waited for something. Without this a hundred handlers whose I/O is
+            # over would each let the event loop go once round, every 5 ms.
+            runner_pool.begin_turn(now)
             return now
-        runner_pool.current[slot], runner_pool.turn_ends = None, TURN
-        runner_pool.notify_quiet()
+        runner_pool.end_turn(slot)
         await asyncio.sleep(0)
         if len(self._schedule.settlements):
-            await asyncio.sleep(0)  # what was acknowledged meanwhile is settled before the next one begins
+            await asyncio.sleep(
+                0
+            )  # what was acknowledged meanwhile is settled before the next message begins
         now = self._clock()
-        if (
-            runner_pool.turn_ends
-        ):  # else somebody has begun to wait for quiet meanwhile, and wants to hear of the next job
-            runner_pool.turn_ends = now + TURN
+        runner_pool.begin_turn(now)
         return now
 
     async def _failed(

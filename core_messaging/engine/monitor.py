@@ -71,7 +71,7 @@ class Monitor:
             self._silent_since = self._components.loop.time()
 
     @property
-    def out(self) -> bool:
+    def has_lost_its_group(self) -> bool:
         """Whether the worker was in its group and has lost it."""
         return self._was_in and self._outage != SILENT
 

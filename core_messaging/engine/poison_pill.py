@@ -94,7 +94,7 @@ class PoisonPillSearch:
         if queue and assignment.crash_record.announce_up_to(queue[-1].offset + 1):
             await self._committer.commit(consumer, [assignment])
         self._components.schedule.deliver(assignment, list(queue), self._components.loop.time())
-        self._components.runner_pool.wake(len(queue))
+        self._components.runner_pool.runners.wake(len(queue))
         self._components.timer.set()
 
     async def _try_alone(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
@@ -107,7 +107,7 @@ class PoisonPillSearch:
         finally:
             if accused:
                 self._components.schedule.isolate(None)
-                self._components.runner_pool.wake(self._components.runner_pool.count)
+                self._components.runner_pool.runners.wake(self._components.runner_pool.count)
 
     async def _run_named(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
         assignment.crash_record.isolate(record.offset)
@@ -119,7 +119,7 @@ class PoisonPillSearch:
             return  # it did not run, so it is cleared of nothing
         # As if it had come long ago: a batch that waited for company would start when nobody looks any more.
         self._components.schedule.deliver(assignment, [record], float("-inf"))
-        self._components.runner_pool.wake(1)
+        self._components.runner_pool.runners.wake(1)
         await self._until_quiet(assignment)
         assignment.crash_record.end_isolation(record.offset)
 

@@ -12,7 +12,7 @@ from core_messaging.records import Record, TopicPartition, coordinates_of
 from core_messaging.rules.assignment import Assignment, Hold
 from core_messaging.rules.condition import Facts, judge
 from core_messaging.rules.job import Job
-from core_messaging.snapshot import COUNTERS, Histogram, PartitionSnapshot, WorkerSnapshot
+from core_messaging.snapshot import Histogram, PartitionSnapshot, WorkerSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def portrait(components: Components, seen: Seen, facts: Facts, written: Written)
         group_id=components.config.group_id,
         condition=condition,
         reason=reason,
-        counters={name: getattr(components.counters, name) for name in COUNTERS},
+        counters=components.counters.by_name(),
         running=facts.running,
         waiting_retries=components.schedule.waiting_retries,
         latency=_histogram(components.counters),

@@ -50,7 +50,7 @@ class RebalanceListener:
             self._log.info("rejoined", "%s is back in its group")
         self._status.rebalance_ended(self._clock())
         self._flow.assigned(commits)
-        self._runner_pool.wake(1)
+        self._runner_pool.runners.wake(1)
         kept = [a.source for a in self._assignment_table.assignments if a.hold is Hold.OPEN]
         if commits or not kept:
             self._say_assigned(kept)

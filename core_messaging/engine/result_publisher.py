@@ -76,7 +76,7 @@ class ResultPublisher:
         self._runner_pool.unacked.discard(job)
         self._counters.published += 1
         self._success_path.finish(job, None, None, None)
-        self._runner_pool.wake_one()  # for the message that waited behind it
+        self._runner_pool.runners.wake_one()  # for the message that waited behind it
         self._runner_pool.notify_quiet()
 
     async def resume(self, job: Job, sending: Sending) -> None:

@@ -1,4 +1,4 @@
-"""Who runs what: one slot a runner, and the waiters of those that have nothing to do."""
+"""Which runner holds which job, and how idle runners are woken."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from core_messaging.concurrency.cancellation import being_closed, forget_cancell
 from core_messaging.concurrency.fork_safety import leave_forked_child
 from core_messaging.rules.assignment import Hold
 from core_messaging.rules.job import Job
+
+# Heartbeats, fetches and signals are on the same event loop. A handler that never suspends would keep the loop for
+# itself. Yielding every 5 ms keeps them prompt, and its cost cannot be measured.
+TURN = 0.005  # seconds
 
 
 class Idle:
@@ -48,26 +52,49 @@ class Idle:
 
 
 class RunnerPool:
-    """The runners' places. ``current[i]`` is what runner *i* holds (a Job or a batch), None while it waits.
+    """The runners of one worker. ``current[i]`` is what runner *i* holds (a Job or a batch), None while it waits.
 
-    The first *count* places are of runners with a handler; as many more are of those that settle what needs none.
+    The first *count* runners call the handler. As many more settle what needs no handler (``settlers``). ``since[i]`` is when
+    runner *i* began with what it holds, by the event loop's clock in seconds; infinity while it waits for a thread.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.current: list[Any] = [None] * (2 * count)
         self.since: list[float] = [0.0] * (2 * count)
+        self.runners = Idle()
         self.settlers = Idle()
-        runners = Idle()
-        self.wait, self.wake, self.wake_one = runners.wait, runners.wake, runners.wake_one
-        self.unacked: set[Job] = set()  # handler done, record with the broker, no answer yet: holds no place
+        self.unacked: set[Job] = (
+            set()
+        )  # their records are with the broker, which has not answered; they hold no runner
         self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
+        self.turn_ends = 0.0  # when a runner yields to the event loop; 0: after each message
         self._forked = False  # this is the copy of a handler's forked child
-        self._more = asyncio.Event()  # a fetch was handed out since somebody looked
-        self.watch: asyncio.Event | None = None  # set when a runner gives way or has nothing to do
-        self.turn_ends = (
-            0.0  # when a runner gives way to the rest of the loop; at once while somebody waits for quiet
-        )
+        self._fetch_taken = asyncio.Event()
+        self._job_ended: asyncio.Event | None = None  # while somebody waits for quiet
+
+    def hold(self, slot: int, work: object, now: float) -> None:
+        """Runner *slot* begins with *work* at *now*."""
+        self.current[slot], self.since[slot] = work, now
+
+    def release(self, slot: int) -> None:
+        """Runner *slot* is done with what it held."""
+        self.current[slot] = None
+        self.notify_quiet()
+
+    def end_turn(self, slot: int) -> None:
+        """Runner *slot* has finished its message, and yields to the event loop."""
+        self.turn_ends = TURN
+        self.release(slot)
+
+    def begin_turn(self, now: float) -> None:
+        """Runners go on for ``TURN`` seconds. After each message they yield if somebody waits for quiet meanwhile."""
+        if self.turn_ends:
+            self.turn_ends = now + TURN
+
+    def end(self) -> None:
+        """The runners are being cancelled."""
+        self.ending = True
 
     @property
     def waiting(self) -> int:
@@ -125,14 +152,20 @@ class RunnerPool:
 
     def handed_out(self) -> None:
         """The last message of a fetch was taken: the fetcher may look whether to ask for more."""
-        self._more.set()
+        self._fetch_taken.set()
 
     async def until_handed_out(self, seconds: float) -> None:
         """Until ``handed_out`` is called, or was called since this was awaited last; *seconds* at the most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._more.wait()
-        self._more.clear()
+                await self._fetch_taken.wait()
+        self._fetch_taken.clear()
+
+    def waited_for(self) -> list[Job]:
+        """Jobs that a shutdown waits for: those that run, and those whose record is not acknowledged yet."""
+        running = self.started()
+        others = set(self.busy(lambda _job: True)) - set(running)
+        return [*running, *(job for job in others if job.sending is not None)]
 
     def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
@@ -144,14 +177,14 @@ class RunnerPool:
 
     def notify_quiet(self) -> None:
         """A job ended: whoever waits for quiet may look again."""
-        if self.watch is not None:
-            self.watch.set()
+        if self._job_ended is not None:
+            self._job_ended.set()
 
     async def quiet(self, concerns: Callable[[Job], bool], waits: Callable[[], bool] = lambda: False) -> None:
         """Until no such job is running or unacknowledged, and none *waits* for a slot."""
         while self.busy(concerns) or waits():
-            if self.watch is None:
-                self.watch = asyncio.Event()
-            self.watch.clear()
+            if self._job_ended is None:
+                self._job_ended = asyncio.Event()
+            self._job_ended.clear()
             self.turn_ends = 0.0
-            await self.watch.wait()
+            await self._job_ended.wait()

@@ -7,7 +7,8 @@ from contextvars import copy_context
 
 from core_messaging.concurrency.message_context import within
 from core_messaging.engine.components import Components
-from core_messaging.engine.message_loop import TEAM, TURN
+from core_messaging.engine.message_loop import TEAM
+from core_messaging.engine.runner_pool import TURN
 from core_messaging.engine.settlement import Settlement
 
 
@@ -44,11 +45,10 @@ class SettlementRunners:
         while (job := self._settlements.take()) is not None:
             if job.sending is None:
                 continue
-            runner_pool.current[slot], runner_pool.since[slot] = job, clock()
+            runner_pool.hold(slot, job, clock())
             await within(copy_context(), self._settlement.resume(job, job.sending))
-            runner_pool.current[slot] = None
-            runner_pool.notify_quiet()
-            runner_pool.wake_one()  # for what waited behind it
+            runner_pool.release(slot)
+            runner_pool.runners.wake_one()  # for what waited behind it
             if clock() >= self._turn_ends:
                 await asyncio.sleep(0)
                 self._turn_ends = clock() + TURN

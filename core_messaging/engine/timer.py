@@ -44,9 +44,9 @@ class Timer:
         # The loop may call a little early (clock resolution); what is due at the timer's own time is due.
         now = max(due, self._loop.time())
         self._handle = self._due = None
-        self._runner_pool.wake(self._schedule.release(now))
+        self._runner_pool.runners.wake(self._schedule.release(now))
         # A batch that is due but finds no free runner stays due: a timer for the past would spin the loop.
         # The runner that becomes free looks by itself.
-        key_blocker = self._schedule.next_due
-        if key_blocker is not None and key_blocker > now:
+        following = self._schedule.next_due
+        if following is not None and following > now:
             self.set()

@@ -22,7 +22,6 @@ from core_messaging.concurrency.exit_containment import exits_contained
 from core_messaging.concurrency.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
-from core_messaging.engine.run_state import RunState
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
@@ -262,7 +261,7 @@ class _Run:
 
     def _say_stopped(self) -> None:
         for engine in self.engines:
-            if engine.state is RunState.STOPPED:
+            if engine.is_stopped:
                 say_stopped(engine.snapshot(), engine.given_back)
 
     def forked(self) -> None:

@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.util.types import AttributeValue
 
 from core_messaging import hookimpl
-from core_messaging.snapshot import Snapshot, WorkerSnapshot
+from core_messaging.snapshot import COUNTER_UNITS, COUNTERS, Snapshot, WorkerSnapshot
 from core_messaging_plugins.opentelemetry_names import (
     ERROR,
     GROUP,
@@ -22,17 +22,6 @@ from core_messaging_plugins.opentelemetry_names import (
     PROCESS,
     TOPIC,
     WORKER,
-)
-
-COUNTERS = (
-    "fetched",
-    "started",
-    "succeeded",
-    "failed",
-    "retried",
-    "dead_lettered",
-    "undecodable",
-    "published",
 )
 
 Number = Callable[[WorkerSnapshot], int | float | None]  # None: nobody knows, so there is no observation
@@ -115,7 +104,9 @@ class Meters:
         self._last = Snapshot(0.0, ())
         meter = api.get_meter("core_messaging")
         for name in COUNTERS:
-            meter.create_observable_counter(f"core.{name}", [self._observe(_counter(name))], unit="{message}")
+            meter.create_observable_counter(
+                f"core.{name}", [self._observe(_counter(name))], COUNTER_UNITS[name], COUNTERS[name]
+            )
         meter.create_observable_counter(
             "messaging.client.consumed.messages",
             [self._consumed],

@@ -17,7 +17,7 @@ from core_messaging_plugins.prometheus_page import page
 from core_messaging.config import OPTIONS
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.settings import Settings
-from core_messaging.snapshot import Condition, Snapshot
+from core_messaging.snapshot import COUNTERS, Condition, Snapshot
 from tests.environments import ROOT
 
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
@@ -108,7 +108,7 @@ def prometheus_metrics() -> set[str]:
 
 def opentelemetry_names() -> set[str]:
     source = Path(opentelemetry_metrics.__file__).read_text(encoding="utf-8")
-    counted = {*opentelemetry_metrics.COUNTERS, *opentelemetry_metrics.GAUGES}
+    counted = {*COUNTERS, *opentelemetry_metrics.GAUGES}
     return {f"core.{name}" for name in counted} | set(
         re.findall(r'"((?:messaging\.(?:client|process)|core)\.[a-z_.]+)"', source)
     )

@@ -28,7 +28,7 @@ def test_each_retry_may_start_when_it_is_due_and_not_before() -> None:
         for job, due in zip(taken(schedule, 3), (30.0, 10.0, 20.0), strict=True):
             timer.park(job, began + due)
         while len(started) < 3:
-            await pool.wait()
+            await pool.runners.wait()
             while (job := schedule.take()) is not None:  # type: ignore[assignment]
                 started[job.record.offset] = loop.time() - began
         return started
@@ -44,7 +44,7 @@ def test_after_a_cancel_nobody_is_woken() -> None:
         timer.park(job, loop.time() + 5.0)
         timer.cancel()
         timer.cancel()
-        waiter = asyncio.ensure_future(pool.wait())
+        waiter = asyncio.ensure_future(pool.runners.wait())
         await asyncio.sleep(60)
         waiter.cancel()
         return schedule.take() is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core_messaging.engine.run_state import NEXT, RunState
+from core_messaging.engine.lifecycle import NEXT, RunState
 
 
 def reachable(state: RunState) -> set[RunState]:
