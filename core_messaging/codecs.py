@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -138,7 +138,7 @@ class _Json:
 
     def __init__(self, annotation: Any, dec_hook: Callable[[type, Any], Any] | None = None) -> None:
         kind = Any if annotation is object else annotation
-        self.straight = cast("Decoder", msgspec.json.Decoder(kind, dec_hook=dec_hook).decode)
+        self.straight: Callable[..., Any] = msgspec.json.Decoder(kind, dec_hook=dec_hook).decode
         self.takes_none = takes_none(annotation)
 
     def __call__(self, data: bytes | None) -> Any:

@@ -6,7 +6,7 @@ import difflib
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -32,7 +32,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._table:
             return None
         module, _, attribute = self._table[cmd_name][0].partition(":")
-        return refusing_repeats(cast("click.Command", getattr(import_module(module), attribute)))
+        command: click.Command = getattr(import_module(module), attribute)
+        return refusing_repeats(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

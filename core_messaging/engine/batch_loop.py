@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from core_messaging.concurrency.cancellation import forget_cancellations, stopping_us
 from core_messaging.concurrency.message_context import within
@@ -59,7 +59,7 @@ class BatchRunners:
     def __init__(self, components: Components, settlement: Settlement, schedule: BatchSchedule) -> None:
         handler, wrap = components.handler, components.observers.wrap_process
         self._whole = handler.process_batch is not None
-        call = cast("Call", handler.process_batch or handler.process)
+        call = handler.process_batch or handler.process
         self._call = call if wrap is None else partial(wrap, call, components.config)
         self._wants_context = handler.wants_context or wrap is not None
         self._decode = handler.decode

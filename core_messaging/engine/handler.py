@@ -30,7 +30,7 @@ Call = Callable[..., Awaitable[Any]]
 class Handler:
     """The user's code, bound to one instance and ready to call.
 
-    ``on_success``, ``on_error`` and ``on_undecodable`` are None where the worker does not define them.
+    ``process`` is ``process_batch`` where the worker defines that only. ``on_success``, ``on_error`` and ``on_undecodable`` are None where the worker does not define them.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class Handler:
         self.on_success = self._find("on_success", _of_two_facts)
         self.on_error = self._find("on_error", _of_two_facts)
         self.on_undecodable = self._find("on_undecodable", _of_two_facts)
-        self.process = self._find_limited("process", _of_one_fact)
+        process = self._find_limited("process", _of_one_fact)
         shape = _of_a_tuple if gets_tuples(type(worker)) else _of_one_fact
         self.process_batch = self._find_limited("process_batch", shape)
-        if self.process is None and self.process_batch is None:
+        call = self.process_batch or process
+        if call is None:
             raise BrokenWorker(config.name, config.source, "it defines neither process nor process_batch")
-        if self.process is None and config.batch_size is None:
+        self.process = process or call
+        if process is None and config.batch_size is None:
             raise BrokenWorker(config.name, config.source, "it defines process_batch without a batch_size")
         methods = ("process", "process_batch", "on_success", "on_error", "on_undecodable")
         defined = (getattr(worker, method, None) for method in methods)

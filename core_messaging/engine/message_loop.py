@@ -8,14 +8,13 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from core_messaging.codecs import straight
 from core_messaging.concurrency.message_context import within
 from core_messaging.context import Context
 from core_messaging.engine.components import Components
 from core_messaging.engine.counters import LATENCY_BOUNDS
-from core_messaging.engine.handler import Call
 from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.settlement import Settlement
 from core_messaging.errors import HandlerExit, Undecodable, text_of
@@ -35,10 +34,8 @@ class Runners:
     def __init__(self, components: Components, settlement: Settlement, schedule: MessageSchedule) -> None:
         handler, wrap = components.handler, components.observers.wrap_process
         self._wants_context = handler.wants_context or wrap is not None
-        process = cast("Call", handler.process)
-        self._process = process if wrap is None else partial(wrap, process, components.config)
-        if not self._wants_context:
-            self._process = cast("Call", handler.process_alone)
+        process = handler.process_alone or handler.process
+        self._process = process if wrap is None else partial(wrap, handler.process, components.config)
         self._decode, self._straight = handler.decode, straight(handler.decode)
         self._schedule = schedule
         self._runner_pool = components.runner_pool

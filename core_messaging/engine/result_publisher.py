@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Awaitable, Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from core_messaging.broker import Answer
 from core_messaging.context import Context
@@ -31,7 +31,7 @@ class ResultPublisher:
         failure_path: FailurePath,
     ) -> None:
         self._handler = components.handler
-        self._output_topic = components.config.output_topic
+        self._output_topic = components.config.output_topic or ""  # none: then nothing is published here
         self._publisher = components.publisher
         self._runner_pool = components.runner_pool
         self._counters = components.counters
@@ -53,8 +53,7 @@ class ResultPublisher:
             # The handler would return the same again, so no attempt follows.
             await self._failure_path.give_up(job, message, error, context, "its result cannot be encoded")
             return
-        topic = cast("str", self._output_topic)
-        outgoing = Outgoing(topic=topic, value=value, key=job.record.key, headers=headers)
+        outgoing = Outgoing(self._output_topic, value, job.record.key, headers)
         sending = Sending(outgoing, message, result=result)
         job.wait_for_broker(sending)
         if job.assignment.hold is FENCED:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from core_messaging.context import Context
 from core_messaging.engine.callbacks import Callbacks
@@ -33,7 +34,7 @@ class SuccessPath:
         self._plugins_want_context = components.observers.success_wants_context
         self.has_hooks = own is not None or self._told is not None
         # Without hooks, one call less for each message.
-        with_hooks = self._tell_plugins if own is None else self._call_own
+        with_hooks = self._tell_plugins if own is None else partial(self._call_own, own)
         self.finish: Succeeded = with_hooks if self.has_hooks else self._finish
 
     def _finish(self, job: Job, _message: Any, _result: Any, _context: Context | None) -> None:
@@ -42,10 +43,11 @@ class SuccessPath:
         else:
             self._counters.dropped += 1
 
-    async def _call_own(self, job: Job, message: Any, result: Any, context: Context | None) -> None:
+    async def _call_own(
+        self, own: Call, job: Job, message: Any, result: Any, context: Context | None
+    ) -> None:
         """Call ``on_success`` of the worker, then go on with the plugins."""
         if job.assignment.hold is not FENCED:
-            own = cast("Call", self._handler.on_success)
             await self._callbacks.call_own("on_success", own, job, message, result, context)
         pending = self._tell_plugins(job, message, result, context)
         if pending is not None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,13 +27,15 @@ logger = logging.getLogger("core_messaging.plugins")
 def sections_of(root: Path) -> dict[str, dict[str, Any]]:
     """The tables ``[tool.core.plugins.NAME]`` of the project in *root*, by plugin. Raises ConfigurationError."""
     found = Project(root).tool_core().get("plugins", {})
+    sections: dict[str, dict[str, Any]] = {}
     for name, section in found.items() if isinstance(found, dict) else [("", found)]:
         if not isinstance(section, dict):
             raise ConfigurationError(
                 f"pyproject.toml: tool.core.plugins{name and '.' + name} is of type {type(section).__name__} and has to be a table; write "
                 f"[tool.core.plugins.{name or 'NAME'}] and its fields below"
             )
-    return cast("dict[str, dict[str, Any]]", found)
+        sections[name] = section
+    return sections
 
 
 def warn_of_unknown(sections: Iterable[str], plugins: Sequence[str]) -> None:

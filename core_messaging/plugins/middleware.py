@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 import pluggy
 
@@ -80,7 +80,7 @@ def _around(
                 "context": context,
             }
             try:
-                return await cast("Wrap", hook.function)(*[facts[name] for name in hook.arguments])
+                return await hook.function(*[facts[name] for name in hook.arguments])
             except BaseException as error:
                 # The message's own error passes through, and a cancellation comes from outside.
                 if error not in handed_on and not isinstance(error, CancelledError):

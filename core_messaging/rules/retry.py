@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never, cast, get_args
+from typing import assert_never, get_args
 
 from core_messaging.errors import ConfigurationError, Reject, RetryAfter, Undecodable
 from core_messaging.options import Backoff
@@ -79,12 +79,13 @@ class RetryPolicy:
 
 
 def _kinds(name: str, given: object) -> tuple[type[BaseException], ...]:
-    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+    named = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    kinds = tuple(kind for kind in named if isinstance(kind, type) and issubclass(kind, BaseException))
+    if len(kinds) < len(named):
         raise ConfigurationError(
             f"{name} = {given!r} has to name classes of exceptions, like (TimeoutError,)"
         )
-    return cast("tuple[type[BaseException], ...]", kinds)
+    return kinds
 
 
 @dataclass(frozen=True, slots=True)

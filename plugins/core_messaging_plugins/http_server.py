@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
 
 from core_messaging.errors import ConfigurationError
 
@@ -103,8 +102,8 @@ class _Client(asyncio.Protocol):
         self._limit: asyncio.TimerHandle | None = None
         self.answered = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio gives one to a Protocol
+        self._transport = transport
         self._limit = asyncio.get_running_loop().call_later(PATIENCE, self.disconnect)
         self._server.admit(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context as TraceContext
@@ -59,7 +59,8 @@ async def _batch(call_next: Next, worker: WorkerConfig, messages: Any, contexts:
     with _span(f"process {first.topic}", TraceContext(), attributes, _links(contexts)) as carried:
         for context in contexts:
             context.carry = carried
-        return await call_next(messages, cast("Any", contexts))
+        of_all: Any = contexts  # a batch has a list of them
+        return await call_next(messages, of_all)
 
 
 @contextmanager

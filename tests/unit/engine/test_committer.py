@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import cast
+from typing import Any
 
 import pytest
 
-from core_messaging.broker import Consumer
 from core_messaging.engine.committer import Committer
 from core_messaging.engine.counters import Counters
 from core_messaging.engine.worker_log import WorkerLog
@@ -35,7 +34,7 @@ def test_the_last_commit_waits_for_all_that_are_under_way() -> None:
     # It waited for the first that ended; the other one, repeated by the client, could turn the clock back.
     async def test() -> None:
         consumer, committer = Answering(), Committer(WorkerLog("w"), Counters())
-        asked = cast("Consumer", consumer)
+        asked: Any = consumer
         each = [Assignment(TopicPartition("in", number), 1) for number in range(3)]
         for assignment in each:
             assignment.deliver([PlainRecord(0, b"k")])
@@ -63,7 +62,8 @@ def test_a_last_commit_that_fails_is_not_said_to_be_tried_again(caplog: pytest.L
             raise BrokerError("no coordinator")
 
     async def test() -> None:
-        refusing, committer = cast("Consumer", Refusing()), Committer(WorkerLog("w"), Counters())
+        refusing: Any = Refusing()
+        committer = Committer(WorkerLog("w"), Counters())
         assignment = Assignment(TopicPartition("in", 0), 1)
         assignment.deliver([PlainRecord(0, b"k")])
         assert not await committer.commit(refusing, [assignment])
