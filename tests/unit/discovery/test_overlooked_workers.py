@@ -160,8 +160,8 @@ def test_a_module_that_is_imported_again_has_no_ghosts(tmp_path: Path) -> None:
 
 CANNOT_RUN = {
     "it is abstract and lacks process": "class Mail(Worker, abc.ABC):\n    input_topic = 'mail'\n    @abc.abstractmethod\n    async def process(self, message: dict): ...\n",
-    "its __init__ wants some (missing a required argument: 'server')": MAIL + "    def __init__(self, server): ...\n",
-    "its __init__ wants some (missing a required argument: 'port')": MAIL + "    def __init__(self, *, port): ...\n",
+    "its __init__ needs some (missing a required argument: 'server')": MAIL + "    def __init__(self, server): ...\n",
+    "its __init__ needs some (missing a required argument: 'port')": MAIL + "    def __init__(self, *, port): ...\n",
     "it has no input_topic": MAIL.replace("input_topic = 'mail'", "group_id = 'mail'"),
     "it has no input_topic; write": MAIL.replace("'mail'", "None"),
     "it defines neither process nor process_batch": "class Mail(Worker):\n    input_topic = 'mail'\n",
@@ -213,6 +213,6 @@ def test_a_class_that_cannot_run_is_refused_when_it_is_passed() -> None:
 
     with pytest.raises(CoreMessagingError, match="it has no input_topic"):
         resolve(NoTopic)
-    with pytest.raises(BrokenWorker, match="its __init__ wants some"):
+    with pytest.raises(BrokenWorker, match="its __init__ needs some"):
         resolve(Wants)
     assert config_of(Wants).name == "Wants"
