@@ -1,4 +1,4 @@
-"""Plugins: found, checked, configured, and called apart from each other."""
+"""Finds, checks and configures plugins, and calls their hooks isolated from each other."""
 
 from core_messaging.plugins.unavailable import PluginUnavailable
 

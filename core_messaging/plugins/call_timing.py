@@ -1,4 +1,4 @@
-"""Times of hook calls: kept for those made while plugins are loaded, logged for those made while workers run."""
+"""Measures hook calls: keeps the times of calls while plugins are loaded, logs those of calls while workers run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("core_messaging.plugins")
 
 @contextmanager
 def clocked(took: dict[str, float], hook: str) -> Iterator[None]:
-    """Add the seconds of the block to ``took[hook]``, however it ends."""
+    """Add the seconds of the block to ``took[hook]``, also if it raises."""
     started = perf_counter()
     try:
         yield
@@ -25,7 +25,7 @@ def clocked(took: dict[str, float], hook: str) -> Iterator[None]:
 def traced(
     plugin: str, hook: str, arguments: Sequence[str], function: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """*function*, with a line a call. A wrapper, so that calls that are not traced do not pay for the question."""
+    """Return *function* with a log line for each call. A wrapper, so calls that are not traced cost nothing more."""
 
     def call(*facts: Any) -> Any:
         started = perf_counter()
@@ -35,11 +35,11 @@ def traced(
             log_call(plugin, hook, arguments, perf_counter() - started, error)
             raise
         if inspect.isawaitable(outcome):
-            return until_over(outcome, started)
+            return log_when_done(outcome, started)
         log_call(plugin, hook, arguments, perf_counter() - started)
         return outcome
 
-    async def until_over(outcome: Awaitable[Any], started: float) -> Any:
+    async def log_when_done(outcome: Awaitable[Any], started: float) -> Any:
         error: BaseException | None = None
         try:
             return await outcome
@@ -55,7 +55,7 @@ def traced(
 def log_call(
     plugin: str, hook: str, arguments: Sequence[str], seconds: float, error: BaseException | None = None
 ) -> None:
-    """One call of one hook, which took *seconds* and may have raised *error*."""
+    """Log one call of one hook, which took *seconds* and may have raised *error*."""
     logger.info(
         "plugin %s: %s(%s) took %.3f ms%s",
         plugin,

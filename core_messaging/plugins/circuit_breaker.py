@@ -1,4 +1,4 @@
-"""When to stop calling what keeps failing, and when to try it again. Pure."""
+"""Decides when to stop calling a function that keeps failing, and when to try it again. Knows no clock."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Breaker:
-    """Open after *threshold* failures in a row; after *cooldown* seconds one call is let through (half-open).
+    """A circuit breaker: it opens after ``threshold`` failures in a row.
 
-    That one decides: a success closes the breaker, a failure opens it for another *cooldown*.
+    After ``cooldown`` seconds, it allows one call (half-open). If that succeeds, the breaker closes; if it fails, the
+    breaker stays open for another ``cooldown``. ``opened_at``: seconds, None while it is closed.
     """
 
     threshold: int = 10
@@ -19,25 +20,26 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
+        """Whether calls are not allowed."""
         return self.opened_at is not None
 
     def allows(self, now: float) -> bool:
-        """Whether a call may be made at *now*."""
+        """Whether a call may be made at *now* (seconds)."""
         if self.opened_at is None:
             return True
         if now - self.opened_at < self.cooldown:
             return False
-        self.opened_at = now  # half-open: this one call may go, the next ones wait for its outcome
+        self.opened_at = now  # half-open: this call is allowed, and the next ones wait for its outcome
         return True
 
     def succeeded(self) -> bool:
-        """True if that closed the breaker."""
+        """Note a success. Return whether it closed the breaker."""
         self.failures = 0
         closed, self.opened_at = self.opened_at is not None, None
         return closed
 
     def failed(self, now: float) -> bool:
-        """True if that opened the breaker."""
+        """Note a failure at *now* (seconds). Return whether it opened the breaker."""
         self.failures += 1
         if self.failures < self.threshold:
             return False

@@ -1,4 +1,4 @@
-"""A plugin's own section of pyproject.toml, with the environment on top, validated."""
+"""Reads the configuration of a plugin: its section of pyproject.toml, then environment variables; validates both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("core_messaging.plugins")
 
 
 def sections_of(root: Path) -> dict[str, dict[str, Any]]:
-    """The tables ``[tool.core.plugins.NAME]`` of the project in *root*, by plugin. Raises ConfigurationError."""
+    """Return the tables ``[tool.core.plugins.NAME]`` of the project in *root*, by plugin. Raises ConfigurationError."""
     found = Project(root).tool_core().get("plugins", {})
     sections: dict[str, dict[str, Any]] = {}
     for name, section in found.items() if isinstance(found, dict) else [("", found)]:
@@ -39,7 +39,7 @@ def sections_of(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def warn_of_unknown(sections: Iterable[str], plugins: Sequence[str]) -> None:
-    """A section that no plugin has would configure nothing, in silence."""
+    """Log a warning for each section that belongs to no plugin: it configures nothing."""
     for name in sorted(set(sections).difference(plugins)):
         nearest = get_close_matches(name, plugins, n=1)
         logger.warning(
@@ -51,16 +51,16 @@ def warn_of_unknown(sections: Iterable[str], plugins: Sequence[str]) -> None:
 
 
 def warn_of_misspelt_variables(reports: Sequence[PluginReport], settings: Settings) -> None:
-    """A variable that is nearly one of a plugin's would configure nothing, in silence."""
+    """Log a warning for each environment variable that resembles one of a plugin: it configures nothing."""
     known = [variable for report in reports for variable in _variables_of(report)]
-    # What these may have is not known: they take any field, or cannot be asked.
+    # The fields of these plugins are not known: they take any field, or are not loaded.
     open_prefixes = tuple(prefix_of(report.name) for report in reports if not _variables_of(report))
     for name in sorted(environment(settings)):
         if name in known or not name.upper().startswith("CORE_PLUGIN_") or name.startswith(open_prefixes):
             continue
         if nearest := get_close_matches(name.upper(), known, n=1, cutoff=0.9):
             logger.warning(
-                "%s in the environment or .env is of no plugin that is installed; did you mean %s?",
+                "%s in the environment or .env belongs to no plugin that is installed; did you mean %s?",
                 name,
                 nearest[0],
                 extra={"action": "unknown variable"},
@@ -68,7 +68,7 @@ def warn_of_misspelt_variables(reports: Sequence[PluginReport], settings: Settin
 
 
 def _variables_of(report: PluginReport) -> list[str]:
-    """How the fields of a plugin that says which it has are called in the environment."""
+    """Return the environment variables of a plugin's fields; an empty list if the plugin does not declare its fields."""
     kind = attribute_of(report.plugin, "core_config") if report.usable else None
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return []
@@ -78,9 +78,12 @@ def _variables_of(report: PluginReport) -> list[str]:
 def refuse_unavailable(
     report: PluginReport, section: Mapping[str, Any], settings: Settings, plugins: Iterable[str]
 ) -> None:
-    """Somebody counts on what he configures: without its port a worker would run unseen. Raises PluginError."""
+    """Refuse the configuration of an unavailable plugin: its user relies on it, for example on its port.
+
+    Raises PluginError.
+    """
     prefix = prefix_of(report.name)
-    # CORE_PLUGIN_DROP_DUPLICATES_TOPIC is of "drop-duplicates", and not of a plugin "drop".
+    # CORE_PLUGIN_DROP_DUPLICATES_TOPIC belongs to "drop-duplicates", not to a plugin "drop".
     longer = tuple(prefix_of(name) for name in plugins if prefix_of(name) != prefix)
     longer = tuple(other for other in longer if other.startswith(prefix))
     variables = [n for n in environment(settings) if n.startswith(prefix) and not n.startswith(longer)]
@@ -88,12 +91,12 @@ def refuse_unavailable(
         where = f"[tool.core.plugins.{report.name}]" if section else ", ".join(sorted(variables))
         raise PluginError(
             f"plugin {report.name} ({report.label}) is configured by {where} and unavailable: {report.cause}; "
-            f"install that, or remove the configuration, or start with --disable-plugin {report.name}"
+            f"install what it needs, or remove the configuration, or start with --disable-plugin {report.name}"
         )
 
 
 def prefix_of(plugin: str) -> str:
-    """How the variables of *plugin*'s fields begin."""
+    """Return the prefix of the environment variables of *plugin*."""
     return f"CORE_PLUGIN_{plugin.upper().replace('-', '_')}_"
 
 
@@ -116,7 +119,7 @@ def configure(report: PluginReport, section: Mapping[str, Any], settings: Settin
         raise
     except BaseException as error:
         raise PluginError(
-            f"plugin {report.name} ({report.label}): configure raised {cause_of(error)}; mend "
+            f"plugin {report.name} ({report.label}): configure raised {cause_of(error)}; correct "
             f"[tool.core.plugins.{report.name}], or start with --disable-plugin {report.name}"
         ) from error
 
@@ -127,9 +130,11 @@ def refuse_shared_ports(
     settings: Settings,
     processes: int,
 ) -> None:
-    """Two plugins on one port: the second one could not start, in every process again. Raises ConfigurationError.
+    """Refuse two plugins that listen on the same port in *processes* processes: the second one could not start.
 
-    A plugin says where it listens by ``core_ports(config)``: pairs of host and port.
+    A plugin tells where it listens by ``core_ports(config)``, which returns pairs of host and port.
+
+    Raises ConfigurationError.
     """
     listening = []
     for report in reports:
@@ -147,22 +152,25 @@ def _listening(report: PluginReport, core_ports: Callable[[Any], Any], config: A
     except Exception as error:
         raise PluginError(
             f"plugin {report.name} ({report.label}): core_ports raised {type(error).__name__}: {text_of(error)}; its "
-            f"author has to mend it, or start with --disable-plugin {report.name}"
+            f"author has to correct it, or start with --disable-plugin {report.name}"
         ) from error
 
 
 def config_of(report: PluginReport, section: Mapping[str, Any], settings: Settings) -> Any:
-    """*section* with the variables on top, as the type that the plugin asks for. Raises ConfigurationError."""
+    """Return *section*, overridden by environment variables, as the plugin's type ``core_config``.
+
+    Raises ConfigurationError.
+    """
     prefix = prefix_of(report.name)
     kind = attribute_of(report.plugin, "core_config", dict[str, Any])
     variables = environment(settings)
     given = {n[len(prefix) :].lower(): v for n, v in variables.items() if n.startswith(prefix)}
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        # CORE_PLUGIN_DROP_DUPLICATES_TOPIC is a field of "drop-duplicates", and none of a plugin "drop".
+        # CORE_PLUGIN_DROP_DUPLICATES_TOPIC is a field of "drop-duplicates", not of a plugin "drop".
         given = {name: value for name, value in given.items() if name in kind.__struct_encode_fields__}
     try:
         return msgspec.convert({**section, **given}, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigurationError(
-            f"plugin {report.name} ({report.label}): {error}; mend [tool.core.plugins.{report.name}] or {prefix}..."
+            f"plugin {report.name} ({report.label}): {error}; correct [tool.core.plugins.{report.name}] or {prefix}..."
         ) from error

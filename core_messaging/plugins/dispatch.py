@@ -1,4 +1,4 @@
-"""Calls the observers of one event: isolated from each other, timed, and switched off when they keep failing."""
+"""Calls the observers of an event: isolates them from each other, times them, switches off those that keep failing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from core_messaging.observers import Tell
 from core_messaging.plugins.call_timing import traced
 from core_messaging.plugins.circuit_breaker import Breaker
 from core_messaging.plugins.hook_check import positional
-from core_messaging.plugins.isolation import Apart, within
+from core_messaging.plugins.isolation import IsolatedCall, wait_within
 
 logger = logging.getLogger("core_messaging.plugins")
 
-SLOW = 0.1  # seconds an implementation may hold the event loop before it is named
+SLOW = 0.1  # seconds that an implementation may hold the event loop before a line names it
 
 
 def _now() -> float:
@@ -33,13 +33,16 @@ def _now() -> float:
 
 
 class Implementation:
-    """One plugin's function for one hook, with its record of calls, time and failures."""
+    """One plugin's function for one hook, with its number of calls and failures and its time in seconds.
+
+    ``limit``: seconds that a call may take; a longer one is a failure.
+    """
 
     __slots__ = (
         "_pick",
         "_shown",
         "_throttle",
-        "_unremarkable",
+        "_usual_time",
         "arguments",
         "breaker",
         "calls",
@@ -55,22 +58,25 @@ class Implementation:
         self.hook = hook
         self.plugin = impl.plugin_name
         self.arguments, self.function = positional(impl.function)
-        self._pick = _picking(self.arguments)
-        self.limit = limit  # seconds a call may take; more is a failure
+        self._pick = _picker(self.arguments)
+        self.limit = limit
         self.breaker = Breaker()
         self.calls = 0
         self.failures = 0
         self.seconds = 0.0
-        self._throttle = LogThrottle(10.0, _now, self._say_held_back)
+        self._throttle = LogThrottle(10.0, _now, self._log_held_back)
         self._shown = Throttle(math.inf)  # kinds of failures whose traceback is in the log
-        self._unremarkable = min(SLOW, limit)
+        self._usual_time = min(SLOW, limit)
 
     def trace(self) -> None:
-        """Log every call with its time from now on."""
+        """Log each later call with its time."""
         self.function = traced(self.plugin, self.hook, self.arguments, self.function)
 
     def tell(self, **facts: Any) -> Pending | None:
-        """Call it; what is left to wait for, if it is async. Never raises."""
+        """Call the function with those of *facts* that it names. Never raises.
+
+        Return the running call if the function is async, else None.
+        """
         started = monotonic()
         if self.breaker.opened_at is not None and not self.breaker.allows(started):
             return None
@@ -83,30 +89,32 @@ class Implementation:
             return None
         if outcome is not None:
             if inspect.isawaitable(outcome):
-                return Pending(self, Apart(outcome), started)
-            if inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):  # a decorator hides the yield
+                return Pending(self, IsolatedCall(outcome), started)
+            if inspect.isgenerator(outcome) or inspect.isasyncgen(
+                outcome
+            ):  # the check did not see the yield, because of a decorator
                 self.seconds += monotonic() - started
                 self._failed(NothingRan(self.hook))
                 return None
         seconds = monotonic() - started
         self.seconds += seconds
-        # Spelled out rather than called: this is done for every message.
-        if seconds > self._unremarkable or self.breaker.failures:
-            self._over(seconds)
+        # This check is not a function: it runs for every message.
+        if seconds > self._usual_time or self.breaker.failures:
+            self._succeeded(seconds)
         return None
 
-    def finished(self, call: Apart) -> None:
-        """An async call is over, or its time is."""
+    def finished(self, call: IsolatedCall) -> None:
+        """Note the outcome of an async call that has ended, or whose time has passed."""
         if not call.task.done():
             call.give_up()
             self._failed(TimeoutError(f"took longer than plugin_timeout = {self.limit:g} s"))
         elif call.error is not None:
             self._failed(call.error)
         else:
-            self._over(call.held)
+            self._succeeded(call.held)
 
-    def _over(self, held: float) -> None:
-        """It raised nothing, and held the event loop for *held* seconds."""
+    def _succeeded(self, held: float) -> None:
+        """Note a call that raised nothing and held the event loop for *held* seconds. Too long is a failure."""
         if held > self.limit:
             self._failed(
                 TimeoutError(
@@ -164,10 +172,10 @@ class Implementation:
             )
 
     def end(self) -> None:
-        """No call follows: tell what was held back."""
+        """Log the number of lines that were held back. Call it last."""
         self._throttle.end()
 
-    def _say_held_back(self, kind: Hashable, count: int) -> None:
+    def _log_held_back(self, kind: Hashable, count: int) -> None:
         logger.warning(
             "plugin %s: %s: %d more like the last line about %s",
             self.plugin,
@@ -181,12 +189,12 @@ class Implementation:
         return {"plugin": self.plugin, "action": action}
 
 
-def _picking(arguments: tuple[str, ...]) -> Callable[[dict[str, Any]], Sequence[Any]]:
-    """Those of all facts that *arguments* name. Made once: this is done for every message."""
+def _picker(arguments: tuple[str, ...]) -> Callable[[dict[str, Any]], Sequence[Any]]:
+    """Return a function that picks the facts that *arguments* name. It is made once, and called for every message."""
     match arguments:
         case ():
             return lambda _facts: ()
-        case (name,):  # an itemgetter of one makes no tuple
+        case (name,):  # an itemgetter with one name returns no tuple
             return lambda facts: (facts[name],)
         case _:
             return itemgetter(*arguments)
@@ -194,27 +202,27 @@ def _picking(arguments: tuple[str, ...]) -> Callable[[dict[str, Any]], Sequence[
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A call of an async implementation that is under way."""
+    """A running call of an async implementation. ``started``: seconds of the monotonic clock."""
 
     implementation: Implementation
-    call: Apart
+    call: IsolatedCall
     started: float
 
     def __await__(self) -> Generator[Any, None, None]:
-        return _all([self]).__await__()
+        return _wait_for_all([self]).__await__()
 
-    def charge(self) -> None:
-        """Count its own time, however it ended and whatever it was waited for together with."""
+    def add_time(self) -> None:
+        """Add the seconds of this call to its implementation. Other calls that were awaited with it do not count."""
         ended = monotonic() if self.call.ended is None else self.call.ended
         self.implementation.seconds += ended - self.started
 
 
 def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
-    """One function that tells them all; None where there is nobody, so that nothing is called at all."""
+    """Return one function that calls all *implementations*; None if there are none, so nothing is called."""
     match implementations:
         case []:
             return None
-        case [only]:  # as nearly always: a call less for every message
+        case [only]:  # the most frequent case: it saves one function call for every message
             return only.tell
     tells = [implementation.tell for implementation in implementations]
 
@@ -224,17 +232,20 @@ def tell_all(implementations: Sequence[Implementation]) -> Tell | None:
             waiting = tell(**facts)
             if waiting is not None:
                 pending = [waiting] if pending is None else [*pending, waiting]
-        return None if pending is None else _all(pending)
+        return None if pending is None else _wait_for_all(pending)
 
     return tell_each
 
 
-async def _all(pending: Sequence[Pending]) -> None:
-    """They run side by side: one that hangs costs the message its time limit, and the others nothing."""
+async def _wait_for_all(pending: Sequence[Pending]) -> None:
+    """Wait until all calls have ended, or until the longest limit has passed.
+
+    The calls run at the same time: one that hangs delays the message by its limit, and does not delay the others.
+    """
     try:
-        await within(max(each.implementation.limit for each in pending), [each.call for each in pending])
+        await wait_within(max(each.implementation.limit for each in pending), [each.call for each in pending])
     finally:
         for each in pending:
-            each.charge()
+            each.add_time()
     for each in pending:
         each.implementation.finished(each.call)

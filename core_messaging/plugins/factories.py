@@ -1,4 +1,4 @@
-"""The broker that the settings name, and the codecs that workers name."""
+"""Makes the broker that the settings name, and finds the codecs that workers name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core_messaging.settings import Settings
 
 
 def broker_of(settings: Settings, registered: Registrations | None = None) -> Broker:
-    """The broker called ``settings.kafka_broker``. *registered* None: by the plugins that are installed.
+    """Make the broker called ``settings.kafka_broker``. *registered*: None looks at the installed plugins.
 
     Raises NotRegistered, RegisteredTwice, and PluginError where a plugin's factory fails.
     """
@@ -38,13 +38,13 @@ def _made(offer: Offer[BrokerFactory], settings: Settings) -> Broker:
     except BaseException as error:
         raise PluginError(
             f"the broker {offer.name!r} of {offer.label} cannot be made: {cause_of(error)}; "
-            f"mend what it needs, or choose another one by the setting kafka_broker"
+            f"correct what it needs, or choose another one with the setting kafka_broker"
         ) from error
     lacks = [name for name in ("address", "consumer", "publisher", "topics") if not hasattr(broker, name)]
     if lacks:
         raise PluginError(
-            f"the broker {offer.name!r} of {offer.label} lacks {', '.join(lacks)}; its author has to mend it "
-            "(core_messaging.broker.Broker is what it has to be)"
+            f"the broker {offer.name!r} of {offer.label} lacks {', '.join(lacks)}; its author has to correct it "
+            "(it has to implement core_messaging.broker.Broker)"
         )
     return broker
 
@@ -52,7 +52,7 @@ def _made(offer: Offer[BrokerFactory], settings: Settings) -> Broker:
 def codecs_of(
     configs: Iterable[WorkerConfig], settings: Settings, registered: Registrations | None = None
 ) -> Mapping[str, Codec]:
-    """name -> codec, of all that *configs* name. Raises BrokenWorker with what is wrong."""
+    """Return the codecs that *configs* name: name -> codec. Raises BrokenWorker where a codec is not registered."""
     found: dict[str, Codec] = {}
     for config in configs:
         if config.codec is None or config.codec in found:
@@ -66,7 +66,7 @@ def codecs_of(
 
 
 def _installed(settings: Settings) -> Registrations:
-    """What the installed plugins register: for producers and programs, which run without plugins."""
+    """Return what the installed plugins register, for producers and programs, which run without plugins."""
     from core_messaging.plugins.manager import find, registrations  # noqa: PLC0415 - pluggy only where plugins are read
 
     return registrations(find(settings))

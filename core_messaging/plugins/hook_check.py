@@ -1,4 +1,4 @@
-"""The hooks of a plugin: found without a stranger's attributes getting in the way, and refused where no call could work."""
+"""Finds the hooks of a plugin, whatever other attributes it has, and refuses hooks that cannot be called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core_messaging.plugins import hookspecs
 API = "1"
 MARK = f"{hookspecs.PROJECT}_impl"
 
-# Hooks that are called before there is an event loop, or for one record after the other.
+# Hooks that are called before the event loop starts, or for one record after another.
 PLAIN = ("configure", "redact", "register_brokers", "register_codecs", "register_commands")
 
 HOOKS: Mapping[str, tuple[str, ...]] = {
@@ -25,15 +25,16 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-EVERYDAY = ("configure", "serve", "metrics")
+# Hooks whose names helper functions often have too.
+COMMON_NAMES = ("configure", "serve", "metrics")
 
 
 class Incompatible(Exception):
-    """The plugin speaks another version of the hooks."""
+    """The plugin needs another version of the hooks."""
 
 
 def attribute_of(plugin: Any, name: str, default: Any = None) -> Any:
-    """The attribute *name* of *plugin*, *default* where it has none. What a ``__getattr__`` makes up is not asked for."""
+    """Return the attribute *name* of *plugin*; *default* if it has none. An attribute made by ``__getattr__`` is none."""
     try:
         inspect.getattr_static(plugin, name)
     except AttributeError:
@@ -42,27 +43,30 @@ def attribute_of(plugin: Any, name: str, default: Any = None) -> Any:
 
 
 def functions_of(plugin: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every public attribute of *plugin* that can be called. One that cannot even be looked at is none of ours: a
-    property that raises, or an object that is there only inside of a web request."""
+    """Yield every public attribute of *plugin* that can be called.
+
+    An attribute that raises when it is read is left out: for example a property, or an object that exists only inside a web
+    request.
+    """
     for name in dir(plugin):
         if name.startswith("__"):
             continue
         try:
             found = getattr(plugin, name)
             usable = callable(found) and not inspect.isclass(found)
-        except Exception:  # noqa: S112 - whatever it is, it is no hook
+        except Exception:  # noqa: S112 - it is no hook
             continue
         if usable:
             yield name, found
 
 
 def hooks_of(plugin: Any) -> dict[str, Callable[..., Any]]:
-    """Name -> function of all that is marked with ``@hookimpl``."""
+    """Return all functions that are marked with ``@hookimpl``, by name."""
     return {name: found for name, found in functions_of(plugin) if options_of(found) is not None}
 
 
 def options_of(function: Callable[..., Any]) -> Mapping[str, Any] | None:
-    """What ``@hookimpl`` was called with; None where *function* has no such mark."""
+    """Return the arguments of ``@hookimpl``; None if *function* has no such mark."""
     try:
         options = getattr(function, MARK, None)
         return options if isinstance(options, Mapping) else None
@@ -71,7 +75,10 @@ def options_of(function: Callable[..., Any]) -> Mapping[str, Any] | None:
 
 
 def check(plugin: Any) -> tuple[str, ...]:
-    """The hooks *plugin* implements. Raises Incompatible and PluginError."""
+    """Return the names of the hooks that *plugin* implements.
+
+    Raises Incompatible for another version of the hooks, PluginError for a hook that cannot be called.
+    """
     wanted = str(attribute_of(plugin, "core_api", API))
     if wanted != API:
         raise Incompatible(f"it wants core_api {wanted}, this is {API}; upgrade one of the two")
@@ -96,11 +103,13 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
         raise PluginError(f"there is no hook {name!r}; {hint}")
     if options.get("wrapper") or options.get("hookwrapper"):
         raise PluginError(
-            f"{name} is a pluggy wrapper; each implementation is called alone, use wrap_process"
+            f"{name} is a pluggy wrapper; each implementation is called on its own, so use wrap_process"
         )
     signature = declared(function)
     if signature is None:
-        raise PluginError(f"{name} has no parameters that can be read; a method of a plugin begins with self")
+        raise PluginError(
+            f"{name} has no parameters that can be read; the first parameter of a method has to be self"
+        )
     wrong = [parameter for parameter in signature.parameters if parameter not in HOOKS[name]]
     if wrong:
         raise PluginError(
@@ -117,12 +126,15 @@ def _check_implementation(name: str, function: Callable[..., Any], options: Mapp
 def _refuse_generator(name: str, function: Callable[..., Any] | None) -> None:
     if function is not None and is_generator(function):
         raise PluginError(
-            f"{name} has a yield in it, so a call would run nothing of it; take the yield out, and return instead"
+            f"{name} has a yield in it, so a call would run nothing of it; replace the yield with a return"
         )
 
 
 def _refuse_unmarked(plugin: Any, name: str, function: Callable[..., Any]) -> None:
-    """A hook without its mark is never called, and nobody says so. Only what could be one: a module may have helpers."""
+    """Refuse a function that looks like a hook without ``@hookimpl``: it would never be called.
+
+    A module may have helper functions, so its arguments have to fit the hook too.
+    """
     hook = _meant(name)
     if hook is None or not _own(plugin, function):
         return
@@ -130,19 +142,18 @@ def _refuse_unmarked(plugin: Any, name: str, function: Callable[..., Any]) -> No
         arguments = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return
-    # Names that helpers have as well.
-    if not set(arguments) <= set(HOOKS[hook]) or (hook in EVERYDAY and not arguments):
+    if not set(arguments) <= set(HOOKS[hook]) or (hook in COMMON_NAMES and not arguments):
         return
     if name == hook:
         raise PluginError(f"{name} has no @hookimpl, so it would never be called; write @hookimpl above it")
     raise PluginError(
-        f"there is no hook {name!r}; did you mean {hook!r}? Write its name so, with @hookimpl above it, or let the name of "
-        "a helper begin with '_'"
+        f"there is no hook {name!r}; did you mean {hook!r}? Use that name, with @hookimpl above it; or, if it is a helper, "
+        "let its name start with '_'"
     )
 
 
 def _meant(name: str) -> str | None:
-    """The hook that *name* spells, or nearly spells where nothing but a hook is called like it."""
+    """Return the hook called *name*, or one that *name* nearly spells if only hooks have such names; else None."""
     if name in HOOKS:
         return name
     nearest = get_close_matches(name, HOOKS, n=1, cutoff=0.8)
@@ -150,13 +161,13 @@ def _meant(name: str) -> str | None:
 
 
 def _own(plugin: Any, function: Callable[..., Any]) -> bool:
-    """Whether *function* is of the plugin and not imported into it."""
+    """Whether the plugin defines *function* and does not import it."""
     home = plugin.__name__ if inspect.ismodule(plugin) else None
     return inspect.isroutine(function) and home in (None, getattr(function, "__module__", None))
 
 
 def positional(function: Callable[..., Any]) -> tuple[tuple[str, ...], Callable[..., Any]]:
-    """The arguments that *function* names, those with a default too, and a function that takes them all by position."""
+    """Return the arguments of *function*, also those with a default, and a function that takes them all by position."""
     parameters = inspect.signature(function).parameters
     named = [name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY]
     if not named:
@@ -171,7 +182,7 @@ def positional(function: Callable[..., Any]) -> tuple[tuple[str, ...], Callable[
 
 
 class Implementations:
-    """The hooks of a plugin and nothing else of it, for pluggy, which looks at every attribute."""
+    """Has the hooks of a plugin and no other attribute, because pluggy looks at every attribute."""
 
     def __init__(self, hooks: Iterable[tuple[str, Callable[..., Any]]]) -> None:
         for name, function in hooks:
@@ -179,7 +190,7 @@ class Implementations:
 
 
 def _as_routine(function: Callable[..., Any]) -> Callable[..., Any]:
-    """pluggy passes over what can be called and is no function, such as a partial."""
+    """Return *function* as a real function: pluggy ignores other callables, such as a partial."""
 
     @functools.wraps(function)
     def call(*facts: Any, **named: Any) -> Any:

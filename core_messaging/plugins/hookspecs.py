@@ -1,14 +1,14 @@
-"""The hooks a plugin may implement. Each is a contract.
+"""The hooks that a plugin may implement. Each is a contract.
 
-A plugin is a module or an object with functions under ``@hookimpl``, offered in the entry-point group
-``core.plugins``. An implementation names only the arguments it wants (each is passed, whether it has a default or not), and
-may be ``def`` or ``async def``.
+A plugin is a module or an object with functions under ``@hookimpl``. A package offers it in the entry-point group
+``core.plugins``. An implementation names only the arguments that it needs; each is passed, also one with a default. It may
+be ``def`` or ``async def``.
 
-Observers (all but ``configure``, ``redact``, ``register_*``, ``serve`` and ``wrap_process``) are told what happened. They are
-isolated: one that raises (a SystemExit or KeyboardInterrupt too) or takes too long is logged, counted and after
-repeated failures switched off for a while; it never changes what becomes of a message and never keeps another plugin from being
-told. An ``async def`` runs in a task of its own, beside those of other plugins, and is waited for
-(``plugin_timeout`` seconds at most) before the message goes on, so a slow one costs throughput.
+Observers (all hooks but ``configure``, ``redact``, ``register_*``, ``serve`` and ``wrap_process``) are called with what
+happened. They are isolated. If one raises (also SystemExit or KeyboardInterrupt) or takes too long, that is logged and
+counted, and after repeated failures the observer is switched off for a while. It never changes the outcome of a message,
+and never stops the call of another plugin. An ``async def`` runs in a task of its own, at the same time as those of other
+plugins. The message waits for it (``plugin_timeout`` seconds at most), so a slow observer lowers the throughput.
 
 >>> from core_messaging import hookimpl
 >>> @hookimpl
@@ -41,11 +41,11 @@ Next = Callable[[Any, Context], Awaitable[Any]]
 
 @hookspec
 def configure(config: Any, settings: Settings) -> None:
-    """Called once, before anything starts. An error here stops the start: it is the user's to mend.
+    """Take the configuration. Called once, before anything starts; an error stops the start, and the user corrects it.
 
-    *config* is the plugin's section ``[tool.core.plugins.NAME]`` of pyproject.toml, with environment variables
-    ``CORE_PLUGIN_NAME_FIELD`` on top, validated as the type in the plugin's attribute ``core_config`` (a
-    msgspec Struct or a dataclass); a dict without one.
+    *config* is the plugin's section ``[tool.core.plugins.NAME]`` of pyproject.toml; environment variables
+    ``CORE_PLUGIN_NAME_FIELD`` override it. It is validated as the type in the plugin's attribute ``core_config`` (a msgspec
+    Struct or a dataclass); without that attribute it is a dict.
 
     >>> import msgspec
     >>> class Notify(msgspec.Struct):
@@ -59,11 +59,11 @@ def configure(config: Any, settings: Settings) -> None:
 
 @hookspec
 def register_brokers() -> Mapping[str, BrokerFactory]:  # type: ignore[empty-body] # a contract
-    """Name -> a function of the settings that makes a Broker; the setting ``kafka_broker`` chooses one by name.
+    """Return brokers: name -> a function of the settings that makes a Broker. The setting ``kafka_broker`` names one.
 
-    What it makes has to keep the promises of ``core_messaging.broker``: the engine's guarantees rest on them. Called
-    before ``configure``, in the worker, in producers and in ``core plugins``: connect nowhere, and return the
-    same at every call. A name that two plugins register is an error for whoever asks for it. Plain ``def``.
+    The broker has to keep the promises of ``core_messaging.broker``: the guarantees of the engine depend on them. Called
+    before ``configure``, in the worker, in producers and in ``core plugins``. So do not connect, and return the same at
+    every call. A name that two plugins register is an error where it is used. A plain ``def``.
 
     >>> from core_messaging.testing import MemoryBroker
     >>> @hookimpl
@@ -76,10 +76,10 @@ def register_brokers() -> Mapping[str, BrokerFactory]:  # type: ignore[empty-bod
 
 @hookspec
 def register_codecs() -> Mapping[str, Codec]:  # type: ignore[empty-body] # a contract
-    """Name -> a Codec; a worker chooses one with ``codec = "NAME"``, for its messages and its results.
+    """Return codecs: name -> Codec. A worker chooses one with ``codec = "NAME"``, for its messages and its results.
 
-    What ``decode`` raises makes the message undecodable (no retry; the dead-letter queue); what ``encode`` raises
-    gives the message up. Called when ``register_brokers`` is, under the same rules. Plain ``def``.
+    An error of ``decode`` makes the message undecodable: it goes to the dead-letter queue without a retry. After an error
+    of ``encode`` the message is given up. Called like ``register_brokers``, under the same rules. A plain ``def``.
 
     >>> from core_messaging import Codec
     >>> @hookimpl
@@ -93,13 +93,14 @@ def register_codecs() -> Mapping[str, Codec]:  # type: ignore[empty-body] # a co
 
 @hookspec
 def register_commands() -> Mapping[str, Any]:  # type: ignore[empty-body] # a contract
-    """Name -> a click command, run as ``core NAME``. The package announces each name, for the plugin that has it:
+    """Return click commands: name -> command, run as ``core NAME``.
 
+    The package announces each name with its plugin, in its pyproject.toml:
     ``[project.entry-points."core.commands"]`` with ``NAME = "the same value as in core.plugins"``
 
-    so that ``core --help`` lists it and imports nothing. Called when ``core NAME`` is, after ``configure``, and by
-    ``core plugins``. A name that is built in stays what it is; one that two plugins announce is an error for
-    whoever calls it. Plain ``def``; import click inside it, so that workers do not pay for it.
+    So ``core --help`` lists the command and imports nothing. Called by ``core NAME``, after ``configure``, and by ``core
+    plugins``. A plugin cannot replace a built-in command; a name that two plugins announce is an error where it is called.
+    A plain ``def``. Import click inside it, so workers do not import it.
 
     >>> import click
     >>> @hookimpl
@@ -115,11 +116,11 @@ def register_commands() -> Mapping[str, Any]:  # type: ignore[empty-body] # a co
 
 @hookspec
 def serve(snapshot: Callable[[], Snapshot]) -> None:
-    """Called once on the workers' event loop, before they join their groups: start what answers questions.
+    """Start a server, for example for probes. Called once on the event loop of the workers, before they join their groups.
 
-    ``snapshot()`` is the state of the moment, at any time, without a round trip to the broker. May be
-    ``async def``; it starts something and returns, within ``plugin_timeout`` seconds. An error here stops the start:
-    a probe that nobody answers would stop it later and worse.
+    ``snapshot()`` returns the current state of the workers, without a request to the broker. The hook may be ``async def``.
+    It starts the server and returns within ``plugin_timeout`` seconds. An error stops the start: without an answer to its
+    probes, the worker would be stopped later.
 
     >>> @hookimpl
     ... async def serve(snapshot):
@@ -129,7 +130,7 @@ def serve(snapshot: Callable[[], Snapshot]) -> None:
 
 @hookspec
 def on_start(worker: WorkerConfig) -> None:
-    """*worker* is about to join its group.
+    """Called when *worker* is about to join its group.
 
     >>> @hookimpl
     ... def on_start(worker):
@@ -139,7 +140,7 @@ def on_start(worker: WorkerConfig) -> None:
 
 @hookspec
 def on_stop(worker: WorkerConfig, error: Exception | None) -> None:
-    """*worker* has stopped; *error* is None when it was asked to.
+    """Called when *worker* has stopped; *error* is None if it was asked to stop.
 
     >>> @hookimpl
     ... def on_stop(worker, error):
@@ -149,9 +150,9 @@ def on_stop(worker: WorkerConfig, error: Exception | None) -> None:
 
 @hookspec
 def on_success(worker: WorkerConfig, message: Any, result: Any, context: Context) -> None:
-    """A message is done: processed, and its result (if there is an output topic) acknowledged.
+    """Called when a message is processed, and its result (if the worker has an output topic) is acknowledged.
 
-    Called for every message, so keep it short; for numbers use ``metrics``.
+    It is called for every message, so keep it short. For numbers, use ``metrics``.
 
     >>> @hookimpl
     ... def on_success(worker, result):
@@ -161,7 +162,7 @@ def on_success(worker: WorkerConfig, message: Any, result: Any, context: Context
 
 @hookspec
 def on_error(worker: WorkerConfig, message: Any, error: Exception, context: Context) -> None:
-    """A message has failed for good: undecodable (*message* is None then), rejected, or out of retries.
+    """Called when a message has failed for good: it is undecodable (*message* is None), rejected, or out of retries.
 
     >>> @hookimpl
     ... async def on_error(worker, error, context):
@@ -171,7 +172,7 @@ def on_error(worker: WorkerConfig, message: Any, error: Exception, context: Cont
 
 @hookspec
 def on_retry(worker: WorkerConfig, message: Any, error: Exception, context: Context, delay: float) -> None:
-    """An attempt failed, and another one follows in *delay* seconds.
+    """Called when an attempt has failed and another one follows after *delay* seconds.
 
     >>> @hookimpl
     ... def on_retry(error, delay):
@@ -181,7 +182,7 @@ def on_retry(worker: WorkerConfig, message: Any, error: Exception, context: Cont
 
 @hookspec
 def on_dead_letter(worker: WorkerConfig, error: Exception, context: Context, topic: str) -> None:
-    """The dead-letter queue *topic* has acknowledged the message.
+    """Called when the dead-letter queue *topic* has acknowledged the message.
 
     >>> @hookimpl
     ... def on_dead_letter(context, topic):
@@ -191,7 +192,7 @@ def on_dead_letter(worker: WorkerConfig, error: Exception, context: Context, top
 
 @hookspec
 def on_assigned(worker: WorkerConfig, partitions: tuple[TopicPartition, ...]) -> None:
-    """These are the partitions *worker* has in this process from now on, all of them.
+    """Called with all partitions that *worker* has in this process from now on.
 
     >>> @hookimpl
     ... def on_assigned(worker, partitions):
@@ -201,9 +202,9 @@ def on_assigned(worker: WorkerConfig, partitions: tuple[TopicPartition, ...]) ->
 
 @hookspec
 def on_revoked(worker: WorkerConfig, partitions: tuple[TopicPartition, ...]) -> None:
-    """*worker* gives up these partitions: the group takes them, the worker stops, or the group has lost it.
+    """Called when *worker* gives up *partitions*: the group takes them, the worker stops, or its membership has ended.
 
-    What was running there has ended, or its result counts for nothing unless the partition comes straight back.
+    Messages that were running there have ended, or their results do not count, unless the partition comes straight back.
 
     >>> @hookimpl
     ... def on_revoked(partitions):
@@ -213,7 +214,7 @@ def on_revoked(worker: WorkerConfig, partitions: tuple[TopicPartition, ...]) -> 
 
 @hookspec
 def metrics(snapshot: Snapshot) -> None:
-    """Called every ``metrics_interval`` seconds and once at the end, whatever the message rate.
+    """Called every ``metrics_interval`` seconds and once at the end, however many messages there are.
 
     >>> @hookimpl
     ... def metrics(snapshot):
@@ -226,13 +227,13 @@ def metrics(snapshot: Snapshot) -> None:
 def redact(  # type: ignore[empty-body] # a contract
     topic: str, key: bytes | None, value: bytes | None
 ) -> tuple[bytes | None, bytes | None]:
-    """What may be shown of a message: its key and its value, as people may see them. Return both.
+    """Return the key and the value of a message as they may be shown.
 
-    Called for whatever shows messages (``core kafka dlq list`` and ``show``, and programs that use
-    ``core_messaging.operations``), before anybody sees them. *topic* is the original topic of a dead letter. What is stored or
-    replayed is not changed. The plugins are asked one after the other, each with what the one before returned. Where one
-    raises, or returns something else than a pair of bytes, nothing of the message is shown. Headers and texts of errors are not
-    passed. Plain ``def``.
+    Called before a message is shown (by ``core kafka dlq list`` and ``show``, and by programs that use
+    ``core_messaging.operations``). *topic* is the original topic of a dead letter. What is stored or replayed does not
+    change. The plugins are called one after another, each with what the one before returned. If one raises, or returns
+    anything but a pair of bytes, neither key nor value is shown. Headers and texts of errors are not passed. A plain
+    ``def``.
 
     >>> @hookimpl
     ... def redact(topic, key, value):
@@ -244,10 +245,10 @@ def redact(  # type: ignore[empty-body] # a contract
 
 @hookspec
 def wrap_process(call_next: Next, worker: WorkerConfig, message: Any, context: Context) -> Any:
-    """Middleware around ``process``; must be ``async def``. Its result is the result, its error the error.
+    """Middleware around ``process``. What it returns is the result of the message, what it raises is its error.
 
-    Not isolated: it is part of processing. Around ``process_batch`` *message* and *context* are lists; a worker with a
-    ``batch_size`` and only ``process`` has its messages one by one.
+    It has to be ``async def``. It is not isolated: it is part of processing. Around ``process_batch``, *message* and
+    *context* are lists. A worker that has a ``batch_size`` and only ``process`` gets its messages one by one.
 
     >>> @hookimpl
     ... async def wrap_process(call_next, message, context):

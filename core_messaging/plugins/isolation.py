@@ -1,4 +1,4 @@
-"""Runs a stranger's coroutine in a task of its own: whatever it does, its caller gets on in time."""
+"""Runs a plugin's coroutine in a task of its own: whatever it does, the caller waits for a limited time only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Generator
 from time import monotonic
 from typing import Any
 
-# Tasks that had their time and did not end when they were cancelled. Kept, or the collector would complain for them.
-_left: set[asyncio.Task[None]] = set()
+# Tasks that were given up. Without this reference, asyncio warns when a pending task is garbage-collected.
+_given_up: set[asyncio.Task[None]] = set()
 
 
-class Apart:
-    """One awaitable under way. ``error`` is what it raised, ``held`` the longest time (seconds) between two awaits,
-    in which nothing else on the loop could run, and ``ended`` when it was over, None until then."""
+class IsolatedCall:
+    """One awaitable that runs in a task of its own.
+
+    ``error``: what it raised, or None. ``held``: the longest time (seconds) between two awaits, in which nothing else on the
+    event loop could run. ``ended``: when it ended (monotonic clock, seconds), None before that.
+    """
 
     __slots__ = ("ended", "error", "held", "task")
 
@@ -26,7 +29,7 @@ class Apart:
         self.task = asyncio.get_running_loop().create_task(self._run(outcome), name="plugin call")
 
     async def _run(self, outcome: Awaitable[Any]) -> None:
-        # Caught in here: a SystemExit that leaves a task ends the event loop, whoever waits for the task.
+        # All errors are caught here: a SystemExit that leaves a task ends the event loop, even if another task awaits it.
         try:
             await self._steps(outcome)
         except BaseException as error:
@@ -54,19 +57,19 @@ class Apart:
                 resume, argument = steps.send, None
 
     def give_up(self) -> None:
-        """Cancel it, and wait no longer."""
+        """Cancel the task and do not wait for it."""
         self.task.cancel()
-        _left.add(self.task)
-        self.task.add_done_callback(_left.discard)
+        _given_up.add(self.task)
+        self.task.add_done_callback(_given_up.discard)
 
 
 async def _awaited(outcome: Awaitable[Any]) -> None:
-    """Any awaitable as a coroutine, which can be driven step by step."""
+    """Await any awaitable as a coroutine, which can run step by step."""
     await outcome
 
 
-async def within(limit: float, calls: list[Apart]) -> None:
-    """Wait until all *calls* are over, *limit* seconds at most. Cancelled, they are cancelled too."""
+async def wait_within(limit: float, calls: list[IsolatedCall]) -> None:
+    """Wait until all *calls* have ended, *limit* seconds at most. If this task is cancelled, cancel them too."""
     try:
         await asyncio.wait([call.task for call in calls], timeout=limit)
     except asyncio.CancelledError:
@@ -75,8 +78,8 @@ async def within(limit: float, calls: list[Apart]) -> None:
         raise
 
 
-def leave_behind() -> None:
-    """Let the loop end without the tasks that will not: ``asyncio.run`` waits for all that it knows of."""
-    for task in _left:
+def abandon_unfinished() -> None:
+    """Let the event loop end without the given-up tasks that do not end: ``asyncio.run`` waits for all tasks it knows."""
+    for task in _given_up:
         if not task.done():
-            tasks._unregister_task(task)  # noqa: SLF001 - documented for task implementations that end one
+            tasks._unregister_task(task)  # noqa: SLF001 - documented for implementations of tasks

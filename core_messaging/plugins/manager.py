@@ -1,4 +1,4 @@
-"""Finds, checks, configures and registers plugins. One at a time: a broken one never takes the others with it."""
+"""Finds, checks, configures and registers plugins, one at a time: a broken plugin does not affect the others."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from core_messaging.plugins.config import (
 )
 from core_messaging.plugins.dispatch import Implementation, tell_all
 from core_messaging.plugins.hook_check import Implementations, Incompatible, attribute_of, check, hooks_of
-from core_messaging.plugins.isolation import Apart, leave_behind, within
-from core_messaging.plugins.middleware import Plain, wrap_all
-from core_messaging.plugins.registrations import Offer, Registered, Registrations, asked, contested
+from core_messaging.plugins.isolation import IsolatedCall, abandon_unfinished, wait_within
+from core_messaging.plugins.middleware import DirectHook, wrap_all
+from core_messaging.plugins.registrations import Offer, Registered, Registrations, contested, offers_of
 from core_messaging.plugins.unavailable import PluginUnavailable
 from core_messaging.settings import Settings, environment, words
 from core_messaging.snapshot import HookCalls, Snapshot
@@ -46,13 +46,13 @@ from core_messaging.snapshot import HookCalls, Snapshot
 logger = logging.getLogger("core_messaging.plugins")
 
 GROUP = "core.plugins"
-# States that somebody has to look at. The others are "ok", "disabled" and "unavailable" (an extra is missing).
+# States that are a problem. The others are "ok", "disabled" and "unavailable" (an optional package is missing).
 WRONG = ("broken", "conflict", "incompatible", "switched off")
 
 
 @dataclass(slots=True)
 class PluginReport:
-    """What an operator wants to know of one plugin. ``seconds``: how long its import took."""
+    """What is known of one plugin. ``seconds``: how long its import took."""
 
     name: str
     label: str  # distribution and version
@@ -69,22 +69,22 @@ class PluginReport:
 
     @property
     def said_state(self) -> str:
-        """The state as it follows "is" in a sentence."""
+        """The state in words that follow "is" in a sentence."""
         return "in conflict" if self.state == "conflict" else self.state
 
     @property
     def usable(self) -> bool:
-        """Whether its hooks are called. Of one that registers what another one registers too, the rest is used."""
+        """Whether its hooks are called. If two plugins register the same name, their other hooks are still called."""
         return self.plugin is not None and self.state in ("ok", "conflict")
 
 
 def entry_points() -> tuple[Advertised, ...]:
-    """The entry points of the group."""
+    """Return the entry points of the group ``core.plugins``."""
     return points_of(GROUP)
 
 
 class Plugins:
-    """The plugins of this process. Made by ``load``; ``observers()`` is what the engine sees of them."""
+    """The plugins of this process. ``load`` makes it; ``observers()`` is the part that the engine uses."""
 
     def __init__(self, reports: list[PluginReport], settings: Settings) -> None:
         self._reports = reports
@@ -99,37 +99,37 @@ class Plugins:
             hook: [Implementation(hook, impl, settings.plugin_timeout) for impl in self._impls(hook)]
             for hook in hookspecs.OBSERVERS
         }
-        self._plain = {
-            hook: [Plain(impl.plugin_name, impl.function) for impl in self._impls(hook)]
+        self._direct = {
+            hook: [DirectHook(impl.plugin_name, impl.function) for impl in self._impls(hook)]
             for hook in ("serve", "wrap_process")
         }
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
-        # In the order of registration; pluggy itself would call the last one first.
+        # In the order of registration. pluggy itself would call the one registered last first.
         found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
         return found
 
     def observers(self) -> Observers:
-        """The slots of the engine, None wherever nobody listens."""
-        runner_pool = {hook: tell_all(found) for hook, found in self._implementations.items()}
+        """Return one function for each event, for the engine; None where no plugin observes it."""
+        functions = {hook: tell_all(found) for hook, found in self._implementations.items()}
         return Observers(
-            **runner_pool,
-            wrap_process=wrap_all(self._plain["wrap_process"]),
+            **functions,
+            wrap_process=wrap_all(self._direct["wrap_process"]),
             success_wants_context=any(
                 "context" in each.arguments for each in self._implementations["on_success"]
             ),
         )
 
     def registrations(self) -> Registrations:
-        """The brokers and codecs of all of them."""
+        """Return the brokers and codecs of all plugins."""
         return registrations(self._reports)
 
     async def serve(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Let plugins start what answers questions. Raises PluginError, and a CoreMessagingError of their own."""
-        for implementation in self._plain["serve"]:
-            calling = partial(implementation.function, *[snapshot for _ in implementation.arguments])
+        """Call the hooks ``serve``. Raises PluginError, or the CoreMessagingError that a plugin raises."""
+        for implementation in self._direct["serve"]:
+            function = partial(implementation.function, *[snapshot for _ in implementation.arguments])
             with implementation.counted() as call:
-                call.error = error = await self._ended(calling)
+                call.error = error = await self._call(function)
             if isinstance(error, CoreMessagingError):
                 raise error
             if error is not None:
@@ -137,32 +137,32 @@ class Plugins:
                 logger.error(
                     "plugin %s: serve %s",
                     report.name,
-                    _what(error),
+                    _raised(error),
                     exc_info=exc_info_of(error),
                     extra={"plugin": report.name, "action": "plugin failed"},
                 )
                 raise PluginError(
-                    f"plugin {report.name} ({report.label}): serve {_what(error)}; "
-                    f"mend what it needs, or start with --disable-plugin {report.name}"
+                    f"plugin {report.name} ({report.label}): serve {_raised(error)}; "
+                    f"correct what it needs, or start with --disable-plugin {report.name}"
                 ) from error
 
-    async def _ended(self, calling: Callable[[], Any]) -> BaseException | None:
-        """Call it, and wait ``plugin_timeout`` seconds at most where it is async; what it raised."""
+    async def _call(self, function: Callable[[], Any]) -> BaseException | None:
+        """Call *function*; if it is async, wait ``plugin_timeout`` seconds at most. Return what it raised, or None."""
         try:
-            outcome = calling()
+            outcome = function()
         except BaseException as error:
             return error
         if not inspect.isawaitable(outcome):
             return None
-        call = Apart(outcome)
-        await within(self._limit, [call])
+        call = IsolatedCall(outcome)
+        await wait_within(self._limit, [call])
         if call.task.done():
             return call.error
         call.give_up()
         return TimeoutError(f"it took longer than plugin_timeout = {self._limit:g} s")
 
     def calls(self) -> list[HookCalls]:
-        """How often each implementation was called, how often it failed, and how long it took."""
+        """Return how many times each implementation was called and failed, and how many seconds it took."""
         observers = [
             HookCalls(each.plugin, hook, each.calls, each.failures, each.seconds, each.breaker.is_open)
             for hook, found in self._implementations.items()
@@ -170,7 +170,7 @@ class Plugins:
         ]
         others = [
             HookCalls(each.plugin_name, hook, each.calls, each.failures, each.seconds, switched_off=False)
-            for hook, called in self._plain.items()
+            for hook, called in self._direct.items()
             for each in called
         ]
         return [*observers, *others]
@@ -180,19 +180,19 @@ class Plugins:
         return [(impl.plugin_name, impl.function) for impl in self._impls("redact")]
 
     def trace(self) -> None:
-        """Log every hook call with its time: those made so far, and from now on."""
+        """Log every hook call with its time: the calls made so far, and each later one."""
         for report in self._reports:
             for hook, seconds in report.took.items():
                 log_call(report.name, hook, (), seconds)
-        for hook in self._plain:
-            for each in self._plain[hook]:
+        for hook in self._direct:
+            for each in self._direct[hook]:
                 each.function = traced(each.plugin_name, hook, each.arguments, each.function)
         for found in self._implementations.values():
             for implementation in found:
                 implementation.trace()
 
     def report(self) -> list[PluginReport]:
-        """One row a plugin, by name."""
+        """Return one report for each plugin, sorted by name."""
         for hook, found in self._implementations.items():
             for implementation in found:
                 if implementation.breaker.is_open:
@@ -207,25 +207,25 @@ class Plugins:
         return next(report for report in self._reports if report.name == plugin)
 
     async def close(self) -> None:
-        """Tell plugins that have a ``close`` method or coroutine that all is over."""
+        """Call ``close`` of each plugin that has one. Call this last."""
         for report in self._reports:
-            closing = attribute_of(report.plugin, "close") if report.usable else None
-            error = None if closing is None else await self._ended(closing)
+            close = attribute_of(report.plugin, "close") if report.usable else None
+            error = None if close is None else await self._call(close)
             if error is not None:
                 logger.error(
                     "plugin %s: close() %s",
                     report.name,
-                    _what(error),
+                    _raised(error),
                     exc_info=exc_info_of(error),
                     extra={"plugin": report.name, "action": "plugin close failed"},
                 )
         for found in self._implementations.values():
             for implementation in found:
                 implementation.end()
-        leave_behind()
+        abandon_unfinished()
 
 
-def _what(error: BaseException) -> str:
+def _raised(error: BaseException) -> str:
     return f"raised {cause_of(error)}"
 
 
@@ -236,10 +236,12 @@ def load(
     only: Container[str] | None = None,
     root: Path | None = None,
 ) -> Plugins:
-    """Load all plugins (*only* some of them) that are not disabled, and configure them.
+    """Load all plugins that are not disabled, and configure them.
 
-    Raises ConfigurationError where a plugin's section is wrong, or is of one that is unavailable: half-configured is
-    worse than not started.
+    *only*: names of the plugins to load; None: all. *root*: the folder of the project; None: the current folder.
+
+    Raises ConfigurationError where the configuration of a plugin is wrong, PluginError where ``configure`` fails or a
+    configured plugin is unavailable: a worker must not start with half of its configuration.
     """
     reports = find(settings, disable=disable, only=only)
     sections = sections_of(root or Path.cwd())
@@ -257,7 +259,10 @@ def load(
 
 
 def check_ports(settings: Settings, processes: int, *, disable: Iterable[str] = ()) -> None:
-    """Raises ConfigurationError where plugins need one port twice in *processes* processes. Configures none."""
+    """Check that no two plugins in *processes* processes listen on the same port. Configures no plugin.
+
+    Raises ConfigurationError.
+    """
     reports = find(settings, disable=disable)
     refuse_shared_ports(reports, sections_of(Path.cwd()), settings, processes)
 
@@ -265,7 +270,7 @@ def check_ports(settings: Settings, processes: int, *, disable: Iterable[str] = 
 def find(
     settings: Settings, *, disable: Iterable[str] = (), only: Container[str] | None = None
 ) -> list[PluginReport]:
-    """Import and check every plugin (*only* some of them) that is not disabled; configure none."""
+    """Import and check every plugin that is not disabled; configure none. *only*: names to look at; None: all."""
     warn_of_unreadable()
     points = entry_points()
     names = [point.name for point in points]
@@ -284,18 +289,18 @@ def find(
         else:
             _load(report, point.load)
     for report in reports:
-        _tell_conflicts(report, reports)
+        _note_conflicts(report, reports)
     if only is None:
-        reports += [_unread(each) for each in unreadable_of(GROUP)]
+        reports += [_unreadable_report(each) for each in unreadable_of(GROUP)]
     return reports
 
 
-def _unread(each: Unreadable) -> PluginReport:
+def _unreadable_report(each: Unreadable) -> PluginReport:
     return PluginReport(each.label.partition(" ")[0], each.label, state="broken", cause=each.cause)
 
 
-def _tell_conflicts(report: PluginReport, reports: Sequence[PluginReport]) -> None:
-    """A name that two plugins claim is nobody's; what else they do is used."""
+def _note_conflicts(report: PluginReport, reports: Sequence[PluginReport]) -> None:
+    """Mark *report* if another plugin registers the same name. Neither is used for that name; their other hooks are."""
     if not report.usable:
         return
     twin = next((r for r in reports if r is not report and r.usable and r.plugin is report.plugin), None)
@@ -312,7 +317,7 @@ def _tell_conflicts(report: PluginReport, reports: Sequence[PluginReport]) -> No
 
 
 def registrations(reports: Iterable[PluginReport]) -> Registrations:
-    """What usable plugins register; the broken ones are named to whoever misses something."""
+    """Return what usable plugins register. Errors about a missing name list the broken plugins."""
     usable = [report for report in reports if report.usable]
     broken = tuple(
         f"{r.name} ({r.label}): {r.cause}" for r in reports if r.state in ("broken", "incompatible")
@@ -328,17 +333,17 @@ def registrations(reports: Iterable[PluginReport]) -> Registrations:
 
 
 def _unwanted(names: list[str], settings: Settings, disable: Iterable[str]) -> dict[str, str]:
-    """name -> who disabled it. CORE_PLUGINS, where set, is the list of those that may load at all."""
+    """Return the disabled plugins: name -> what disabled it. CORE_PLUGINS, if set, lists all plugins that may load."""
     variables = environment(settings)
-    told = words(variables.get("CORE_PLUGINS_DISABLE", ""))
-    wishes = {
-        # The settings have read the environment too; each name is told once.
-        "by the setting core_plugins_disable": [n for n in settings.core_plugins_disable if n not in told],
-        "by CORE_PLUGINS_DISABLE": told,
+    in_environment = words(variables.get("CORE_PLUGINS_DISABLE", ""))
+    in_settings = [name for name in settings.core_plugins_disable if name not in in_environment]
+    disabled_by = {
+        "by the setting core_plugins_disable": in_settings,  # which has read the environment too
+        "by CORE_PLUGINS_DISABLE": in_environment,
         "by --disable-plugin": list(disable),
     }
     unwanted: dict[str, str] = {}
-    for who, which in wishes.items():
+    for who, which in disabled_by.items():
         _warn_unknown(which, names, who)
         unwanted |= dict.fromkeys(which, who)
     allowed = variables.get("CORE_PLUGINS")
@@ -362,7 +367,7 @@ def _load(report: PluginReport, load_plugin: Callable[[], Any]) -> None:
         report.plugin = load_plugin()
         report.file = _file_of(report.plugin)
         report.hooks = check(report.plugin)
-        report.offers = asked(report.plugin, report.hooks, f"{report.name} ({report.label})", report.took)
+        report.offers = offers_of(report.plugin, report.hooks, f"{report.name} ({report.label})", report.took)
     except KeyboardInterrupt:
         raise
     except PluginUnavailable as error:

@@ -1,4 +1,4 @@
-"""Calls the hooks that are not isolated (``serve``, ``wrap_process``), counted and timed like the others."""
+"""Calls the hooks that are not isolated (``serve``, ``wrap_process``), and counts and times them like the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core_messaging.plugins.hook_check import positional
 
 
 class Call:
-    """One call under way. ``inside``: seconds of it that were spent in what it wraps; ``error``: what it raised itself."""
+    """One running call. ``inside``: seconds spent in what it wraps. ``error``: what the hook itself raised, or None."""
 
     __slots__ = ("error", "inside")
 
@@ -24,8 +24,8 @@ class Call:
         self.error: BaseException | None = None
 
 
-class Plain:
-    """One plugin's function for a hook that is not isolated, with its record of calls, time and failures."""
+class DirectHook:
+    """One plugin's function for a hook that is not isolated, with its number of calls and failures and its seconds."""
 
     __slots__ = ("arguments", "calls", "failures", "function", "plugin_name", "seconds")
 
@@ -38,23 +38,23 @@ class Plain:
 
     @contextmanager
     def counted(self) -> Iterator[Call]:
-        """Around one call: what it takes counts as the hook's own time, without what it wraps."""
+        """Count the call in this block, and add its seconds without those of what it wraps."""
         self.calls += 1
         call, started = Call(), monotonic()
         try:
             yield call
         finally:
             self.failures += call.error is not None
-            # Calls of what it wraps may run side by side, and then they take longer than the whole.
+            # What it wraps may be called several times at once. Then these calls together take longer than the whole.
             self.seconds += max(0.0, monotonic() - started - call.inside)
 
 
-def wrap_all(implementations: Sequence[Plain | pluggy.HookImpl]) -> Wrap | None:
-    """One middleware out of all: the one registered first is the outermost. None where there is none."""
+def wrap_all(implementations: Sequence[DirectHook | pluggy.HookImpl]) -> Wrap | None:
+    """Return one middleware made of all: the one registered first is the outermost. None if there are none."""
     if not implementations:
         return None
     hooks = [
-        each if isinstance(each, Plain) else Plain(each.plugin_name, each.function)
+        each if isinstance(each, DirectHook) else DirectHook(each.plugin_name, each.function)
         for each in reversed(implementations)
     ]
 
@@ -68,13 +68,13 @@ def wrap_all(implementations: Sequence[Plain | pluggy.HookImpl]) -> Wrap | None:
 
 
 def _around(
-    hook: Plain, call_next: Callable[..., Awaitable[Any]], worker: Any
+    hook: DirectHook, call_next: Callable[..., Awaitable[Any]], worker: Any
 ) -> Callable[..., Awaitable[Any]]:
     async def call(message: Any, context: Any) -> Any:
-        with hook.counted() as mine:
-            handed_on: list[BaseException] = []
+        with hook.counted() as current:
+            passed_on: list[BaseException] = []
             facts = {
-                "call_next": _timed(call_next, mine, handed_on),
+                "call_next": _timed(call_next, current, passed_on),
                 "worker": worker,
                 "message": message,
                 "context": context,
@@ -82,27 +82,27 @@ def _around(
             try:
                 return await hook.function(*[facts[name] for name in hook.arguments])
             except BaseException as error:
-                # The message's own error passes through, and a cancellation comes from outside.
-                if error not in handed_on and not isinstance(error, CancelledError):
-                    mine.error = error
+                # The error of the handler only passes through, and a cancellation comes from outside.
+                if error not in passed_on and not isinstance(error, CancelledError):
+                    current.error = error
                 raise
             finally:
-                handed_on.clear()  # an error holds its frames, and they would hold the error
+                passed_on.clear()  # else error and frames hold each other: the frames of the error hold this list
 
     return call
 
 
 def _timed(
-    call_next: Callable[..., Awaitable[Any]], mine: Call, handed_on: list[BaseException]
+    call_next: Callable[..., Awaitable[Any]], current: Call, passed_on: list[BaseException]
 ) -> Callable[..., Awaitable[Any]]:
     async def call(message: Any, context: Any) -> Any:
         started = monotonic()
         try:
             return await call_next(message, context)
         except BaseException as error:
-            handed_on.append(error)
+            passed_on.append(error)
             raise
         finally:
-            mine.inside += monotonic() - started
+            current.inside += monotonic() - started
 
     return call

@@ -1,4 +1,4 @@
-"""Who watches what is published: tracing, say. Every publisher of this process passes here once, when it is made."""
+"""Lets a plugin wrap every publisher of this process when it is made, for example to trace published records."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from core_messaging.broker import Publisher
 
-Watched = Callable[[Publisher], Publisher]
+Wrapper = Callable[[Publisher], Publisher]
 
-_watched: list[Watched] = []
+_wrappers: list[Wrapper] = []
 
 
-def watch_publishers(watched: Watched) -> Callable[[], None]:
-    """Let each publisher that is made from now on be ``watched(publisher)``. Returns a function that ends that."""
-    _watched.append(watched)
-    return lambda: _watched.remove(watched) if watched in _watched else None
+def watch_publishers(wrapper: Wrapper) -> Callable[[], None]:
+    """Replace each publisher that is made later with ``wrapper(publisher)``. Return a function that ends that."""
+    _wrappers.append(wrapper)
+    return lambda: _wrappers.remove(wrapper) if wrapper in _wrappers else None
 
 
 def watched(publisher: Publisher) -> Publisher:
-    """*publisher*, as those who watch see it; itself where nobody does, so that it costs nothing."""
-    for each in _watched:
-        publisher = each(publisher)
+    """Return *publisher* inside all wrappers; unchanged if there are none, so it costs nothing."""
+    for wrap in _wrappers:
+        publisher = wrap(publisher)
     return publisher

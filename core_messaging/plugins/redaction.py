@@ -1,4 +1,4 @@
-"""What may be shown of a message: the ``redact`` hooks of all plugins, one after the other. What fails hides everything."""
+"""Calls the ``redact`` hooks of all plugins before a message is shown. If one fails, key and value are hidden."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Redact = Callable[[str, bytes | None, bytes | None], Shown]
 HIDDEN = b"(hidden: a plugin's redact failed)"
 
 
-def nothing_hidden(topic: str, key: bytes | None, value: bytes | None) -> Shown:  # noqa: ARG001 - the shape of all of them
+def nothing_hidden(topic: str, key: bytes | None, value: bytes | None) -> Shown:  # noqa: ARG001 - the signature of Redact
+    """Return *key* and *value*, because no plugin redacts."""
     return key, value
 
 
 def installed_redaction(settings: Settings) -> Redact:
-    """What the installed plugins hide. Raises PluginError where one cannot be had: it may be the one that hides."""
+    """Return the redaction of the installed plugins. Raises PluginError if one cannot be loaded: it may be the one."""
     plugins = load(settings)
     lost = [report for report in plugins.report() if report.state in ("broken", "incompatible")]
     if lost:
@@ -33,19 +34,19 @@ def installed_redaction(settings: Settings) -> Redact:
 
 
 def redaction_by(plugins: Plugins) -> Redact:
-    """What *plugins*, which are loaded, hide."""
+    """Return the redaction of *plugins*, which are loaded."""
     return redaction([(plugin, _with_all(function)) for plugin, function in plugins.redactors()])
 
 
 def _lost(report: PluginReport) -> str:
     return (
-        f"plugin {report.name} ({report.label}) is {report.said_state} ({report.cause}), and it may be the one that hides what "
-        f"nobody should see, so nothing is shown; mend it, or set CORE_PLUGINS_DISABLE={report.name}"
+        f"plugin {report.name} ({report.label}) is {report.said_state} ({report.cause}), and it may be the one that redacts "
+        f"messages, so nothing is shown; correct it, or set CORE_PLUGINS_DISABLE={report.name}"
     )
 
 
 def redaction(redactors: Sequence[tuple[str, Callable[..., Any]]]) -> Redact:
-    """All *redactors* (a plugin's name, and its function of topic, key and value), in their order."""
+    """Return one function that calls all *redactors* in order (a plugin's name, and its function of topic, key, value)."""
     if not redactors:
         return nothing_hidden
 
@@ -56,7 +57,7 @@ def redaction(redactors: Sequence[tuple[str, Callable[..., Any]]]) -> Redact:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                logger.error(  # noqa: TRY400 - the traceback may hold what is to be hidden
+                logger.error(  # noqa: TRY400 - the traceback may hold the key or the value
                     "plugin %s: redact failed (%s: %s); the key and the value are not shown",
                     plugin,
                     type(error).__name__,
@@ -70,7 +71,7 @@ def redaction(redactors: Sequence[tuple[str, Callable[..., Any]]]) -> Redact:
 
 
 def _with_all(function: Callable[..., Any]) -> Callable[..., Any]:
-    """*function* of a ``redact`` hook, which names only the arguments it wants, called with all of them."""
+    """Return a function of all three arguments that calls *function* with those that it names."""
     names, by_position = positional(function)
 
     def redact(topic: str, key: bytes | None, value: bytes | None) -> Any:

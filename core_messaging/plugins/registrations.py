@@ -1,4 +1,4 @@
-"""What plugins add under a name: brokers and codecs. A name that two of them claim is nobody's."""
+"""Collects the brokers and codecs that plugins register. A name that two plugins register is an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = {"register_brokers": "broker", "register_codecs": "codec"}
 
 @dataclass(frozen=True, slots=True)
 class Offer(Generic[Thing]):
-    """What one plugin registers under *name*; ``label`` is its distribution and version."""
+    """One broker or codec that a plugin registers. ``label``: the plugin's distribution and version."""
 
     name: str
     label: str
@@ -32,14 +32,14 @@ class Offer(Generic[Thing]):
 
 @dataclass(frozen=True, slots=True)
 class Registered(Generic[Thing]):
-    """Everything of one *kind*. ``broken``: plugins that may have registered it, had they been loaded."""
+    """All brokers or all codecs. ``broken``: plugins that could not be loaded and may register the missing one."""
 
     kind: str
     offers: tuple[Offer[Thing], ...] = ()
     broken: tuple[str, ...] = ()
 
     def get(self, name: str) -> Offer[Thing]:
-        """The one offer of *name*. Raises NotRegistered, RegisteredTwice."""
+        """Return the offer called *name*. Raises NotRegistered, RegisteredTwice."""
         found = [offer for offer in self.offers if offer.name == name]
         if not found:
             raise NotRegistered(self.kind, name, [offer.name for offer in self.offers], self.broken)
@@ -50,16 +50,16 @@ class Registered(Generic[Thing]):
 
 @dataclass(frozen=True, slots=True)
 class Registrations:
-    """What the plugins of this process register."""
+    """The brokers and codecs that the plugins of this process register."""
 
     brokers: Registered[BrokerFactory] = field(default_factory=lambda: Registered("broker"))
     codecs: Registered[Codec] = field(default_factory=lambda: Registered("codec"))
 
 
-def asked(
+def offers_of(
     plugin: Any, hooks: Iterable[str], label: str, took: dict[str, float] | None = None
 ) -> dict[str, tuple[Offer[Any], ...]]:
-    """What *plugin* registers: kind -> offers; the seconds of each call go to *took*.
+    """Ask *plugin* what it registers: kind -> offers. The seconds of each call are added to *took*.
 
     Raises PluginError, and whatever the plugin raises.
     """
@@ -75,7 +75,7 @@ def asked(
 
 
 def mapping_of(hook: str, given: Any) -> Mapping[str, Any]:
-    """*given*, if it is a mapping with names for keys. Raises PluginError."""
+    """Return *given*. Raises PluginError if it is no mapping with names as keys."""
     if isinstance(given, Mapping) and all(isinstance(name, str) and name for name in given):
         return given
     raise PluginError(f"{hook} returned {given!r}; return a dict of names, for example {{'acme': ...}}")
@@ -102,13 +102,13 @@ def _check_codec(name: str, thing: Any) -> None:
         problem = why_uncallable(function, gets) if callable(function) else "it is no function"
         if problem:
             raise PluginError(
-                f"register_codecs: {part} of {name!r} cannot be called with what it gets: {problem}; "
+                f"register_codecs: {part} of {name!r} cannot be called with its arguments: {problem}; "
                 "write decode(data, annotation) and encode(value)"
             )
 
 
 def contested(offers: Iterable[Offer[Any]], label: str) -> dict[str, list[str]]:
-    """Names that *label* and others claim -> the labels of the others."""
+    """Return the names that *label* and others register: name -> the labels of the others."""
     every = list(offers)
     mine = {offer.name for offer in every if offer.label == label}
     found = {name: [o.label for o in every if o.name == name and o.label != label] for name in sorted(mine)}

@@ -1,4 +1,4 @@
-"""Where a runtime gets observers, brokers and codecs from."""
+"""The interface by which a runtime gets observers, brokers and codecs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from core_messaging.snapshot import HookCalls
 
 
 class ObserverSource(Protocol):
-    """Where observers come from: the plugin manager, or a test."""
+    """Provides observers: the plugin manager, or a test."""
 
-    def observers(self) -> Observers: ...
+    def observers(self) -> Observers:
+        """Return one function for each event; None where no plugin observes it."""
+        ...
+
     def registrations(self) -> Registrations:
-        """The brokers and codecs there are."""
+        """Return all brokers and codecs."""
         ...
 
     def calls(self) -> Sequence[HookCalls]:
-        """How often each implementation was called and failed."""
+        """Return how many times each implementation was called and failed."""
         ...
 
     async def serve(self, snapshot: Callable[[], Any]) -> None:
-        """*snapshot* tells the state of the moment. Called once, before workers start; an error stops the start."""
+        """Call the hooks ``serve`` once, before workers start; an error stops the start.
+
+        *snapshot* returns the current state of the workers.
+        """
         ...
 
     async def close(self) -> None:
-        """No event is told after this. Called once, when all workers have stopped."""
+        """Close the plugins. Called once, when all workers have stopped; no event follows."""
         ...

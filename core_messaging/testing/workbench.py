@@ -14,7 +14,7 @@ from core_messaging.errors import NotFinished, NoWorker
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.hook_check import check
 from core_messaging.plugins.manager import PluginReport, Plugins, find
-from core_messaging.plugins.registrations import asked
+from core_messaging.plugins.registrations import offers_of
 from core_messaging.records import Outgoing, Record, TopicPartition, coordinates_of
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
@@ -215,7 +215,7 @@ def _options(
 
 def _report(number: int, plugin: Any) -> PluginReport:
     name, hooks = f"plugin-{number}", check(plugin)
-    return PluginReport(name, "under test", hooks=hooks, plugin=plugin, offers=asked(plugin, hooks, name))
+    return PluginReport(name, "under test", hooks=hooks, plugin=plugin, offers=offers_of(plugin, hooks, name))
 
 
 def _codecs_of_others(settings: Settings, tested: Sequence[PluginReport]) -> list[PluginReport]:

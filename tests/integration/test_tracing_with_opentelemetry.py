@@ -44,7 +44,7 @@ def providers() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([reader]))
     yield exporter, reader
-    publisher_watch._watched.clear()  # other tests of this process publish without spans
+    publisher_watch._wrappers.clear()  # other tests of this process publish without spans
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from core_messaging.definition.method_checks import METHODS, nearest_method
 from core_messaging.definition.signatures import as_called, is_async, is_generator, why_uncallable
 from core_messaging.errors import NothingRan, OptionError, PluginError
 from core_messaging.plugins.hook_check import check
-from core_messaging.plugins.registrations import asked
+from core_messaging.plugins.registrations import offers_of
 from core_messaging.testing import run
 from core_messaging.worker import Worker, as_worker
 
@@ -144,7 +144,7 @@ def test_a_yield_in_a_hook_is_refused(hook: str, wrap: Anything) -> None:
 @pytest.mark.parametrize("hook", ["on_success", "wrap_process", "metrics"])
 def test_a_hook_without_self_is_refused_and_says_so(hook: str) -> None:
     plugin = type("Plugin", (), {hook: hookimpl(without_self)})()
-    with pytest.raises(PluginError, match=f"{hook} has no parameters that can be read.*begins with self"):
+    with pytest.raises(PluginError, match=f"{hook} has no parameters that can be read.*has to be self"):
         check(plugin)
 
 
@@ -169,7 +169,7 @@ def test_a_yield_in_a_plugins_close_is_refused() -> None:
 def test_a_codec_that_can_never_run_is_refused(codec: Codec, says: str) -> None:
     plugin = types.SimpleNamespace(register_codecs=lambda: {"acme": codec})
     with pytest.raises(PluginError, match=says):
-        asked(plugin, ["register_codecs"], "acme 1.0")
+        offers_of(plugin, ["register_codecs"], "acme 1.0")
 
 
 def test_a_yield_that_a_decorator_hides_fails_the_message_instead_of_counting_as_done() -> None:

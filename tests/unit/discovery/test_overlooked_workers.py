@@ -81,7 +81,7 @@ TWICE = {
 @pytest.mark.parametrize("source", TWICE.values(), ids=TWICE)
 def test_a_worker_whose_name_a_later_one_took_is_told(source: str, tmp_path: Path) -> None:
     write(tmp_path / "src/workers/mail.py", HEAD + source)
-    assert "a later one has the same name" in told()["Mail"]
+    assert "a later worker with the same name replaces it" in told()["Mail"]
 
 
 HIDDEN = {

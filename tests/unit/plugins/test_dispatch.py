@@ -15,7 +15,7 @@ from core_messaging.observers import Tell, tell
 from core_messaging.plugins import dispatch, hookspecs, isolation
 from core_messaging.plugins.dispatch import Implementation, tell_all
 from core_messaging.plugins.hookspecs import hookimpl
-from core_messaging.plugins.isolation import leave_behind
+from core_messaging.plugins.isolation import abandon_unfinished
 from core_messaging.plugins.middleware import wrap_all
 
 
@@ -187,7 +187,7 @@ def test_one_that_ignores_its_cancellation_is_left_behind_and_holds_up_no_end(
     async def test() -> None:
         async with asyncio.timeout(5):
             await tell(told, **FACTS)
-        leave_behind()
+        abandon_unfinished()
 
     asyncio.run(test())
     assert found.failures == 1

@@ -21,7 +21,7 @@ from core_messaging.plugins.factories import broker_of
 from core_messaging.plugins.hook_check import check
 from core_messaging.plugins.manager import PluginReport, Plugins, registrations
 from core_messaging.plugins.redaction import redaction_by
-from core_messaging.plugins.registrations import Registrations, asked
+from core_messaging.plugins.registrations import Registrations, offers_of
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing import MemoryBroker, run_virtually, run_with
@@ -186,7 +186,7 @@ def test_what_serve_raises_stops_the_start() -> None:
     def serve() -> None:
         raise OSError("no port")
 
-    with pytest.raises(PluginError, match="serve raised OSError: no port; mend what it needs"):
+    with pytest.raises(PluginError, match="serve raised OSError: no port; correct what it needs"):
         told_to(serve, GOOD)
 
 
@@ -217,7 +217,9 @@ def test_register_commands() -> None:
 def the_report(implementation: Callable[..., Any]) -> PluginReport:
     plugin = type("Plugin", (), {implementation.__name__: staticmethod(hookimpl(implementation))})()
     hooks = check(plugin)
-    return PluginReport("p", "test 1", hooks=hooks, plugin=plugin, offers=asked(plugin, hooks, "p (test 1)"))
+    return PluginReport(
+        "p", "test 1", hooks=hooks, plugin=plugin, offers=offers_of(plugin, hooks, "p (test 1)")
+    )
 
 
 def registered_by(implementation: Callable[..., Any]) -> Registrations:

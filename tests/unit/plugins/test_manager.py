@@ -228,7 +228,7 @@ def test_a_misspelt_variable_of_a_plugin_is_told_with_the_nearest_name(
     monkeypatch.setenv(name, "8080")
     load(SETTINGS)
     assert (
-        f"{name} in the environment or .env is of no plugin that is installed; did you mean CORE_PLUGIN_HEALTH_PORT?"
+        f"{name} in the environment or .env belongs to no plugin that is installed; did you mean CORE_PLUGIN_HEALTH_PORT?"
         in caplog.text
     )
 
