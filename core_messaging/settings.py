@@ -42,14 +42,29 @@ class Settings(BaseSettings):
 
     # Security, as librdkafka and the Java client name it.
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
+    # Tokens of SASL OAUTHBEARER: from a function (module:callable), or by client credentials from an identity provider.
+    kafka_sasl_oauth_token_provider: str | None = None
+    kafka_sasl_oauth_token_endpoint: str | None = None
+    kafka_sasl_oauth_client_id: str | None = None
+    kafka_sasl_oauth_client_secret: SecretStr | None = None
+    kafka_sasl_oauth_scope: str | None = None
     kafka_ssl_cafile: Path | None = None
     kafka_ssl_certfile: Path | None = None
     kafka_ssl_keyfile: Path | None = None
     kafka_ssl_password: SecretStr | None = None
     kafka_ssl_check_hostname: bool = True
+    # The same as PEM texts, where there is no file.
+    kafka_ssl_ca: str | None = None
+    kafka_ssl_certificate: str | None = None
+    kafka_ssl_key: SecretStr | None = None
+    kafka_ssl_ciphers: str | None = None  # as OpenSSL writes them
+    # The rack (availability zone) of this process: it reads from a replica there.
+    kafka_client_rack: str | None = None
+    # Options of aiokafka that have no setting: {"connections_max_idle_ms": 60000}.
+    kafka_client_options: dict[str, Any] = Field(default_factory=dict)
 
     # Membership of consumer groups.
     kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
@@ -148,6 +163,16 @@ class Settings(BaseSettings):
     @field_validator(
         "kafka_group_instance_id",
         "kafka_sasl_username",
+        "kafka_sasl_oauth_token_provider",
+        "kafka_sasl_oauth_token_endpoint",
+        "kafka_sasl_oauth_client_id",
+        "kafka_sasl_oauth_client_secret",
+        "kafka_sasl_oauth_scope",
+        "kafka_ssl_ca",
+        "kafka_ssl_certificate",
+        "kafka_ssl_key",
+        "kafka_ssl_ciphers",
+        "kafka_client_rack",
         "kafka_ssl_cafile",
         "kafka_ssl_certfile",
         "kafka_ssl_keyfile",

@@ -4,6 +4,9 @@ Connections: to write to a transport that has just been closed is no error in as
 learns that the connection has ended. uvloop raises RuntimeError, which the client does not expect. Either its metadata task
 ended, and published records waited for ever; or the consumer's coordinator passed the error on, and the worker ended.
 
+Tokens: where a broker refuses an OAUTHBEARER token, it says so in the data of its answer and waits for one more message
+(RFC 7628, section 3.2.3). The client does not look at that data, and believes that it is logged in.
+
 Commits: a broker that is not the group's coordinator (not any more, or not yet after a restart) answers a request for the
 group's commits with one error and no partitions. The client reads only the partitions, and takes the answer for "this
 group has committed nothing".
@@ -19,13 +22,14 @@ from typing import Any
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.conn import AIOKafkaConnection, CloseReason, OAuthAuthenticator
 from aiokafka.protocol import admin
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from core_messaging.kafka.errors import register_invalid_record_error
 from core_messaging.kafka.membership import patch_membership
 from core_messaging.logs.throttle import Throttle, also
+from core_messaging.text.printable import printable
 
 # The requests and responses of a login: they hold passwords, or values that passwords can be computed from.
 _WITH_SECRETS = [
@@ -48,6 +52,7 @@ def patch_aiokafka() -> None:
     - A request on a closed connection raises KafkaConnectionError, and the client tries it again.
     - The task that keeps the metadata goes on after every error.
     - A broker that cannot tell a group's commits is an error.
+    - A token that the broker refuses is an error.
     - The client knows INVALID_RECORD and FENCED_INSTANCE_ID.
     - The client joins and leaves groups as ``membership`` describes.
     - The client logs no password.
@@ -56,6 +61,7 @@ def patch_aiokafka() -> None:
     _wrap(AIOKafkaConnection, "_send_sasl_token", _with_connection_error)
     _wrap(AIOKafkaClient, "_md_synchronizer", _repeat_after_error)
     _wrap(AIOKafkaClient, "send", _with_commit_error)
+    _wrap(OAuthAuthenticator, "step", _with_token_error)
     register_invalid_record_error()
     patch_membership(_wrap)
     for request_or_response in _WITH_SECRETS:
@@ -133,3 +139,17 @@ def _with_commit_error(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awa
         return response
 
     return send_or_commit_error
+
+
+def _with_token_error(step: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Raise SaslAuthenticationFailed where the answer to a token holds an error."""
+
+    @functools.wraps(step)
+    async def step_or_token_error(self: Any, answer: bytes | None) -> Any:
+        if answer:
+            raise kafka_errors.SaslAuthenticationFailed(
+                f"the broker refuses the token: {printable(repr(answer), 200)}"
+            )
+        return await step(self, answer)
+
+    return step_or_token_error

@@ -19,6 +19,7 @@ from core_messaging.broker import Assigned, Lost, Revoked, Subscription
 from core_messaging.errors import BrokerError, CommitRefused, IdentityTaken, UnreadableRecords
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import connect, stop
+from core_messaging.kafka.client_passthrough import consumer_options
 from core_messaging.kafka.embedded_group import OnlyMember, cluster_of, shorten_session
 from core_messaging.kafka.errors import (
     UNREADABLE,
@@ -110,6 +111,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             metadata_max_age_ms=_ms(settings.kafka_metadata_max_age),
             partition_assignment_strategy=(assignor,),
             **client_options(settings, self._subscription.client_id),
+            **consumer_options(settings),
         )
 
     def _instance_id(self) -> str | None:

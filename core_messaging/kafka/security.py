@@ -14,7 +14,20 @@ logger = logging.getLogger("core_messaging.kafka")
 _SASL = ("kafka_sasl_username", "kafka_sasl_password", "kafka_sasl_mechanism")
 _TLS = (
     *("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password"),
-    "kafka_ssl_check_hostname",
+    *(
+        "kafka_ssl_check_hostname",
+        "kafka_ssl_ca",
+        "kafka_ssl_certificate",
+        "kafka_ssl_key",
+        "kafka_ssl_ciphers",
+    ),
+)
+_OAUTH = tuple(name for name in Settings.model_fields if name.startswith("kafka_sasl_oauth_"))
+_TWICE = (
+    ("kafka_ssl_cafile", "kafka_ssl_ca"),
+    ("kafka_ssl_certfile", "kafka_ssl_certificate"),
+    ("kafka_ssl_keyfile", "kafka_ssl_key"),
+    ("kafka_sasl_oauth_token_provider", "kafka_sasl_oauth_token_endpoint"),
 )
 
 
@@ -33,18 +46,46 @@ def check_security(settings: Settings) -> None:
 
 def _problems(settings: Settings) -> Iterator[str]:
     protocol = settings.kafka_security_protocol
-    sasl, tls = _given(settings, _SASL), _given(settings, _TLS)
+    sasl, tls = _given(settings, (*_SASL, *_OAUTH)), _given(settings, _TLS)
     if sasl and not protocol.startswith("SASL"):
         yield _ignored(
             sasl, protocol, "SASL_SSL" if "SSL" in protocol or tls else "SASL_SSL (or SASL_PLAINTEXT)"
         )
     if tls and "SSL" not in protocol:
         yield _ignored(tls, protocol, "SASL_SSL" if protocol.startswith("SASL") else "SSL")
-    if "kafka_ssl_certfile" not in tls and (unused := {"kafka_ssl_keyfile", "kafka_ssl_password"} & set(tls)):
-        yield (
-            f"{', '.join(sorted(unused))} is set without kafka_ssl_certfile, so this client would have no certificate; "
-            f"set KAFKA_SSL_CERTFILE, or remove {', '.join(sorted(unused))}"
+    yield from _of_mechanism(settings, sasl)
+    yield from _of_certificates(tls)
+    for one, other in _TWICE:
+        if one in (*sasl, *tls) and other in (*sasl, *tls):
+            yield f"{one} and {other} are both set, and only one can be used; remove one of them"
+
+
+def _of_mechanism(settings: Settings, sasl: list[str]) -> Iterator[str]:
+    mechanism = settings.kafka_sasl_mechanism
+    unused = set(sasl) & ({*_SASL[:2]} if mechanism == "OAUTHBEARER" else {*_OAUTH})
+    if unused:
+        names = ", ".join(sorted(unused))
+        remedy = (
+            "remove it"
+            if mechanism == "OAUTHBEARER"
+            else "set KAFKA_SASL_MECHANISM=OAUTHBEARER, or remove it"
         )
+        yield f"kafka_sasl_mechanism = {mechanism} does not use {names}; {remedy}"
+
+
+def _of_certificates(tls: list[str]) -> Iterator[str]:
+    needs = {
+        "kafka_ssl_certfile": {"kafka_ssl_keyfile"},
+        "kafka_ssl_certificate": {"kafka_ssl_key"},
+    }
+    for certificate, keys in needs.items():
+        wanted = keys if set(needs) & set(tls) else {*keys, "kafka_ssl_password"}
+        unused = ", ".join(sorted(wanted & set(tls)))
+        if unused and certificate not in tls:
+            yield (
+                f"{unused} is set without {certificate}, so this client would have no certificate; "
+                f"set {certificate.upper()}, or remove {unused}"
+            )
 
 
 def _given(settings: Settings, names: tuple[str, ...]) -> list[str]:

@@ -55,6 +55,7 @@ class ApacheOptions:
       for a proxy in between.
     - ``properties``: server properties that are added, or replace those of this module.
     - ``scram_users``: user name -> password, for SCRAM-SHA-256 and SCRAM-SHA-512; created with the storage.
+    - ``java_options``: further options of each node's Java: ``-Dname=value``.
     - ``heap``: the largest heap of each node's Java (``512m``). ``start_timeout``, ``stop_timeout``: seconds.
     """
 
@@ -65,6 +66,7 @@ class ApacheOptions:
     advertised: Mapping[tuple[int, str], str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     scram_users: Mapping[str, str] = field(default_factory=dict)
+    java_options: tuple[str, ...] = ()
     heap: str = "512m"
     start_timeout: float = 60.0
     stop_timeout: float = 15.0
@@ -200,7 +202,8 @@ class ApacheNode:
 
     def _java(self, heap: str, *arguments: str) -> list[str]:
         log4j = f"-Dlog4j2.configurationFile={(self.folder / 'log4j2.properties').as_uri()}"
-        return [artifacts.java(), *_JVM, heap, log4j, "-cp", f"{artifacts.kafka_jars()}/*", *arguments]
+        java = [artifacts.java(), *_JVM, *self._options.java_options, heap, log4j]
+        return [*java, "-cp", f"{artifacts.kafka_jars()}/*", *arguments]
 
 
 class ApacheCluster:

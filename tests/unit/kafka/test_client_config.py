@@ -58,3 +58,29 @@ def test_a_certificate_that_is_not_there_is_one_line_with_the_settings_to_check(
     with pytest.raises(ConfigurationError, match="kafka_ssl_cafile") as raised:
         ssl_context(settings)
     assert "\n" not in str(raised.value)
+
+
+def test_a_certificate_given_as_text_is_used_like_one_in_a_file(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    mine = authority.issue_cert("worker@example.org")
+    given = Settings(
+        kafka_security_protocol="SSL",
+        kafka_ssl_ca=authority.cert_pem.bytes().decode(),
+        kafka_ssl_certificate=mine.cert_chain_pems[0].bytes().decode(),
+        kafka_ssl_key=SecretStr(mine.private_key_pem.bytes().decode()),
+        kafka_ssl_ciphers="ECDHE+AESGCM",
+    )
+    context = ssl_context(given)
+    assert [found["subject"] for found in context.get_ca_certs()]
+    assert {cipher["name"] for cipher in context.get_ciphers()} != {
+        cipher["name"] for cipher in ssl.create_default_context().get_ciphers()
+    }
+    wrong = {"kafka_ssl_key": other.issue_cert("x").private_key_pem.bytes().decode()}
+    with pytest.raises(ConfigurationError, match="kafka_ssl_key") as raised:
+        ssl_context(Settings(**(given.model_dump() | wrong)))
+    assert "PRIVATE KEY" not in str(raised.value)
+
+
+def test_ciphers_that_openssl_does_not_know_are_one_line() -> None:
+    with pytest.raises(ConfigurationError, match="kafka_ssl_ciphers"):
+        ssl_context(Settings(kafka_security_protocol="SSL", kafka_ssl_ciphers="nonsense"))

@@ -53,6 +53,23 @@ def settings(**given: Any) -> Settings:
             {"kafka_ssl_password": "hunter2", "kafka_security_protocol": "SSL"},
             "kafka_ssl_password is set without",
         ),
+        (
+            {"kafka_ssl_key": "hunter2", "kafka_security_protocol": "SSL"},
+            "kafka_ssl_key is set without kafka_ssl_certificate",
+        ),
+        (
+            {"kafka_ssl_ca": "PEM", "kafka_ssl_cafile": "ca.pem", "kafka_security_protocol": "SSL"},
+            "kafka_ssl_cafile and kafka_ssl_ca are both set",
+        ),
+        ({"kafka_ssl_ciphers": "HIGH"}, "PLAINTEXT does not use kafka_ssl_ciphers"),
+        (
+            {**SASL, "kafka_sasl_mechanism": "OAUTHBEARER", "kafka_security_protocol": "SASL_SSL"},
+            "OAUTHBEARER does not use kafka_sasl_password, kafka_sasl_username; remove it",
+        ),
+        (
+            {**SASL, "kafka_sasl_oauth_client_secret": "hunter2", "kafka_security_protocol": "SASL_SSL"},
+            "PLAIN does not use kafka_sasl_oauth_client_secret; set KAFKA_SASL_MECHANISM=OAUTHBEARER",
+        ),
     ],
 )
 def test_what_would_be_ignored_is_refused_in_one_line_without_the_secret(
