@@ -1,4 +1,4 @@
-"""Which dead-letter queue a word of the command line means: a worker's, or a topic."""
+"""Finds the dead-letter queue that a word of the command line means: a worker's queue, or a topic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Target:
 
     @contextmanager
     def missing_told(self, servers: str) -> Iterator[None]:
-        """A word that is neither a worker nor a topic is told as that."""
+        """Raise an error for a word that is neither a worker nor a topic."""
         try:
             yield
         except TopicMissing as error:
@@ -39,7 +39,7 @@ class Target:
 
 
 def settings_for_dead_letters() -> Settings:
-    """The project's. Raises ConfigurationError where they do not lead to Kafka."""
+    """Read the settings of the project. Raises ConfigurationError if they do not lead to Kafka."""
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at dead letters")
@@ -49,7 +49,7 @@ def settings_for_dead_letters() -> Settings:
 
 
 def target_of(name: str) -> Target:
-    """What *name* means. Raises DiscoveryError."""
+    """Find the queue that *name* means. Raises DiscoveryError."""
     catalog = discover()
     try:
         config = config_of(catalog.find(name))
@@ -62,7 +62,7 @@ def target_of(name: str) -> Target:
 
 
 def every_queue() -> list[Queue]:
-    """The queues of all workers, each once."""
+    """List the queues of all workers, each once."""
     topics = dict.fromkeys(config.dlq_topic for config in _configs(discover()))
     return [Queue(topic) for topic in topics if topic is not None]
 

@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are called, not when they are listed."""
+"""A click group that imports a command when it is called, not when it is listed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core_messaging_cli.repeated_options import refusing_repeats
 class LazyGroup(click.Group):
     """``commands`` maps a name to ("module:attribute", one line of help).
 
-    The help is in the table because ``core --help`` must not import what the commands need.
+    The table has the help, because ``core --help`` must not import the commands.
     """
 
     def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -46,21 +46,23 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def hint_for(self, ctx: click.Context, words: Sequence[str]) -> str:
-        """What to write instead of *words*, of which the first is no command."""
+        """Suggest what to write instead of *words*. The first of them is no command."""
         known = self.known(words[0])
         nearest = difflib.get_close_matches(words[0], known, n=1)
         return f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
 
     def invoke(self, ctx: click.Context) -> Any:
-        """``ctx.exit(code)`` ends with that code: where click is told not to end the process, it returns the code as if it
-        were what a command returned."""
+        """Run the command. ``ctx.exit(code)`` ends the process with that code.
+
+        With ``standalone_mode=False`` click would return the code as if the command had returned it.
+        """
         try:
             return super().invoke(ctx)
         except click.exceptions.Exit as leaving:
             sys.exit(leaving.exit_code)
 
     def known(self, name: str) -> Collection[str]:
-        """The names among which *name* is looked for."""
+        """Return the names of commands to compare *name* with."""
         return self._table
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,4 +1,4 @@
-"""The options that say which dead letters are meant; ``replay`` and ``drop`` have the same."""
+"""The options of ``replay`` and ``drop`` that select dead letters."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from core_messaging.rules.letter_selection import FieldMatch, Selection
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _OPTIONS = (
-    click.option("--partition", type=click.IntRange(min=0), help="Of this partition of the queue."),
-    click.option("--offsets", metavar="FIRST-LAST", help="At these offsets of the queue; one number is one offset."),
-    click.option("--key", help="With this key."),
-    click.option("--error-type", help="With this error type, as `list` shows it."),
-    click.option("--original-topic", help="Of messages of this topic."),
-    click.option("--since", metavar="TIME", help="Failed at or after TIME: 2h (ago), or 2026-01-31T08:00 in UTC."),
-    click.option("--until", metavar="TIME", help="Failed at or before TIME."),
+    click.option("--partition", type=click.IntRange(min=0), help="Only letters in this partition of the queue."),
+    click.option("--offsets", metavar="FIRST-LAST", help="Only letters at these offsets of the queue; N is one offset."),
+    click.option("--key", help="Only letters with this key."),
+    click.option("--error-type", help="Only letters with this error type, as `list` shows it."),
+    click.option("--original-topic", help="Only letters of messages from this topic."),
+    click.option("--since", metavar="TIME", help="Only letters that failed at or after TIME: 2h (ago), or 2026-01-31T08:00 in UTC."),
+    click.option("--until", metavar="TIME", help="Only letters that failed at or before TIME."),
     click.option(
         "--match",
         "matches",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="With this value in a field of the JSON payload; customer.id leads into objects; repeatable.",
+        help="Only letters with this value in a field of the JSON payload; customer.id is a field of an object; repeatable.",
     ),
 )  # fmt: skip
 
 
 def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """*command* with the options of a selection."""
+    """Add the options of a selection to *command*."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def selection_of(queue: Queue, given: dict[str, Any]) -> Selection:
-    """What the options *given* select of *queue*. Raises click.UsageError."""
+    """Make a selection of *queue* from the options *given*. Raises click.UsageError."""
     key = given["key"]
     return Selection(
         worker=queue.worker,

@@ -1,4 +1,4 @@
-"""Messages to publish, one a line: where they come from and what they are."""
+"""The input of ``core kafka publish``: one message for each line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Line:
 
 
 class Given(NamedTuple):
-    """What stands at place ``number`` of the input, from 1; ``size`` is its length there, in bytes."""
+    """One line of the input. ``number`` counts from 1; ``size`` is its length in the input, in bytes."""
 
     number: int
     value: bytes
@@ -35,7 +35,7 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Where the messages come from; ``size`` in bytes, None where nobody knows. ``is_typed``: at a terminal."""
+    """Where the messages come from. ``size``: bytes, None if unknown. ``is_typed``: a person types at a terminal."""
 
     entries: Iterable[Given]
     name: str
@@ -44,7 +44,7 @@ class Input:
 
 
 class Reader:
-    """Checks what is given. What *key_of* raises as ValueError is told to *bad*, like a line that is not JSON."""
+    """Checks the input. It calls *bad* for a line that is not JSON, and where *key_of* raises ValueError."""
 
     def __init__(
         self, key_of: Callable[[Any], Key], bad: Callable[[int, Exception], None], *, raw: bool
@@ -54,7 +54,7 @@ class Reader:
         self._raw = raw
 
     def lines(self, entries: Iterable[Given]) -> Iterator[Line]:
-        """Those that can be published. Reads as it goes: files may be large, and pipes endless."""
+        """Yield the lines that can be published. Reads line by line: files may be large, and pipes endless."""
         for number, value, size in entries:
             try:
                 message = None if self._raw else msgspec.json.decode(value)
@@ -64,13 +64,13 @@ class Reader:
             except ValueError as error:
                 self._bad(number, error)
             else:
-                # The bytes as they are written, not written anew: the consumer gets what the author wrote.
+                # The bytes are not encoded again: the consumer gets what the author wrote.
                 yield Line(value, key, number, size)
 
 
 @contextmanager
 def opened(messages: Sequence[str], file: Path | None) -> Iterator[Input]:
-    """*messages*, else the lines of *file*, else those of standard input."""
+    """Open the input: *messages*, or the lines of *file*, or those of standard input."""
     if messages:
         typed = [_typed(number, message) for number, message in enumerate(messages, start=1)]
         yield Input(typed, "--message", sum(each.size for each in typed))
@@ -78,12 +78,12 @@ def opened(messages: Sequence[str], file: Path | None) -> Iterator[Input]:
         with file.open("rb") as stream:
             yield Input(_lines_of(stream), str(file), file.stat().st_size)
     else:
-        # An object of our own: the interpreter closes sys.stdin at its end, and would wait for whoever reads from it.
+        # Not sys.stdin: the interpreter closes it when it ends, and would wait for the thread that reads from it.
         yield Input(_lines_of(_standard_input()), "standard input", None, is_typed=os.isatty(0))
 
 
 def _standard_input() -> BinaryIO:
-    """Raises ConfigurationError where it is closed."""
+    """Open standard input. Raises ConfigurationError if it is closed."""
     try:
         return os.fdopen(0, "rb", closefd=False)
     except OSError as error:
@@ -91,12 +91,12 @@ def _standard_input() -> BinaryIO:
 
 
 def _typed(number: int, message: str) -> Given:
-    data = os.fsencode(message)  # as it was typed, whatever its encoding
+    data = os.fsencode(message)  # the bytes that were typed, in any encoding
     return Given(number, data, len(data))
 
 
 def _lines_of(stream: BinaryIO) -> Iterator[Given]:
-    """Lines that are not empty."""
+    """Yield the lines that are not empty."""
     for number, data in enumerate(stream, start=1):
         text = data.rstrip(b"\r\n")
         if text.strip():

@@ -1,4 +1,4 @@
-"""The ``core`` command: wires the commands, and turns errors into one line and an exit code."""
+"""The ``core`` command: its groups, and how an error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from core_messaging_cli.lazy import LazyGroup
 from core_messaging_cli.plugin_commands import PluginGroup
 
 _COMMANDS = "core_messaging_cli.commands"
-_READER_LEFT = 128 + signal.SIGPIPE  # as of a command that the signal ends: `core plugins | head -1`
+# What a shell reports for a command that SIGPIPE ends: `core plugins | head -1`.
+_READER_LEFT = 128 + signal.SIGPIPE
 
 KAFKA = {
     "up": (f"{_COMMANDS}.up:up", "Start a broker to try things on."),
     "worker": (f"{_COMMANDS}.worker:worker", "Run workers: NAME..., or --all."),
     "publish": (f"{_COMMANDS}.publish:publish", "Publish messages from the command line, a file or a pipe."),
-    "offsets": (f"{_COMMANDS}.offsets:offsets", "Show how far a worker's group is, and what is unfinished."),
+    "offsets": (
+        f"{_COMMANDS}.offsets:offsets",
+        "Show offsets, lag and unfinished messages of each partition.",
+    ),
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
-    "topics": (f"{_COMMANDS}.topics:topics", "Compare the topics that workers declare with those there are."),
+    "topics": (f"{_COMMANDS}.topics:topics", "Compare declared topics with those of the cluster."),
     "dlq": (f"{_COMMANDS}.dlq:dlq", "Dead letters: list, show, replay, drop."),
     "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),
-    "workers": (f"{_COMMANDS}.workers:workers", "List the workers there are, and what is broken."),
+    "workers": (f"{_COMMANDS}.workers:workers", "List the workers, and which are broken."),
 }
 
 TOP = {
     "new": (
         f"{_COMMANDS}.new:new",
-        "Write a project, or a package with a worker or a plugin, to begin with.",
+        "Write a project, or a package with a worker or a plugin.",
     ),
     "completion": (f"{_COMMANDS}.completion:completion", "Print the completion script of bash, zsh or fish."),
-    "plugins": (f"{_COMMANDS}.plugins:plugins", "List the plugins that are installed, with their state."),
+    "plugins": (f"{_COMMANDS}.plugins:plugins", "List the installed plugins, with their state."),
     "kafka": ("core_messaging_cli.main:kafka", "Workers, topics and brokers."),
 }
 
@@ -111,7 +115,7 @@ def _log_format(words: Sequence[str]) -> LogFormat:
 def _tell_wrong_usage(error: click.UsageError, log_format: LogFormat) -> None:
     if isinstance(
         error, click.exceptions.NoArgsIsHelpError
-    ):  # a group without a command: its message is the help
+    ):  # a group without a command: the message of the error is the help
         error.show()
         return
     if log_format == "text" and error.ctx is not None:
@@ -126,7 +130,7 @@ def _tell_error(text: str) -> None:
 
 
 def _leave(code: int) -> None:
-    """Leave without waiting for handlers that hang in threads; they have had their shutdown_timeout."""
+    """Exit without waiting for handlers that hang in threads. They have had their shutdown_timeout."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

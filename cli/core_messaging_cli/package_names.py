@@ -1,4 +1,4 @@
-"""What a new package may be called, and what its parts are called then. Pure."""
+"""The names of a new package and its parts, and which names are refused. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from core_messaging.errors import NameRefused
 
-# PEP 503 without dots: letters and digits, one dash or underscore between them; a module cannot begin with a digit.
+# PEP 503 without dots: letters and digits, with single dashes or underscores between. A module cannot begin with a digit.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*", re.ASCII)
 
-# Ours, what we and the new package's tests import, and folders that every project has: hidden, they break at once.
+# Modules of this project, modules that it and the new tests import, and common folders. A package of such a name hides them.
 _TAKEN_MODULES = frozenset(
     [
         "core",
@@ -42,7 +42,7 @@ _TAKEN_MODULES = frozenset(
     ]
 )
 
-# What the templates import or define beside the class itself.
+# Names that the templates import or define.
 _TAKEN_CLASSES = frozenset({"Any", "Config", "Context", "Failing", "Worker"})
 
 
@@ -57,13 +57,13 @@ class Names:
 
 
 def names_for(name: str, installed: Mapping[str, str]) -> Names:
-    """The names of a new package called *name*. *installed*: name -> label of what it must not meet.
+    """Make the names of a new package called *name*. *installed*: names that are taken, with the label of their owner.
 
     Raises NameRefused.
     """
     if not _NAME.fullmatch(name):
         raise NameRefused(
-            name, "is no package name", "use letters, digits and single dashes, for example invoice-mailer"
+            name, "is not a package name", "use letters, digits and single dashes, for example invoice-mailer"
         )
     module = name.replace("-", "_").lower()
     cls = "".join(word[:1].upper() + word[1:] for word in re.split("[-_]", name))

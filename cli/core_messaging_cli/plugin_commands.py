@@ -1,8 +1,7 @@
 """Commands that plugins add to ``core``: listed from metadata, loaded when they are called.
 
-``core --help`` imports no plugin. So a package announces its commands in the entry-point group ``core.commands``
-(the command's name, and the plugin whose ``register_commands`` has it), and only the plugin that is asked for is
-loaded.
+``core --help`` imports no plugin. So a package announces its commands in the entry-point group ``core.commands``: the
+name of the command, and the plugin whose ``register_commands`` returns it. Only that plugin is loaded.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ class Announced:
 
 @cache
 def announced() -> tuple[Announced, ...]:
-    """Every command that an installed package announces, by name."""
+    """Return every command that an installed package announces, sorted by name."""
     points = points_of(GROUP)
     found = [Announced(point.name, point.value, point.distribution, point.label) for point in points]
     return tuple(sorted(found, key=lambda each: (each.name, each.label)))
 
 
 class PluginGroup(LazyGroup):
-    """A LazyGroup to which plugins add commands; its own names win."""
+    """A LazyGroup with the commands of plugins. Built-in names win."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the built-in commands, then those of plugins in alphabetical order."""
@@ -67,7 +66,7 @@ class PluginGroup(LazyGroup):
         return self._table if name in self._table else self.list_commands(click.get_current_context())
 
     def hint_for(self, ctx: click.Context, words: Sequence[str]) -> str:
-        """Commands one level down are looked for at the top: ``core worker``."""
+        """Suggest a subcommand too: ``core worker`` means ``core kafka worker``."""
         if not difflib.get_close_matches(words[0], self.known(words[0]), n=1):
             for group_name in reversed(self._table):
                 if near := _near(self.get_command(ctx, group_name), words[0], ctx):
@@ -83,7 +82,7 @@ class PluginGroup(LazyGroup):
 
 
 def _near(command: click.Command | None, word: str, ctx: click.Context) -> str | None:
-    """The subcommand of *command* that is nearly called *word*."""
+    """Find the subcommand of *command* whose name is near *word*."""
     known = command.list_commands(ctx) if isinstance(command, click.Group) else []
     return next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
@@ -106,7 +105,7 @@ def _says(name: str, labels: Sequence[str], built_in: Collection[str]) -> str:
 
 
 def load_command(offers: Sequence[Announced]) -> click.Command:
-    """The command of the one plugin in *offers* that is not disabled.
+    """Load the command of the one plugin in *offers* that is not disabled.
 
     Raises PluginError, RegisteredTwice, ConfigurationError.
     """
@@ -122,27 +121,27 @@ def load_command(offers: Sequence[Announced]) -> click.Command:
     each, report = (enabled or named)[0]
     if not report.usable:
         raise PluginError(
-            f"`core {each.name}` is of plugin {report.name} ({report.label}), which is {report.said_state}: "
+            f"`core {each.name}` belongs to plugin {report.name} ({report.label}), which is {report.said_state}: "
             f"{report.cause}; see `core plugins`"
         )
     return _command(each, commands_of(report))
 
 
 def plugin_of(each: Announced) -> str:
-    """The name of the plugin behind an announcement. Raises PluginError."""
+    """Return the name of the plugin behind an announcement. Raises PluginError."""
     from core_messaging.plugins.manager import entry_points  # noqa: PLC0415 - no plugin is read for --help
 
     for point in entry_points():
         if point.value == each.value and point.distribution == each.dist:
             return point.name
     raise PluginError(
-        f"{each.label} announces `core {each.name}` by {each.value!r}, which is no plugin of it; its author has to "
+        f"{each.label} announces `core {each.name}` by {each.value!r}, which is none of its plugins; its author has to "
         f"add {each.value!r} to the entry points of core.plugins"
     )
 
 
 def commands_of(report: PluginReport) -> dict[str, Any]:
-    """What the plugin's ``register_commands`` returns. Raises PluginError, naming the plugin."""
+    """Return the commands of the plugin's ``register_commands``. Raises PluginError, which names the plugin."""
     from core_messaging.plugins.call_timing import clocked  # noqa: PLC0415 - as above
     from core_messaging.plugins.registrations import mapping_of  # noqa: PLC0415 - no plugin is read for --help
 
@@ -178,7 +177,7 @@ def _command(each: Announced, given: dict[str, Any]) -> click.Command:
 
 
 def tell_problems(reports: list[PluginReport], built_in: Collection[str]) -> None:
-    """Write what is wrong with commands into *reports*, for ``core plugins``."""
+    """Note problems with commands in *reports*, for ``core plugins``."""
     from core_messaging.plugins.manager import PluginReport  # noqa: PLC0415 - no plugin is read for --help
 
     mine: dict[str, list[Announced]] = {}

@@ -11,7 +11,7 @@ from core_messaging.text.printable import printable
 
 @contextmanager
 def progress(label: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Call what it gives with the bytes done; *total* in bytes, None where nobody knows."""
+    """Give a function to call with the number of bytes that are done. *total*: bytes, None if unknown."""
     if not shown or not sys.stderr.isatty():
         yield lambda _size: None
         return

@@ -1,4 +1,4 @@
-"""Reading from somebody who takes his time, without waiting for him."""
+"""Reads a slow source in a thread."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ Item = TypeVar("Item")
 
 
 class ReadAhead(Generic[Item]):
-    """Takes from *source* in a thread of its own, up to *most* items ahead. The thread is a daemon: it may wait for a pipe
-    that nobody closes."""
+    """Reads *source* in a thread of its own, up to *most* items ahead.
+
+    The thread is a daemon, because it may wait for a pipe that is never closed.
+    """
 
     def __init__(self, source: Iterator[Item], most: int) -> None:
-        self.over = False  # all that there was has been taken
+        self.over = False  # the source has ended, and all its items are taken
         self._queue: queue.Queue[Item | _End] = queue.Queue(most)
         threading.Thread(target=self._read, args=(source,), name="core-read-ahead", daemon=True).start()
 
@@ -30,7 +32,7 @@ class ReadAhead(Generic[Item]):
             self._queue.put(_End(None))
 
     def take(self, most: int, seconds: float) -> list[Item]:
-        """Up to *most* items, those that come within *seconds*. Raises what *source* raised."""
+        """Return up to *most* items that come within *seconds*. Raises what *source* raised."""
         taken: list[Item] = []
         deadline = monotonic() + seconds
         while len(taken) < most:
@@ -48,7 +50,7 @@ class ReadAhead(Generic[Item]):
 
 
 class _End:
-    """After the last item."""
+    """Stands in the queue after the last item."""
 
     def __init__(self, error: Exception | None) -> None:
         self.error = error

@@ -1,4 +1,4 @@
-"""``core kafka worker --reload``: when a file of the project changes, the process drains and starts itself anew in its place.
+"""``core kafka worker --reload``: when a file of the project changes, the process drains and replaces itself by a new one.
 
 One process, so that a debugger has the terminal: it replaces itself (``execv``) instead of watching over a child.
 """
@@ -22,7 +22,7 @@ from core_messaging.runtime.logging import tell_the_end
 logger = logging.getLogger("core_messaging.reload")
 
 _FILES = (".env", "pyproject.toml")
-_LOOK_UP = 200  # milliseconds between two looks whether a file has changed
+_LOOK_UP = 200  # milliseconds between two checks for changed files
 
 
 class Reloader:
@@ -36,7 +36,7 @@ class Reloader:
         self._what = ""
 
     def run(self, work: Callable[[], None]) -> None:
-        """*work*, which calls ``until_changed``. What ends it with an error the user can mend waits for a change."""
+        """Run *work*, which calls ``until_changed``. After an error that the user can mend, wait for a change."""
         threading.Thread(target=self._watch, args=(_watched(self._folders),), daemon=True).start()
         try:
             work()
@@ -46,11 +46,11 @@ class Reloader:
             tell_the_end(f"core: {error}")
             tell_the_end("waiting for a change of a file; Ctrl-C ends it")
             self._changed.wait()
-            tell_the_end(f"{self._what} changed: starting anew")
+            tell_the_end(f"{self._what} changed: starting again")
             start_anew()
 
     async def until_changed(self, work: Coroutine[Any, Any, None]) -> None:
-        """*work* to its end. A change cancels it, which drains; then this process starts anew and nothing comes back."""
+        """Run *work* to its end. A change cancels it, so it drains. Then a new process replaces this one."""
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
         self._hear(lambda: loop.call_soon_threadsafe(self._stop, task))
         try:
@@ -63,12 +63,12 @@ class Reloader:
 
     def _stop(self, task: asyncio.Future[None]) -> None:
         logger.info(
-            "%s changed: finishing what runs, then starting anew", self._what, extra={"action": "reload"}
+            "%s changed: finishing what runs, then starting again", self._what, extra={"action": "reload"}
         )
         task.cancel()
 
     def _hear(self, heard: Callable[[], Any]) -> None:
-        """Call *heard* at the first change, which may have been already."""
+        """Call *heard* at the first change, at once if it has happened already."""
         with self._lock:
             self._heard = heard
             if self._changed.is_set():
@@ -85,7 +85,7 @@ class Reloader:
 
 
 def _watched(folders: Sequence[Path]) -> Iterable[Sequence[Path]]:
-    """The files that change below *folders*, as they do. Raises ExtraMissing."""
+    """Yield the files below *folders* as they change. Raises ExtraMissing."""
     try:
         from watchfiles import DefaultFilter, watch  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -106,14 +106,14 @@ def _shown(path: Path) -> str:
 
 
 def start_anew() -> NoReturn:
-    """The same command once more, in the place of this process."""
+    """Replace this process by a new one with the same command line."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
 
 
 def folders_of(files: Iterable[str]) -> list[Path]:
-    """What to watch: the project, and the folders of *files* elsewhere."""
+    """The folders to watch: the project, and those of *files* outside of it."""
     here = Path.cwd()
     others = {Path(file.partition(".py")[0]).resolve().parent for file in files}
     return [here, *sorted(folder for folder in others if not folder.is_relative_to(here))]

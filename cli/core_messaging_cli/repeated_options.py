@@ -1,6 +1,6 @@
-"""Refuses an option that is given twice and would keep one of its values only.
+"""Refuses an option that takes one value and is given twice.
 
-click keeps the last value and says nothing of the others. That holds for the commands of plugins too.
+click keeps the last value and ignores the others without a word. The check covers commands of plugins too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _SEEN = "_core_refuses_repeats"
 
 
 def refusing_repeats(command: click.Command) -> click.Command:
-    """*command* itself; it and its subcommands now raise click.UsageError for such an option. Safe to repeat."""
+    """Let *command* and its subcommands raise click.UsageError for such an option; return *command*. Safe to repeat."""
     if not hasattr(command, _SEEN):
         setattr(command, _SEEN, True)
-        # On the object, because the command may be of a plugin's own class.
+        # Replaced on the object, because a plugin may have a command class of its own.
         watched: Any = command
         watched.make_parser = _watched_parser(command.make_parser)
         if isinstance(command, click.Group):
@@ -53,7 +53,7 @@ def _watched_commands(
 
 
 def _refuse_repeats(given: Sequence[click.Parameter], context: click.Context) -> None:
-    """*given*: the parameters in the order of the command line, one entry for each time."""
+    """*given*: the parameters in the order of the command line, one entry for each occurrence."""
     by_name: dict[str | None, list[click.Option]] = {}
     for parameter in given:
         if isinstance(parameter, click.Option) and not (parameter.multiple or parameter.count):
@@ -62,12 +62,12 @@ def _refuse_repeats(given: Sequence[click.Parameter], context: click.Context) ->
         if len(options) > 1 and not _is_same_flag(options):
             words = " and ".join(dict.fromkeys(_spelled(option) for option in options))
             raise click.UsageError(
-                f"{words}: given {len(options)} times, and only one value is taken; give one", context
+                f"{words}: given {len(options)} times, but takes one value; give one", context
             )
 
 
 def _is_same_flag(options: Sequence[click.Option]) -> bool:
-    """Whether they all say the same: one flag that can only be switched on."""
+    """Whether all *options* are one flag that can only be switched on."""
     first = options[0]
     return first.is_flag and not first.secondary_opts and all(option is first for option in options)
 

@@ -23,20 +23,20 @@ def check_selection(names: Sequence[str], *, everything: bool) -> None:
 
 
 def nothing_found() -> str:
-    """Where all workers were looked for."""
+    """Say which places were searched for workers."""
     place = Project(Path.cwd()).searched_place()
     return f"no installed package has an entry point in core.workers, and there is {place}"
 
 
 def some_of(workers: list[type[Worker]]) -> list[type[Worker]]:
-    """*workers*, if there are any. Raises click.ClickException."""
+    """Return *workers*. Raises click.ClickException if there are none."""
     if not workers:
         raise click.ClickException(f"there is no worker to run: {nothing_found()}; see `core kafka workers`")
     return workers
 
 
 def workers_named(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
-    """The workers that *names* mean: each is ``NAME``, ``package:NAME``, ``path/to/file.py`` or ``path/to/file.py:NAME``."""
+    """Find the workers that *names* mean: each is ``NAME``, ``package:NAME``, ``path/to/file.py`` or ``path/to/file.py:NAME``."""
     project = Project(Path.cwd())
     found = [
         worker
@@ -47,7 +47,7 @@ def workers_named(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
 
 
 def chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
-    """The workers called *names*; without any, all that can run. Those that cannot run are told on stderr."""
+    """Find the workers called *names*. Without names: all that can run; the others are named on stderr."""
     if names:
         return workers_named(catalog, names)
     for who, cause in catalog.culprits().items():

@@ -1,4 +1,4 @@
-"""Standard output and standard error that are closed, full, or read by nobody any more."""
+"""Standard output and standard error, also when they are closed, full, or no longer read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ STDOUT, STDERR = 1, 2
 
 
 def prepare() -> None:
-    """Have both streams, and let no write to standard error fail: there is nowhere to tell it."""
-    # A closed one would be the next file or socket that is opened, and get what is meant for people.
+    """Open both streams, and let no write to standard error fail: there is no other place for the error."""
+    # The number of a closed stream goes to the next file or socket that is opened, which would get the output.
     for number in (STDOUT, STDERR):
         if not _is_open(number):
             nothing = os.open(os.devnull, os.O_WRONLY)
@@ -24,21 +24,21 @@ def prepare() -> None:
 
 
 def forgive_output() -> None:
-    """Let no write to standard output fail either: a handler's ``print`` must not be the end of a message.
+    """Let no write to standard output fail either: a ``print`` in a handler must not fail its message.
 
-    From here on each line is written at once: what a handler prints stands beside the log, also in a file.
+    From here on each line is written at once, so the output of a handler is in order with the log, also in a file.
     """
     sys.stdout.flush()
     sys.stdout = _stream(_Forgiving(STDOUT, "w", closefd=False), line_by_line=True)
 
 
 def why_output_is_lost() -> OSError | None:
-    """What a write to standard output has raised."""
+    """Return the error of a write to standard output; None if there was none."""
     return _Watched.error
 
 
 def drop_output() -> None:
-    """Let what is left of standard output go nowhere. Python would complain once more while it closes it."""
+    """Drop what is left of standard output. Otherwise Python fails once more when it closes the stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
@@ -51,9 +51,9 @@ def _is_open(number: int) -> bool:
 
 
 class _Watched(io.FileIO):
-    """Keeps what a write raises: whoever catches it cannot tell whose it is."""
+    """Keeps the error of a write: whoever catches an OSError cannot tell which stream it is from."""
 
-    error: OSError | None = None  # of this process, as the stream is
+    error: OSError | None = None  # one for the process, as is the stream
 
     def write(self, data: Any, /) -> int:
         try:
@@ -67,12 +67,12 @@ class _Forgiving(io.FileIO):
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
-        except OSError:  # full, or nobody reads it
+        except OSError:  # the stream is full, or no longer read
             return len(memoryview(data))
 
 
 def _stream(raw: io.FileIO, *, line_by_line: bool = False) -> TextIO:
-    """As Python makes its own: a line at a time for people and errors, more at a time for pipes and files."""
+    """Make a stream as Python does: line by line for terminals and errors, in blocks for pipes and files."""
     at_once = line_by_line or bool(os.environ.get("PYTHONUNBUFFERED"))
     own = sys.__stdout__ if raw.fileno() == STDOUT else sys.__stderr__
     return io.TextIOWrapper(

@@ -16,7 +16,7 @@ from core_messaging.text.printable import printable
 
 LONGEST_CELL = 1_000  # characters
 _GAP, _INDENT = 2 * " ", 4 * " "
-_NARROWEST = 20  # characters; of a terminal that says it is narrower
+_NARROWEST = 20  # characters; a terminal that says it is narrower gets this width
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -53,8 +53,11 @@ def terminal_width() -> int | None:
 def laid_out(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, optional: Collection[str] = ()
 ) -> Iterator[str]:
-    """The lines of a table. Where it is wider than *width*, the widest *optional* columns are left out; then the widest other
-    columns stand below their row, indented."""
+    """Yield the lines of a table.
+
+    If the table is wider than *width*, the widest *optional* columns are left out. Then the widest other columns stand below
+    their row, indented.
+    """
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
     inside, below = list(range(len(columns))), list[int]()
     while width is not None and len(inside) > 1 and _total(widths, inside) > width:

@@ -1,4 +1,4 @@
-"""Names of workers, for a shell that completes a command line."""
+"""Completes names of workers in a shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def complete_workers(
     parameter: click.Parameter,  # noqa: ARG001 - as above
     incomplete: str,
 ) -> list[CompletionItem]:
-    """The workers whose names begin with *incomplete*, or files where that looks like a path."""
+    """Propose the workers whose names begin with *incomplete*, or files if it looks like a path."""
     if "/" in incomplete or incomplete.startswith("."):
         return [CompletionItem(incomplete, type="file")]
     names = sorted({name for name in _names() if name.startswith(incomplete)})
@@ -22,7 +22,7 @@ def complete_workers(
 
 
 def _names() -> list[str]:
-    # Imported when a shell asks, not with each command; and what a module prints is no completion.
+    # Imported only when a shell asks. Output of the modules is dropped: it is no completion.
     from core_messaging.discovery.catalog import discover  # noqa: PLC0415
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

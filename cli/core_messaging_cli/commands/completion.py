@@ -1,4 +1,4 @@
-"""``core completion``: the script that lets a shell complete commands, options and names of workers."""
+"""``core completion``: prints a script with which a shell completes commands, options and names of workers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import click
 from click.shell_completion import get_completion_class
 
 PROGRAM = "core"
-VARIABLE = "_CORE_COMPLETE"  # where click looks whether a shell asks for completions
+VARIABLE = "_CORE_COMPLETE"  # click reads this variable when a shell asks for completions
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print the completion script of a shell; load it where that shell starts.
+    """Print the completion script of a shell, to be loaded when that shell starts.
 
     \b
     source <(core completion bash)                  in ~/.bashrc

@@ -38,10 +38,13 @@ COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
     type=click.FloatRange(min=0.2),
     default=2.0,
     show_default=True,
-    help="Seconds between the two looks that the rates come from.",
+    help="Seconds between two readings; the rates come from both.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON list, for programs; with --watch, one a line."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON list, for programs; with --watch, one for each reading, on one line.",
 )
 def lag(names: tuple[str, ...], everything: bool, watch: bool, interval: float, as_json: bool) -> None:
     """Show how far the group of worker NAME is behind.
@@ -69,7 +72,7 @@ def _settings() -> Settings:
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at the lag")
-    if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
+    if settings.kafka_broker != KAFKA:  # the numbers would be those of another cluster
         raise NotKafka("core kafka lag", settings.kafka_broker)
     return settings
 
@@ -77,7 +80,7 @@ def _settings() -> Settings:
 async def _look(
     settings: Settings, workers: Sequence[WorkerConfig], interval: float, *, watch: bool, as_json: bool
 ) -> None:
-    """Without --watch the second look is shown: the first one has no rates."""
+    """Show the lag. Without --watch the second reading is shown, because the first one has no rates."""
     async with aclosing(watch_lag(settings, workers, interval)) as looks:
         for number in itertools.count():
             rows = await anext(looks)
@@ -120,7 +123,7 @@ def _catch_up(lag: GroupLag) -> str:
 
 
 def _span(seconds: float | None) -> str:
-    """A duration in the two largest units."""
+    """Write a duration in its two largest units."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), 60)

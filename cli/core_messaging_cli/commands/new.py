@@ -1,4 +1,4 @@
-"""``core new``: a package to begin with, that can be installed and whose tests pass."""
+"""``core new``: writes a project or a package to begin with, with tests that pass."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def worker(name: str) -> None:
     \b
     core new worker invoice-mailer
     """
-    # A worker may be called like one of another package: `package:Name` tells them apart.
+    # A worker of another package may have the same name: `package:Name` says which one.
     _write("worker", name, installed={})
 
 
@@ -65,7 +65,7 @@ def plugin(name: str) -> None:
 
 
 def _built_in() -> dict[str, str]:
-    """The plugins that come with us: another one of that name would be in conflict for ever."""
+    """Return the names of the built-in plugins: another plugin of such a name would be in conflict."""
     from core_messaging.plugins.manager import entry_points  # noqa: PLC0415 - pluggy only where plugins are read
 
     ours = [point for point in entry_points() if point.distribution == "core-messaging"]
@@ -76,7 +76,7 @@ def _write(kind: str, name: str, installed: Mapping[str, str]) -> None:
     words = asdict(names_for(name, installed)) | {"version": version("core-messaging")}
     folder = Path(name)
     _check_folder(folder)
-    # Rendered whole before anything is written: half a package would have to be removed by hand.
+    # All pages are rendered before the first one is written, so an error leaves no half package behind.
     pages = list(_rendered(kind, words))
     try:
         for path, text in pages:

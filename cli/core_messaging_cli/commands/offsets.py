@@ -1,4 +1,4 @@
-"""``core kafka offsets``: how far a worker's group is, and what it has not finished."""
+"""``core kafka offsets``: the offsets of a worker's group, and its unfinished messages."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from core_messaging_cli.worker_completion import complete_workers
     help="How many unfinished messages to look up for each partition.",
 )
 def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int) -> None:
-    """Show how far the group of worker NAME is: committed offset, end, lag, and what is unfinished between.
+    """Show the committed offset, end offset and lag of each partition of worker NAME, and unfinished messages.
 
-    It only reads: it joins no group and commits nothing, so it is safe beside running workers. Each commit (once in
-    commit_interval) carries metadata that says what is finished beyond the committed offset.
+    The command only reads. It joins no group and commits nothing, so it is safe beside running workers. The metadata of
+    each commit says what is finished beyond the committed offset.
 
     \b
     core kafka offsets EmailWorker
@@ -54,7 +54,7 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at offsets")
-    if settings.kafka_broker != KAFKA:  # else it would show another cluster's numbers
+    if settings.kafka_broker != KAFKA:  # the numbers would be those of another cluster
         raise NotKafka("core kafka offsets", settings.kafka_broker)
     configs = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
@@ -67,8 +67,10 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A message that others have overtaken. ``age``: seconds since it was produced, None where it does not say so; ``gone``:
-    there is no record (any more)."""
+    """A message that is not finished although later ones are.
+
+    ``age``: seconds since it was produced, None without a timestamp. ``gone``: the record does not exist (any more).
+    """
 
     offset: int
     key: str | None
@@ -111,7 +113,7 @@ async def _unfinished(kafka: KafkaOffsets, progress: Progress, limit: int) -> tu
 
 
 def _age_of(record: Record) -> float | None:
-    """A record without a timestamp has -1."""
+    """Seconds since *record* was produced; None without a timestamp (-1)."""
     return None if record.timestamp < 0 else max(0.0, time.time() - record.timestamp / 1000)
 
 

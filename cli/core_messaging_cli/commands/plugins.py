@@ -1,4 +1,4 @@
-"""``core plugins``: what is installed, what it hooks into, what it costs at start and what is broken."""
+"""``core plugins``: the installed plugins, with hooks, state and import time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _say_remedy(wrong: Sequence[PluginReport]) -> None:
 
 
 def _trace(reports: Sequence[PluginReport]) -> None:
-    """To stderr, so that --json stays JSON."""
+    """Write the hook calls to stderr, so that --json stays JSON."""
     for report in reports:
         for hook, seconds in report.took.items():
             say(f"plugin {report.name}: {hook}() took {1000 * seconds:.3f} ms", err=True)

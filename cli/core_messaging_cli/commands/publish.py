@@ -31,20 +31,20 @@ from core_messaging_cli.read_ahead import ReadAhead
 from core_messaging_cli.tables import say
 
 CHUNK = 1_000  # messages sent between two updates of the progress bar
-SHOWN = 20  # bad lines named one by one
+SHOWN = 20  # bad lines that are reported one by one
 LAST_ANSWERS = 2.0  # seconds that a Ctrl-C waits for the acknowledgements of what was sent
-PATIENCE = 0.2  # seconds that a line of standard input waits for others to travel with
+PATIENCE = 0.2  # seconds that a line of standard input waits for others, to be sent with them
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the input."""
+    """Counts what became of the lines of the input."""
 
-    read: int = 0  # lines that were worth sending
+    read: int = 0  # valid lines
     sent: int = 0
     refused: int = 0
     bad: list[tuple[int, Exception]] = field(default_factory=list)  # line, and why
-    last: int | None = None  # the line after which it was given up
+    last: int | None = None  # the last line that was tried, if publishing stopped early
     started: float = field(default_factory=monotonic)
 
     def counted(self, lines: Iterator[Line]) -> Iterator[Line]:
@@ -58,7 +58,7 @@ class Tally:
         self.bad.append((number, error))
 
     def note_refused(self, lines: Sequence[Line], error: ManyNotSent) -> None:
-        """*lines* were sent in one go, and some of them in vain."""
+        """Note that *lines* were sent together and that some were refused."""
         self.sent += len(error.receipts)
         self.refused += len(error.failures)
         self.bad += [(lines[index].number, failure) for index, failure in sorted(error.failures.items())]
@@ -77,10 +77,10 @@ class Tally:
     "--file",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True),
-    help="JSON lines, one message a line; - is standard input.",
+    help="JSON lines, one message for each line; - is standard input.",
 )
 @click.option("--key", help="The key of every message.")
-@click.option("--key-field", metavar="FIELD", help="Take each message's key from this field of it.")
+@click.option("--key-field", metavar="FIELD", help="Take the key of each message from this field.")
 @click.option(
     "--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header of every message; repeatable."
 )
@@ -117,7 +117,7 @@ def publish(
         raise click.UsageError("give --key or --key-field, not both")
     if raw and key_field is not None:
         raise click.UsageError("give --raw or --key-field, not both: a raw line has no fields")
-    topic = topic_name(topic)  # no broker is asked for a topic that cannot be
+    topic = topic_name(topic)  # checked before a broker is asked
     pairs = [_header(text) for text in headers]
     settings = Project(Path.cwd()).settings()
     tally = Tally()
@@ -142,7 +142,7 @@ def publish(
 
 
 def _say_stopped(tally: Tally) -> None:
-    """Of a pipe, what was read is gone: who stops here wants to know."""
+    """Say what is stored. What was read from a pipe cannot be read again, so people need to know."""
     if tally.read:
         unknown = tally.read - tally.sent - tally.refused
         click.echo(
@@ -187,7 +187,7 @@ def _header(text: str) -> tuple[str, bytes]:
 
 def _key_of(key: str | None, key_field: str | None) -> Callable[[Any], Key]:
     if key_field is None:
-        typed = None if key is None else os.fsencode(key)  # whatever its encoding
+        typed = None if key is None else os.fsencode(key)  # the bytes that were typed, in any encoding
         return lambda _message: typed
 
     def from_field(message: Any) -> Key:
@@ -200,13 +200,13 @@ def _key_of(key: str | None, key_field: str | None) -> Callable[[Any], Key]:
 
 
 async def _at_once(lines: Iterator[Line]) -> AsyncIterator[list[Line]]:
-    """Of a file: as many as fit."""
+    """Yield the lines of a file in full chunks."""
     while chunk := list(islice(lines, CHUNK)):
         yield chunk
 
 
 async def _at_leisure(lines: Iterator[Line]) -> AsyncIterator[list[Line]]:
-    """Of a pipe: what is there, for nobody knows when the next line comes."""
+    """Yield the lines of a pipe as they come. Nobody knows when the next one comes."""
     ahead = ReadAhead(lines, CHUNK)
     while not ahead.over:
         if chunk := await asyncio.to_thread(ahead.take, CHUNK, PATIENCE):
@@ -220,7 +220,7 @@ async def _publish(
     tally: Tally,
     advance: Callable[[int], None],
 ) -> None:
-    """Publish until the first line that is refused; the lines sent together with it get their answer too."""
+    """Publish until a line is refused. The lines that were sent together with it are still counted."""
     async with get_producer("kafka", settings=settings) as producer:
         async for chunk in chunks:
             await _count_answers(
@@ -257,7 +257,7 @@ def _broker(settings: Settings) -> Broker:
 
 
 async def _require(broker: Broker, topic: str, settings: Settings, *, create: bool) -> None:
-    """A topic that is missing would show up as a time-out per message."""
+    """Check that the topic exists. Otherwise each message would end in a time-out."""
     topics = broker.topics()
     if not await topics.missing([topic]):
         return
@@ -268,5 +268,5 @@ async def _require(broker: Broker, topic: str, settings: Settings, *, create: bo
 
 
 def _waiting_for(given: Input) -> str:
-    """Said at a terminal where nothing comes before somebody types it."""
+    """Say at a terminal that the command waits for input."""
     return "; type one JSON message a line, Ctrl-D ends" if given.is_typed else ""

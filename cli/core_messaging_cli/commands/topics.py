@@ -32,12 +32,12 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON value,
 
 @click.group()
 def topics() -> None:
-    """The topics that workers need and declare, beside those of the cluster. Nothing is ever deleted.
+    """Compare the topics that workers need and declare with those of the cluster. Nothing is ever deleted.
 
     \b
     core kafka topics list      each topic, as it is and as it is declared
     core kafka topics plan      what would change; exit code 1 if anything would
-    core kafka topics apply     make it so
+    core kafka topics apply     carry it out
     """
 
 
@@ -60,9 +60,9 @@ def list_topics(names: tuple[str, ...], as_json: bool) -> None:
 @_names
 @_as_json
 def plan(names: tuple[str, ...], as_json: bool) -> None:
-    """Show what has to change so that the topics of the workers called NAME, or of all workers, are as declared.
+    """Show what has to change so that topics are as declared.
 
-    Exit code 0: nothing has to change. 1: something has to.
+    It concerns the topics of the workers called NAME, or of all workers. Exit code 0: nothing has to change. 1: something has to.
     """
     _, found = _plan(names, err=as_json)
     if as_json:
@@ -76,10 +76,11 @@ def plan(names: tuple[str, ...], as_json: bool) -> None:
 @_names
 @click.option("--yes", is_flag=True, help="Add partitions without asking.")
 def apply(names: tuple[str, ...], yes: bool) -> None:
-    """Make the topics of the workers called NAME, or of all workers, as declared.
+    """Create and change topics so that they are as declared.
 
-    It makes topics, adds partitions after a question, and alters configs. It never deletes. Partitions that are added move
-    keys: two messages of one key may then be in two partitions, and their order is not kept.
+    It concerns the topics of the workers called NAME, or of all workers. It creates topics, adds partitions after a
+    question, and changes configurations. It never deletes. Added partitions move keys: two messages of one key may then be
+    in two partitions, and their order is not kept.
 
     \b
     core kafka topics apply
@@ -110,7 +111,7 @@ def _plan(names: Sequence[str], *, err: bool = False) -> tuple[Settings, TopicPl
     settings = Project(Path.cwd()).settings()
     if not settings.kafka_enabled:
         raise KafkaDisabled("looking at topics")
-    if settings.kafka_broker != KAFKA:  # else it would show another cluster's topics
+    if settings.kafka_broker != KAFKA:  # the topics would be those of another cluster
         raise NotKafka("core kafka topics", settings.kafka_broker)
     workers = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=err)

@@ -18,7 +18,7 @@ from core_messaging_cli.tables import say
 
 Engine = Literal["embedded", "apache"]
 
-# Where every Kafka client looks first, our own default setting included.
+# The default port of every Kafka client, and of our settings.
 KAFKA_PORT = 9092
 _DEFAULT_DATA = Path(".core") / "kafka"
 
@@ -29,7 +29,7 @@ _DEFAULT_DATA = Path(".core") / "kafka"
     type=click.Choice(["embedded", "apache"]),
     default="embedded",
     show_default=True,
-    help="embedded: in memory, there at once. apache: Apache Kafka itself; needs Java and Maven.",
+    help="embedded: in memory, starts at once. apache: Apache Kafka itself; needs Java and Maven.",
 )
 @click.option(
     "--port",
@@ -49,7 +49,7 @@ _DEFAULT_DATA = Path(".core") / "kafka"
     help=f"Folder of --engine apache for data and logs.  [default: {_DEFAULT_DATA}]",
 )
 @click.option(
-    "--reset", is_flag=True, help="Delete what earlier runs of --engine apache left in the folder first."
+    "--reset", is_flag=True, help="First delete what earlier runs of --engine apache left in the folder."
 )
 def up(engine: Engine, port: int, topics: tuple[str, ...], data: Path | None, reset: bool) -> None:
     """Start a Kafka broker to try things on; Ctrl-C stops it.
@@ -100,7 +100,7 @@ def _parse(text: str) -> NewTopic:
 
 
 def _stop_on_signals() -> None:
-    """SIGTERM does what Ctrl-C does; both also where a shell started us with SIGINT ignored (`... &`)."""
+    """Let SIGTERM and Ctrl-C stop the broker, also if a shell has started it with SIGINT ignored (`... &`)."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
@@ -124,5 +124,5 @@ def _announce(engine: Engine, address: str) -> None:
         for limit in LIMITS:
             click.echo(f"  - {limit}")
         click.echo("without them: core kafka up --engine apache (needs Java and Maven)")
-    # Last: a program that waits for this line has seen everything.
+    # This line comes last, so a program that waits for it has everything.
     click.echo(f"\n  export KAFKA_BOOTSTRAP_SERVERS={address}\n")

@@ -36,16 +36,18 @@ from core_messaging_cli.worker_completion import complete_workers
 logger = logging.getLogger("core_messaging.worker")
 
 LEVELS = click.Choice(["debug", "info", "warning", "error"], case_sensitive=False)
-# How the work of this process is awaited: ``_as_it_is``, or ``Reloader.until_changed``.
+# How this process waits for its work: ``_as_it_is``, or ``Reloader.until_changed``.
 Around = Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
-TO_BEGIN = 10.0  # seconds from the start of a process until it works, once there is a broker
+TO_BEGIN = 10.0  # seconds that a process may take to start, after it has found a broker
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_workers)
 @click.option("--all", "everything", is_flag=True, help="Run every worker there is.")
 @click.option(
-    "--concurrency", type=click.IntRange(min=1), help="Messages at once, instead of the worker's own."
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="How many messages to process at the same time, instead of the worker's own number.",
 )
 @click.option(
     "--skip-broken", is_flag=True, help="With --all: run the healthy workers, and report the others."
@@ -55,12 +57,12 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Run this many processes of one group; each has its share of the partitions. For work that needs the CPU.",
+    help="Run this many processes in one group; each has its share of the partitions. For handlers that need the CPU.",
 )
 @click.option(
     "--reload",
     is_flag=True,
-    help="Start anew when a file of the project changes; what runs is finished first.",
+    help="Finish what runs and start again when a file of the project changes.",
 )
 @click.option("--create-topics", is_flag=True, help="Create topics that do not exist.")
 @click.option("--disable-plugin", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.")
@@ -78,7 +80,7 @@ TO_BEGIN = 10.0  # seconds from the start of a process until it works, once ther
 @click.option(
     "--log-format",
     type=click.Choice(LOG_FORMATS),
-    help="json: one object a line.  [default: text]",
+    help="json: one object for each line.  [default: text]",
 )
 @click.option(
     "--log-config",
@@ -130,7 +132,7 @@ class Wanted:
     log_config: Path | None
 
     def check(self) -> None:
-        """Raises click.UsageError for options that do not go together."""
+        """Check the options. Raises click.UsageError for options that exclude each other."""
         if self.log_config is not None and (self.log_level or self.client_log_level or self.log_format):
             raise click.UsageError(
                 "--log-config says how to log, and nothing is added to it; leave out --log-level, --client-log-level "
@@ -168,7 +170,7 @@ def _start(wanted: Wanted, around: Around) -> None:
     try:
         _run(lambda: around(run_workers(chosen, options)))
     except (RetriesExhausted, ConfigurationError) as error:
-        # A plugin may want what is there a moment later: a port, say.
+        # A restart may help a plugin: a port may be free a moment later.
         if orders is None or isinstance(error, PluginError):
             raise
         if not cause_is_logged(error):
@@ -177,7 +179,7 @@ def _start(wanted: Wanted, around: Around) -> None:
 
 
 async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
-    """Work, and leave within a bounded time, whatever became of it."""
+    """Work, and bound the time of the exit, also after an error."""
     code = 1
     try:
         await work
@@ -187,7 +189,7 @@ async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _supervise(processes: int, settings: Settings) -> int:
-    """Whatever is wrong with the workers has been told by now: once, and not by each process."""
+    """Start the processes. Errors in the workers are reported before, so each is reported once."""
     if not settings.kafka_enabled:
         raise KafkaDisabled("running workers")
     if settings.kafka_broker == "kafka":
@@ -195,19 +197,21 @@ def _supervise(processes: int, settings: Settings) -> int:
 
     def environment(place: int) -> dict[str, str]:
         added = {"CORE_PROCESS": str(place)}
-        if settings.kafka_group_instance_id is not None:  # two members of one identity would fence each other
+        if (
+            settings.kafka_group_instance_id is not None
+        ):  # two members with one identity would fence each other
             added["KAFKA_GROUP_INSTANCE_ID"] = f"{settings.kafka_group_instance_id}-{place}"
         return added
 
-    # -P: without it ``-m`` puts the current folder before the standard library, and a project has an email.py.
+    # Without -P, ``-m`` puts the current folder before the standard library, and a project may have an email.py.
     command = [sys.executable, "-P", "-m", "core_messaging_cli", "kafka", "worker"]
     command += _given_without("processes")
-    soon = settings.kafka_start_timeout + TO_BEGIN  # one that waits for a broker in vain has not begun either
+    soon = settings.kafka_start_timeout + TO_BEGIN  # the start includes the wait for a broker
     return asyncio.run(Supervisor(command, processes, environment, soon).run())
 
 
 def _given_without(name: str) -> list[str]:
-    """The command line once more, from what was parsed, without the option *name*."""
+    """Build the command line again from the parsed options, without the option *name*."""
     context = click.get_current_context()
     words: list[str] = []
     for parameter in context.command.params:
@@ -253,7 +257,7 @@ def _log_broken(report: PluginReport) -> None:
 def _choose(
     catalog: Catalog, names: Sequence[str], *, everything: bool, skip_broken: bool
 ) -> tuple[list[type[Worker]], tuple[str, ...]]:
-    """The workers to run, and what should run and does not."""
+    """Return the workers to run, and what should run and cannot."""
     check_selection(names, everything=everything)
     if skip_broken and not everything:
         raise click.UsageError("--skip-broken goes with --all: a worker that is asked for by name has to run")
@@ -268,8 +272,8 @@ def _choose(
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    # All that is imported by now stays for good. Walked over with every full collection, it costs a message that is
-    # published as much as publishing it does.
+    # What is imported by now stays. If each full garbage collection walked over it, that would cost as much for each
+    # message as publishing one.
     gc.collect()
     gc.freeze()
     run_to_its_end(main(), new_event_loop)

@@ -1,4 +1,4 @@
-"""``core kafka workers``: what there is, where it comes from, and what is broken."""
+"""``core kafka workers``: the workers, where they come from, and which are broken."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from core_messaging_cli.tables import say, say_json, show_table
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
-@click.option("--check", is_flag=True, help="Exit with 1 if something is broken.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a worker is broken or shares its group.")
 def workers(as_json: bool, check: bool) -> None:
     """List the workers of installed packages and of the project in this folder.
 
-    Loads all of them; what cannot be loaded is listed with its cause.
+    The command imports all of them. A file that cannot be imported is listed with the cause.
     """
     rows = discover().listing()
     if as_json:

@@ -34,7 +34,7 @@ def test_a_name_that_the_templates_or_python_have_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a--b", "-a", "a-", "a.b", "2fast", "Ünicode", "a b", "a/b", "a\n"])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(NameRefused, match="is no package name"):
+    with pytest.raises(NameRefused, match="is not a package name"):
         names_for(name, {})
 
 

@@ -41,7 +41,7 @@ def test_an_option_with_one_value_is_refused_when_it_is_given_twice(path: Path, 
     found = CliRunner().invoke(core, [*path, option.opts[0], "1", option.opts[0], "2"])
     assert found.exit_code == 2
     assert f"{option.opts[0]}" in found.output
-    assert "given 2 times, and only one value is taken; give one" in found.output
+    assert "given 2 times, but takes one value; give one" in found.output
 
 
 def test_every_flag_of_ours_can_only_be_switched_on() -> None:

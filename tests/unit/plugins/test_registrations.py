@@ -319,9 +319,9 @@ def test_a_command_of_two_plugins_is_nobodys_until_one_is_disabled(
 @pytest.mark.parametrize(
     ("source", "commands", "says"),
     [
-        ("import acme_db", {"audit": "acme"}, "is of plugin acme (acme 1.0), which is broken: ModuleNotFoundError"),
+        ("import acme_db", {"audit": "acme"}, "belongs to plugin acme (acme 1.0), which is broken: ModuleNotFoundError"),
         (COMMAND, {"audits": "acme"}, "acme 1.0 announces `core audits`, but register_commands returns 'audit'"),
-        (COMMAND, {"audit": "elsewhere"}, "by 'elsewhere', which is no plugin of it"),
+        (COMMAND, {"audit": "elsewhere"}, "by 'elsewhere', which is none of its plugins"),
         (COMMAND.replace("return", "raise SystemExit(4)\n    return"), {"audit": "acme"}, "plugin acme (acme 1.0): register_commands raised SystemExit: 4"),
         (COMMAND.replace("return {", "return {'audit': 7} or {"), {"audit": "acme"}, "'audit' is no click command"),
     ],
