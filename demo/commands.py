@@ -28,6 +28,21 @@ def install() -> None:
         raise DemoFailed(f"pip could not install {PACKAGE.name}; what it says is above")
 
 
+def dead_letters(folder: Path, environment: Mapping[str, str], *words: str) -> str:
+    """``core kafka dlq ...``; what it says. Raises DemoFailed unless it exits with 0."""
+    done = subprocess.run(
+        [str(CORE), "kafka", "dlq", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    if done.returncode:
+        raise DemoFailed(f"`core kafka dlq {' '.join(words)}` failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
 class RunningWorker:
     """``core kafka worker --all``, its output in *log*."""
 

@@ -25,6 +25,7 @@ class Postbox:
         self.received: defaultdict[str, list[str]] = defaultdict(list)
         self.tries: Counter[str] = Counter()
         self.count = 0
+        self.has_room = False  # whether the full mailboxes were emptied
         self.first = self.last = 0.0  # seconds, time.monotonic()
         (self.port,) = free_ports(1)  # aiosmtpd cannot be asked for any free one
         self._controller = Controller(self, hostname=HOST, port=self.port)
@@ -45,7 +46,7 @@ class Postbox:
         match FATE_OF_DOMAIN.get(address.partition("@")[2]):
             case Fate.SENT_LATER if self.tries[address] == 1:
                 return "451 4.7.1 come back later"
-            case Fate.GIVEN_UP:
+            case Fate.GIVEN_UP if not self.has_room:
                 return "452 4.2.2 mailbox full"
             case Fate.REJECTED:
                 return "550 5.1.1 no such mailbox"

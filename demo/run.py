@@ -35,11 +35,16 @@ class Scene:
 
 
 async def run(scene: Scene) -> Books:
-    """Raises DemoFailed if the worker dies or not every task has met its end in time."""
+    """Publish the tasks, and work until each has met its end. Raises DemoFailed if the worker dies."""
     await publish(scene.tasks)
+    return await work(scene, len(scene.tasks))
+
+
+async def work(scene: Scene, ends: int) -> Books:
+    """Run the worker until *ends* mails and dead letters are there, from the beginning on. Raises DemoFailed."""
     async with letters(scene.environment["KAFKA_BOOTSTRAP_SERVERS"], DEAD_LETTERS) as dead:
         with worker(scene.folder, scene.environment) as running:
-            await wait(scene, dead, running)
+            await wait(scene, dead, running, ends)
             # Only after the worker has drained are the books closed: what came twice shows up here.
             await asyncio.to_thread(running.stop)
         await dead.read(seconds=1.0)
@@ -53,21 +58,21 @@ async def publish(tasks: Sequence[Task]) -> None:
         await producer.send_records(outgoing(TOPIC, task.line, task.key) for task in tasks)
 
 
-async def wait(scene: Scene, dead: Letters, running: RunningWorker) -> None:
+async def wait(scene: Scene, dead: Letters, running: RunningWorker, ends: int) -> None:
     deadline = time.monotonic() + PATIENCE
     with progress(scene.console) as bar:
-        done = bar.add_task("core kafka worker --all", total=len(scene.tasks))
-        while not met_their_end(scene, dead, bar, done):
+        done = bar.add_task("core kafka worker --all", total=ends)
+        while not met_their_end(scene, dead, bar, done, ends):
             running.check()
             if time.monotonic() > deadline:
                 return  # the books will tell what is missing
             await dead.read(seconds=0.1)
 
 
-def met_their_end(scene: Scene, dead: Letters, bar: Progress, done: TaskID) -> bool:
+def met_their_end(scene: Scene, dead: Letters, bar: Progress, done: TaskID, ends: int) -> bool:
     count = scene.postbox.count + len(dead.found)
     bar.update(done, completed=count)
-    return count >= len(scene.tasks)
+    return count >= ends
 
 
 def progress(console: Console) -> Progress:

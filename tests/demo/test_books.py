@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from demo.books import RETRIES, Books, DeadLetter, differences
+from demo.books import MENDED, RETRIES, Books, DeadLetter, differences, open_letters
 from demo.generate import generate
 from demo.tasks import DELIVERED, FILE, Fate, Task, load
 
@@ -129,3 +129,31 @@ def test_it_is_told_when(spoil: Callable[[Books], Books], told: str, tasks: list
     off = differences(tasks, spoil(books))
     assert off
     assert any(told in sentence for sentence in off)
+
+
+def mended(tasks: Sequence[Task], books: Books) -> Books:
+    """What is there after the mails to full mailboxes were replayed."""
+    received = {address: list(mails) for address, mails in books.received.items()}
+    tries = Counter(books.tries)
+    for task in tasks:
+        if task.fate is Fate.GIVEN_UP:
+            received.setdefault(task.to, []).append(task.id)
+            tries[task.to] += 1
+    return replace(books, received=received, tries=tries)
+
+
+def test_after_the_replay_the_mails_that_were_given_up_are_there_and_nothing_is_off(
+    tasks: list[Task], books: Books
+) -> None:
+    assert differences(tasks, mended(tasks, books), MENDED) == []
+    # Without the replay they are missing, and without its being asked for they do not belong there.
+    assert differences(tasks, books, MENDED)
+    assert differences(tasks, mended(tasks, books))
+
+
+def test_what_the_list_of_dead_letters_says_is_compared(tasks: list[Task]) -> None:
+    fates = Counter(task.fate for task in tasks)
+    replayed = {"open": 0, "replayed": fates[Fate.GIVEN_UP], "dropped": 0}
+    left = {"open": fates[Fate.REJECTED] + fates[Fate.UNDECODABLE], "replayed": 0, "dropped": 0}
+    assert open_letters(tasks, [replayed, left]) == []
+    assert open_letters(tasks, [left]) == [f"0 dead letters are replayed; {fates[Fate.GIVEN_UP]} should be"]

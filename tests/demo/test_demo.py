@@ -29,4 +29,16 @@ def test_make_demo_ends_by_itself_with_the_right_counts() -> None:
         "dead-lettered": 180,
         "of these undecodable": 90,
     }
+    assert "emails-dlq: 60 letters replayed" in found.stdout
+    rows = re.findall(r"^EmailWorker +emails +(\w+) +(\d+) +(\d+) +(\d+) ", found.stdout, re.MULTILINE)
+    assert set(rows[:3]) == {
+        ("Undecodable", "90", "0", "0"),
+        ("SMTPRecipientsRefused", "60", "0", "0"),
+        ("Reject", "30", "0", "0"),
+    }
+    assert set(rows[3:]) == {
+        ("Undecodable", "90", "0", "0"),
+        ("Reject", "30", "0", "0"),
+        ("SMTPRecipientsRefused", "0", "60", "0"),
+    }
     assert "every count is as it has to be" in found.stdout
