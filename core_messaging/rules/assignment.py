@@ -161,9 +161,12 @@ class Assignment:
         """The broker has taken *commit*."""
         self.acknowledged = commit
 
-    def metadata_size(self) -> int:
-        """Bytes that the metadata of a commit needs by now, about; 0 where it surely fits, because that is cheap to know."""
-        return self.offsets.metadata_size(self._measure)
+    def metadata_size(self, unfinished: int) -> int:
+        """Bytes that the metadata of a commit needs by now, about; 0 where it surely fits, because that is cheap to know.
+
+        *unfinished*: how many messages are, which the caller has counted.
+        """
+        return self.offsets.metadata_size(unfinished, self._measure)
 
     def _measure(self) -> int:
         offset = self.offsets.committable

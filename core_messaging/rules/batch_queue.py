@@ -114,10 +114,8 @@ class BatchQueue:
 
     def _jobs(self, chunk: Chunk, count: int) -> Iterable[Job]:
         attempts = self.assignment.retries.next_attempts
-        for index in chunk.take(count):
-            record = chunk.records[index]
-            if record is not None:  # else finished before this assignment
-                yield Job(self.assignment, chunk, index, record, None, attempts.get(record.offset, 1))
+        for index, record in chunk.take(count):
+            yield Job(self.assignment, chunk, index, record, None, attempts.get(record.offset, 1))
 
     def enter(self, jobs: Iterable[Job]) -> Batch:
         """Make a batch of *jobs*."""

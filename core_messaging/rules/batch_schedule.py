@@ -212,7 +212,7 @@ class BatchSchedule:
         """Take in *record*, which must not meet the handler: it is given up with *error*."""
         queue = self._queue_of(assignment)
         chunk = assignment.deliver([record])
-        (index,) = chunk.take(1)
+        ((index, _),) = chunk.take(1)
         job = Job(assignment, chunk, index, record, None)
         queue.under_way.add(queue.enter([job]))
         job.wait_for_giving_up(error)

@@ -21,17 +21,20 @@ class Chunk:
     - ``offsets``: the offset of each record
     - ``records``: each record, until a job holds it or it is finished; then None
     - ``done``: one byte for each record, 1 if it is finished; the commit scans it once a second
-    - ``untaken_indices``: the places of the records that no job was made of yet; to take one is to advance it
+    - ``fresh``: (index, record) of the records that no job was made of yet; to take one is to advance it
     - ``size``, ``largest``: bytes of all records, and of the largest one
     """
 
-    __slots__ = ("done", "largest", "offsets", "records", "size", "untaken_indices")
+    __slots__ = ("_indices", "done", "fresh", "largest", "offsets", "records", "size")
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records: list[Record | None] = list(records)
         self.offsets = offsets_of(records)
         self.done = bytearray(len(records))
-        self.untaken_indices = iter(range(len(records)))
+        self._indices = iter(range(len(records)))
+        self.fresh = zip(
+            self._indices, self.records, strict=False
+        )  # it takes an index first, so that tells how many are left
         sizes = sizes_of(records)
         self.size, self.largest = sum(sizes), max(sizes)
 
@@ -40,9 +43,9 @@ class Chunk:
         self.done[index] = 1
         self.records[index] = None  # one slow record must not keep the payloads of its whole fetch in memory
 
-    def take(self, count: int) -> list[int]:
-        """Take up to *count* records that no job was made of yet. Returns their indices."""
-        return list(islice(self.untaken_indices, count))
+    def take(self, count: int) -> list[tuple[int, Record]]:
+        """Take up to *count* places whose records no job was made of yet. Returns (index, record) of those not finished."""
+        return [(index, record) for index, record in islice(self.fresh, count) if record is not None]
 
     def hand_over(self, index: int) -> None:
         """A job outside of the chunk holds the record at *index*, so nobody takes it from here."""
@@ -53,7 +56,8 @@ class Chunk:
         self.offsets = (self.offsets[0], later.offsets[-1])
         self.done = bytearray(DONE * len(self.offsets))
         self.records = [None] * len(self.offsets)
-        self.untaken_indices = iter(range(0))
+        self._indices = iter(range(0))
+        self.fresh = zip(self._indices, self.records, strict=False)
         self.size = 0
 
     @property
@@ -70,7 +74,7 @@ class Chunk:
     @property
     def untaken(self) -> int:
         """The number of records that no job was made of yet."""
-        return length_hint(self.untaken_indices)
+        return length_hint(self._indices)
 
     def untaken_records(self) -> list[Record]:
         """The records that no job was made of yet and that are not finished."""

@@ -169,7 +169,7 @@ def _level(assignment: Assignment, limits: FlowLimits, budget: int, partitions: 
         return _Level(assignment, unfinished, in_flight, waits / max(2 * budget, share), 0.0, flowing)
     # What "dead-letter" cannot make room of (dead letters that are not acknowledged, say) stops the intake as well.
     waiting = waits / (budget if limits.on_full == "wait" else 2 * budget)
-    noted = assignment.metadata_size() / NOTE_FULL
+    noted = assignment.metadata_size(unfinished) / NOTE_FULL
     return _Level(assignment, unfinished, in_flight, waiting, noted, flowing)
 
 

@@ -110,6 +110,10 @@ class Job(msgspec.Struct, eq=False):
         """Whether its message is finished."""
         return bool(self.chunk.done[self.index])
 
+    def continue_at(self, attempt: int) -> None:
+        """An earlier owner of the partition has tried the message: the next attempt has the number *attempt*."""
+        self.attempt = attempt
+
     def attempt_failed(self, error: Exception) -> None:
         """The attempt raised *error*, and another one follows."""
         self.error = error

@@ -137,13 +137,13 @@ class MessageSchedule:
             ready, chunks = queue.ready, queue.chunks
             while chunks and (not ready or queue in fresh_next):
                 chunk, busy, attempts = chunks[0], queue.busy, queue.attempts
-                for index in chunk.untaken_indices:
-                    record = chunk.records[index]
+                for index, record in chunk.fresh:
                     if record is None:  # finished before this assignment, or a job holds it already
                         continue
                     lane = self._lane_of(record)
-                    attempt = attempts.get(record.offset, 1) if attempts else 1
-                    job = Job(queue.assignment, chunk, index, record, lane, attempt)
+                    job = Job(queue.assignment, chunk, index, record, lane)
+                    if attempts:  # rarely: an earlier owner of the partition has tried some of its messages
+                        job.continue_at(attempts.get(record.offset, 1))
                     if lane in busy:  # None never is
                         queue.wait_behind(job)
                         continue
@@ -168,7 +168,7 @@ class MessageSchedule:
         In its turn, because earlier messages of its lane may still wait for a retry.
         """
         chunk = assignment.deliver([record])
-        (index,) = chunk.take(1)
+        ((index, _),) = chunk.take(1)
         job = Job(assignment, chunk, index, record, self._lane_of(record))
         job.wait_for_giving_up(error)
         queue = self._queue_of(assignment)
@@ -185,8 +185,9 @@ class MessageSchedule:
             return False
         chunk.done[index] = 1  # ``Chunk.finish`` does the same; a call for every message would cost more
         chunk.records[index] = None
-        queue = self._queues.get(assignment)
-        if queue is None:  # the partition is being revoked: nothing starts there any more
+        try:
+            queue = self._queues[assignment]
+        except KeyError:  # the partition is being revoked: nothing starts there any more
             assignment.retries.forget(job.record.offset)
             return True
         if queue.attempts:

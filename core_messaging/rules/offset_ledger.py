@@ -156,9 +156,9 @@ class OffsetLedger:
         runs = [(committed, reached - 1)] if committed < reached else []
         return merged(sorted([*runs, *self.finished_beyond(), *self._finished_before]))
 
-    def metadata_size(self, measure: Callable[[], int]) -> int:
+    def metadata_size(self, unfinished: int, measure: Callable[[], int]) -> int:
         """Bytes that the runs need beside a commit, about; 0 where they surely fit. *measure* packs them, which is slow."""
-        if self.unfinished + len(self._finished_before) < SURELY_FIT:
+        if unfinished + len(self._finished_before) < SURELY_FIT:
             return 0
         # A run begins where a finished record follows an unfinished one, or with a chunk.
         runs = sum(chunk.done.count(_RUN) + 1 for chunk in self._chunks) + len(self._finished_before)

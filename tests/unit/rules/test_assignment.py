@@ -141,7 +141,7 @@ def test_the_size_of_a_large_note_is_not_computed_for_every_fetch_and_follows_it
     sizes = []
     for index in range(1, 4_000, 2):
         chunk.finish(index)
-        sizes.append(assignment.metadata_size())
+        sizes.append(assignment.metadata_size(assignment.unfinished))
     assert sizes[: SURELY_FIT - 2] == [0] * (SURELY_FIT - 2)
     packed = assignment._note(0, owned=True).size
     assert sizes[-1] > packed * 0.8

@@ -22,7 +22,7 @@ def chunk_of(first: int, done: list[bool]) -> Chunk:
 @given(st.integers(1, 20), st.lists(st.integers(0, 6), max_size=8))
 def test_each_record_is_taken_once_and_in_order(size: int, counts: list[int]) -> None:
     chunk = chunk_of(0, [False] * size)
-    taken = [index for count in counts for index in chunk.take(count)]
+    taken = [index for count in counts for index, _ in chunk.take(count)]
     assert taken == list(range(min(size, sum(counts))))
     assert chunk.untaken == size - len(taken)
     assert [record.offset for record in chunk.untaken_records()] == list(range(len(taken), size))

@@ -202,7 +202,7 @@ def test_the_intake_slows_before_the_note_would_not_fit_and_resumes_when_there_i
     full = scattered(3_600)
     todo = plan([full, other], frozenset(), FlowLimits())
     assert todo.pause == todo.crowded == (SOURCE,)
-    assert full.metadata_size() <= LIMIT
+    assert full.metadata_size(full.unfinished) <= LIMIT
     commit = full.progress()
     assert commit is not None
     assert len(CommitNote.decode(commit.metadata).finished(commit.offset)) >= 1_799
