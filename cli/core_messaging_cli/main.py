@@ -32,6 +32,10 @@ KAFKA = {
     "topics": (f"{_COMMANDS}.topics:topics", "Compare declared topics with those of the cluster."),
     "dlq": (f"{_COMMANDS}.dlq:dlq", "Dead letters: list, show, replay, drop."),
     "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),
+    "reset-offsets": (
+        f"{_COMMANDS}.reset_offsets:reset_offsets",
+        "Move the offsets of a stopped worker by hand.",
+    ),
     "workers": (f"{_COMMANDS}.workers:workers", "List the workers, and which are broken."),
 }
 

@@ -80,6 +80,18 @@ class KafkaOffsets:
     async def _list_commits(self, group_id: str, partitions: Sequence[Any]) -> Mapping[Any, Any]:
         return dict(await self._admin.list_consumer_group_offsets(group_id, partitions=partitions))
 
+    async def offsets_at(self, sources: Sequence[TopicPartition], time: int) -> dict[TopicPartition, int]:
+        """Return the first offset of each partition whose record was produced at *time* (milliseconds since the epoch) or later.
+
+        A partition without such a record is left out. Raises BrokerError.
+        """
+        asked = {aiokafka.TopicPartition(*source): time for source in sources}
+        try:
+            found = await self._client.offsets_for_times(asked)
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+        return {TopicPartition(*each): at.offset for each, at in found.items() if at is not None}
+
     async def record(self, source: TopicPartition, offset: int) -> Record | None:
         """Return the record at *offset*; wait at most 5 seconds for it.
 
