@@ -1,1 +1,1 @@
-"""A fleet of real workers on a real cluster while everything around it breaks, and a ledger that is checked."""
+"""Runs several workers on a real cluster under faults, and checks a ledger of what they did."""

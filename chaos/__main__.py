@@ -1,4 +1,4 @@
-"""``python -m chaos``: each fault alone, then all mixed; exit code 1 where the books do not balance."""
+"""``python -m chaos``: each fault alone, then all mixed. Exit code 1 if the ledger shows a mistake."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
 async def chaos(
     folder: Path, names: Sequence[str], messages: int, seed: int, console: Console
 ) -> list[Books]:
-    """One cluster, one trial a name."""
+    """Run one cluster, and one trial for each name."""
     found = []
     async with running(folder / "kafka") as cluster:
         for name in names:

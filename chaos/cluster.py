@@ -1,4 +1,4 @@
-"""Three nodes of Apache Kafka behind proxies, and what can be asked of them."""
+"""Three nodes of Apache Kafka behind proxies, and operations on them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NODES = 3
 PROXIED = "PROXIED"
 PARTITIONS = 6
 
-# Minutes by default: a node that dies is replaced, and one that comes back let in, within seconds here.
+# The defaults are minutes. Here a crashed node is replaced within seconds, and may come back within seconds.
 PROPERTIES = {
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
@@ -39,7 +39,7 @@ PROPERTIES = {
 
 
 class Cluster:
-    """``address`` is direct, for the books; ``proxied`` is what workers get."""
+    """``address`` is direct, for the checks. ``proxied`` is the address for workers."""
 
     def __init__(self, apache: ApacheCluster, proxies: list[Proxy]) -> None:
         self._apache = apache
@@ -56,24 +56,24 @@ class Cluster:
         return list(self._apache.nodes)
 
     def make_topics(self, *names: str) -> None:
-        """Three replicas each, two of which must have a record before it is acknowledged."""
+        """Create topics with three replicas. Two of them must have a record before it is acknowledged."""
         new = [NewTopic(name, PARTITIONS, NODES) for name in names]
         for done in self._admin.create_topics(new).values():
             done.result(30)
 
     def require_replicas(self, topic: str, count: int) -> None:
-        """Records of *topic* are acknowledged by *count* replicas from now on; 4 of 3 is a refusal."""
+        """Let *count* replicas acknowledge records of *topic* from now on. With 4 of 3 the topic refuses records."""
         entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for done in self._admin.incremental_alter_configs([resource]).values():
             done.result(30)
 
     def elect_preferred_leaders(self) -> None:
-        """Leadership goes back to where it was laid out, while all nodes are up."""
+        """Elect the preferred leaders again. All nodes have to be up."""
         self._admin.elect_leaders(ElectionType.PREFERRED).result(30)
 
     async def all_replicas_back(self, seconds: float = 60.0) -> None:
-        """Until no partition has a replica that lags behind. Raises TimeoutError."""
+        """Wait until all replicas are in sync. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not await asyncio.to_thread(self._whole):
                 await asyncio.sleep(0.2)
@@ -94,14 +94,14 @@ class Cluster:
                 await asyncio.gather(*sent)
 
     async def worked_off(self, topic: str, check: Callable[[], None], seconds: float = 150.0) -> None:
-        """Until the group named like *topic* has committed all of it; *check* raises what should end the wait."""
+        """Wait until the group with the name *topic* has committed all of the topic. *check* may raise to end the wait."""
         async with asyncio.timeout(seconds):
             while await self.lag(topic, topic):
                 check()
                 await asyncio.sleep(0.2)
 
     async def lag(self, group: str, topic: str) -> int:
-        """Messages that the group has not committed."""
+        """Count the messages that the group has not committed."""
         async with reading(Settings(kafka_bootstrap_servers=self.address)) as kafka:
             standings = await kafka.standings(group, [topic])
         return sum(s.end - (s.committed.offset if s.committed else s.begin) for s in standings)
@@ -109,7 +109,7 @@ class Cluster:
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Cluster]:
-    """Three nodes with their data in *folder*, each behind a proxy, until the block ends."""
+    """Run three nodes with their data in *folder*, each behind a proxy, until the block ends."""
     proxies = [Proxy() for _ in range(NODES)]
     for proxy in proxies:
         await proxy.start()

@@ -1,4 +1,4 @@
-"""What happens to a fleet at work. Each fault ends by itself and says who may repeat work because of it."""
+"""The faults. Each one ends by itself and returns which processes may repeat work because of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from chaos.cluster import Cluster
 from chaos.fleet import COMMIT_INTERVAL, SESSION, Fleet
 
-# A commit that is under way when something breaks is not acknowledged; the one before it was.
+# A commit that is under way during the fault is not acknowledged. The one before it was.
 SINCE_COMMIT = 2 * COMMIT_INTERVAL + 1.0  # seconds, with what a busy machine adds
-REGROUP = SESSION + 10.0  # seconds until everybody has noticed that a member or its coordinator is gone
+REGROUP = SESSION + 10.0  # seconds until the group has noticed that a member or its coordinator is gone
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """What was finished between the times (seconds since the epoch) may run again; of one process, or of all.
+    """What one process, or all of them, finished between two times (seconds since the epoch) may run again.
 
     So may what was in flight: the concurrency of each such process.
     """
@@ -31,7 +31,7 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a fault may touch."""
+    """What a fault works on."""
 
     cluster: Cluster
     fleet: Fleet
@@ -49,21 +49,21 @@ async def sigkill(scene: Scene) -> list[Exposure]:
 
 
 async def sigterm(scene: Scene) -> list[Exposure]:
-    """Everything that runs is finished and committed, so nobody repeats anything."""
+    """Everything that runs is finished and committed, so nothing is repeated."""
     await scene.fleet.leave(scene.chance.choice(scene.fleet.members))
     scene.fleet.join()
     return []
 
 
 async def sigstop(scene: Scene) -> list[Exposure]:
-    """Longer than its session: others have its partitions when it wakes, and it does not know yet."""
+    """Stop a process for longer than its session. When it wakes, other members have its partitions."""
     member = scene.chance.choice(scene.fleet.members)
     began = time.time()
     member.send(signal.SIGSTOP)
     await asyncio.sleep(SESSION + 3)
     member.send(signal.SIGCONT)
     woke = time.time()
-    # What it finishes until it hears that it was expelled counts for nothing, and is done by the others too.
+    # What it finishes before it knows that it was expelled does not count. The others process it too.
     return [Exposure(began - SINCE_COMMIT, woke + SINCE_COMMIT, member.pid)]
 
 
@@ -87,7 +87,7 @@ async def broker_killed(scene: Scene) -> list[Exposure]:
 
 
 async def leader_moved(scene: Scene) -> list[Exposure]:
-    """A leader stands still until it is replaced, wakes as a follower, and is elected again."""
+    """Stop a leader until it is replaced. It wakes as a follower, and is elected again."""
     node = scene.chance.choice(scene.cluster.nodes)
     began = time.time()
     node.pause()
@@ -99,7 +99,7 @@ async def leader_moved(scene: Scene) -> list[Exposure]:
 
 
 async def connections_cut(scene: Scene) -> list[Exposure]:
-    """All of them, three times, then nobody is let in for two seconds."""
+    """Cut all connections three times. Then refuse new ones for two seconds."""
     began = time.time()
     for _ in range(3):
         for proxy in scene.cluster.proxies:
@@ -110,7 +110,7 @@ async def connections_cut(scene: Scene) -> list[Exposure]:
 
 
 async def dlq_refused(scene: Scene) -> list[Exposure]:
-    """Keys with a dead letter wait; nothing is committed past them, so nothing is repeated either."""
+    """Let the dead-letter queue refuse records. Keys with a dead letter wait, and nothing is committed past them."""
     await asyncio.to_thread(scene.cluster.require_replicas, scene.dlq, 4)
     await asyncio.sleep(5)
     await asyncio.to_thread(scene.cluster.require_replicas, scene.dlq, 2)

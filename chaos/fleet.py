@@ -13,13 +13,13 @@ from pathlib import Path
 CORE = str(Path(sys.executable).with_name("core"))
 CONCURRENCY = 8  # of the ledger's worker
 COMMIT_INTERVAL = 0.5  # seconds
-SESSION = 6.0  # seconds after which the group takes a silent member for dead
-STOP = 40.0  # seconds a process has to end in order
-BEGIN = 60.0  # seconds a process has to get its partitions, on a busy machine
+SESSION = 6.0  # seconds without a heartbeat after which a member is out of its group
+STOP = 40.0  # seconds for a process to drain
+BEGIN = 60.0  # seconds for a process to get its partitions, on a busy machine
 
 
 class Member:
-    """One ``core kafka worker`` process; what it says goes to *log*."""
+    """One ``core kafka worker`` process. Its output goes to *log*."""
 
     def __init__(self, folder: Path, address: str, log: Path) -> None:
         self.log = log
@@ -29,7 +29,7 @@ class Member:
             "KAFKA_SESSION_TIMEOUT": str(SESSION),
             "KAFKA_HEARTBEAT_INTERVAL": "0.5",
             "COMMIT_INTERVAL": str(COMMIT_INTERVAL),
-            "MAX_CRASHES": "99",  # nobody is to be convicted for what we do
+            "MAX_CRASHES": "99",  # no message is to be dead-lettered for our kills
         }
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -42,11 +42,11 @@ class Member:
 
     @property
     def megabytes(self) -> float:
-        """Resident memory."""
+        """The resident memory of the process."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
     def has_partitions(self) -> bool:
-        """Whether it has begun; before that, a signal ends a Python that is still importing."""
+        """Whether the worker has begun. Before that, a signal ends a Python that still imports."""
         return "Ledger has " in self.log.read_text()
 
     def kill(self) -> None:
@@ -57,7 +57,7 @@ class Member:
         self.process.send_signal(number)
 
     async def stop(self) -> None:
-        """SIGTERM, once it has begun. Raises RuntimeError where that does not end it in order."""
+        """Send SIGTERM once it has begun. Raises RuntimeError if it does not drain."""
         await self._begun()
         self.send(signal.SIGTERM)
         code = await asyncio.to_thread(self.process.wait, STOP)
@@ -91,14 +91,14 @@ class Fleet:
         await member.stop()
 
     def kill(self, member: Member) -> float:
-        """SIGKILL, and another one in its place; when."""
+        """Kill a member by SIGKILL and start another one. Returns the time."""
         self.members.remove(member)
         member.kill()
         self.join()
         return time.time()
 
     def check(self) -> None:
-        """Raises RuntimeError for a member that ended by itself."""
+        """Raises RuntimeError if a member ended by itself."""
         for member in self.members:
             if member.process.poll() is not None:
                 raise RuntimeError(
@@ -109,7 +109,7 @@ class Fleet:
         await asyncio.gather(*(self.leave(member) for member in list(self.members)))
 
     def end(self) -> None:
-        """Whatever still runs, at once."""
+        """Kill all processes that still run."""
         for member in self.members:
             if member.process.poll() is None:
                 member.kill()

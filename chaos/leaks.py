@@ -1,4 +1,4 @@
-"""Minutes of rebalances and retries: what a worker holds must not grow."""
+"""Minutes of rebalances and retries, in which the memory of a worker must not grow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chaos.cluster import Cluster
 from chaos.fleet import Fleet
 from chaos.ledger import Ledger, project
 
-RATE = 400  # messages a second
+RATE = 400  # messages per second
 TURNOVER = 10.0  # seconds between two changes of the group
 WARM_UP = 0.25  # of the time
 SLACK = 3.0  # megabytes that the allocator may hold back
@@ -25,7 +25,7 @@ SLACK = 3.0  # megabytes that the allocator may hold back
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes of the member that stayed, one sample a second."""
+    """Megabytes of the member that stayed, one sample per second."""
 
     samples: list[float]
     handled: int
@@ -33,7 +33,7 @@ class Memory:
 
     @property
     def early(self) -> float:
-        """Median of the first third after the warm-up."""
+        """The median of the first third after the warm-up."""
         warm = self.samples[int(len(self.samples) * WARM_UP) :]
         return median(warm[: len(warm) // 3])
 
@@ -47,7 +47,7 @@ class Memory:
 
 
 async def run(cluster: Cluster, folder: Path, minutes: float) -> Memory:
-    """One member stays, another comes and goes, and one message in ten fails once."""
+    """Run one member that stays and one that comes and goes. One message in ten fails once."""
     topic, dlq = f"chaos-{uuid4().hex[:8]}", f"chaos-dlq-{uuid4().hex[:8]}"
     cluster.make_topics(topic, dlq)
     home = folder / "leaks"
@@ -90,7 +90,7 @@ async def _send(address: str, topic: str, until: float) -> None:
 
 
 async def _turn_over(fleet: Fleet, until: float) -> int:
-    """How often the group changed."""
+    """Count the changes of the group."""
     changes = 0
     while time.time() < until - 2 * TURNOVER:
         guest = fleet.join()

@@ -1,4 +1,4 @@
-"""What workers did, written down by themselves: one line a start and a finish, in one file for all processes."""
+"""The ledger: a file in which workers write one line for each start and each finish. All processes share it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core_messaging import Context, Worker
 LEDGER = os.open("ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 def note(event, message):
-    # One write of one line: appended whole, also beside other processes.
+    # One write for one line, so lines of several processes do not mix.
     os.write(LEDGER, f"{{time.time():.6f}} {{event}} {{message['key']}} {{message['n']}} {{os.getpid()}}\\n".encode())
 
 class Ledger(Worker):
@@ -47,14 +47,14 @@ class Entry:
 
 
 def project(folder: Path, topic: str, dlq: str) -> Path:
-    """A project with the ledger's worker in *folder*."""
+    """Write a project with the worker of the ledger into *folder*."""
     (folder / "src/workers").mkdir(parents=True)
     (folder / "src/workers/ledger.py").write_text(WORKER.format(topic=topic, dlq=dlq))
     return folder
 
 
 def messages(count: int, keys: int, seconds: float) -> list[tuple[bytes, bytes]]:
-    """Numbered from 0, *keys* keys in turn; handlers take about *seconds*, the same for the same number."""
+    """Make messages numbered from 0, with *keys* keys in turn. Handlers take about *seconds*, the same for the same number."""
     chance = random.Random(count)
     return [
         (
@@ -68,7 +68,7 @@ def messages(count: int, keys: int, seconds: float) -> list[tuple[bytes, bytes]]
 
 
 class Ledger:
-    """The file so far."""
+    """Read the file as it is now."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "ledger"
@@ -79,7 +79,7 @@ class Ledger:
         return list(self._parse())
 
     def _parse(self) -> Iterator[Entry]:
-        # A line is appended whole, but a reader can meet it half way where it crosses a page of the file.
+        # A reader may see half of the last line, where it crosses a page of the file.
         whole, _, _ = self._file.read_text().rpartition("\n")
         for line in whole.splitlines():
             time, event, key, number, pid = line.split()
@@ -89,7 +89,7 @@ class Ledger:
         return {entry.number for entry in self.entries() if entry.event == "finish"}
 
     def repeats(self) -> list[tuple[float, int]]:
-        """(time, number) of each finish that was not the last one of its message."""
+        """List (time, number) of each finish that was not the last one of its message."""
         last: dict[int, float] = {}
         repeated = []
         for entry in self.entries():
@@ -100,7 +100,7 @@ class Ledger:
         return repeated
 
     def out_of_order(self) -> list[tuple[str, int, int]]:
-        """(key, number, number that came first): first finishes of a key that are not ascending."""
+        """List the first finishes of a key that are not ascending: (key, number, number that came before)."""
         seen: dict[str, int] = {}
         done: set[int] = set()
         wrong = []

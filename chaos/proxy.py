@@ -1,4 +1,4 @@
-"""A TCP proxy in front of each node: what lies between workers and brokers, and can be cut."""
+"""A TCP proxy in front of each node. It can cut connections between workers and brokers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHUNK = 65_536  # bytes
 
 
 class Proxy:
-    """Passes bytes between whoever connects to its own port and one target, until it is cut."""
+    """Passes bytes between its clients and one target, until it is cut."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -21,7 +21,7 @@ class Proxy:
         self._refusing = False
 
     async def start(self) -> None:
-        """Listen; whoever connects before there is a target is turned away."""
+        """Listen. Clients are refused until there is a target."""
         self._server = await asyncio.start_server(self._serve, HOST, 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
@@ -29,14 +29,14 @@ class Proxy:
         self._target = port
 
     def cut(self) -> int:
-        """Reset every connection; new ones are let in again. How many there were."""
+        """Reset every connection, and accept new ones again. Returns how many were reset."""
         cut = len(self._writers)
         for writer in self._writers:
             writer.transport.abort()
         return cut
 
     async def refuse(self, seconds: float) -> None:
-        """Cut, and let nobody in for so long."""
+        """Cut, and refuse connections for *seconds*."""
         self._refusing = True
         self.cut()
         await asyncio.sleep(seconds)

@@ -14,7 +14,7 @@ from chaos.fleet import Fleet
 from chaos.ledger import Ledger, project
 from chaos.trial import Books, books_of, records, until
 
-SHARE = 200  # messages a round, on average; a handler takes 20 ms and 8 run at once
+SHARE = 200  # messages in a round, on average; a handler takes 20 ms and 8 run at once
 
 
 def _has(ledger: Ledger, finished: int) -> bool:
@@ -22,7 +22,7 @@ def _has(ledger: Ledger, finished: int) -> bool:
 
 
 async def run(cluster: Cluster, folder: Path, rounds: int, seed: int) -> Books:
-    """One worker, *rounds* times started and ended in the midst of its work, then once until all is done.
+    """Start one worker and stop it during its work, *rounds* times. Then let it finish.
 
     Raises RuntimeError where one does not end in order within its shutdown timeout.
     """

@@ -1,4 +1,4 @@
-"""One trial: a topic full of messages, three workers, faults, and the books afterwards."""
+"""One trial: a topic full of messages, three workers, faults, and the check of the ledger."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from chaos.ledger import Entry, Ledger, project
 
 MEMBERS = 3
 KEYS = 200
-SECONDS = 0.02  # a handler takes, on average
+SECONDS = 0.02  # average time of a handler
 PATIENCE = 150.0  # seconds
 
 
 @dataclass(frozen=True)
 class Books:
-    """What became of the messages, and the bound the repeats are held against."""
+    """What became of the messages, and the bound of repeats."""
 
     name: str
     sent: int
@@ -44,7 +44,7 @@ class Books:
 
 
 def records(count: int, chance: random.Random) -> list[tuple[bytes, bytes]]:
-    """One in 50 fails once, one in 200 for ever."""
+    """One message in 50 fails once, one in 200 always."""
 
     def message(n: int) -> dict[str, object]:
         fails = 99 if n % 199 == 7 else int(n % 50 == 3)
@@ -61,7 +61,7 @@ def records(count: int, chance: random.Random) -> list[tuple[bytes, bytes]]:
 async def run(
     name: str, faults: Sequence[str], cluster: Cluster, folder: Path, count: int, seed: int
 ) -> Books:
-    """*count* messages while *faults* happen one after the other. Raises RuntimeError, TimeoutError."""
+    """Process *count* messages while *faults* happen one after the other. Raises RuntimeError, TimeoutError."""
     topic, dlq, started = f"chaos-{uuid4().hex[:8]}", f"chaos-dlq-{uuid4().hex[:8]}", time.time()
     cluster.make_topics(topic, dlq)
     chance = random.Random(seed)
@@ -83,7 +83,7 @@ async def run(
 
 
 async def until(condition: Callable[[], object], fleet: Fleet) -> None:
-    """Raises TimeoutError, and RuntimeError for a member that ended meanwhile."""
+    """Wait for the end. Raises TimeoutError, and RuntimeError if a member ended by itself."""
     async with asyncio.timeout(PATIENCE):
         while not condition():
             fleet.check()
@@ -94,7 +94,7 @@ async def _break(faults: Sequence[str], scene: Scene) -> list[Exposure]:
     exposures: list[Exposure] = []
     for fault in faults:
         exposures += await FAULTS[fault](scene)
-        await asyncio.sleep(1)  # a breath between two of them
+        await asyncio.sleep(1)  # a pause between two faults
     return exposures
 
 
@@ -107,7 +107,7 @@ async def books_of(
     count: int,
     seconds: float,
 ) -> Books:
-    """What the ledger and the dead-letter queue say, when all is over."""
+    """Read the ledger and the dead-letter queue at the end."""
     finished, letters = ledger.finished(), await _dead_letters(cluster.address, dlq)
     return Books(
         name=name,
@@ -123,7 +123,7 @@ async def books_of(
 
 
 def _bound(entries: Sequence[Entry], exposures: Sequence[Exposure]) -> int:
-    """What the exposures let run again: finished within them, or in flight at their processes."""
+    """Count what the faults may repeat: what was finished during them, or in flight in their processes."""
     finishes = [entry for entry in entries if entry.event == "finish"]
     total = 0
     for exposed in exposures:

@@ -1,1 +1,1 @@
-"""``make demo``: e-mail tasks through a real broker to a real mail server, counted at both ends; then dead letters are replayed."""
+"""``make demo``: e-mail tasks through a real broker to a real mail server, with counts at both ends and a replay of dead letters."""

@@ -1,4 +1,4 @@
-"""Runs the demo: exit code 0 when every count is as it has to be, else 1."""
+"""Runs the demo. Exit code 0 if every count is right, else 1."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from demo.tasks import Fate, Task, load
 
 WORKER = "EmailWorker"
 FULL = "SMTPRecipientsRefused"  # the error type of a mail to a mailbox that is full
-SHOWN = 10  # of the things that are off
+SHOWN = 10  # differences that are printed
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def demonstrate(tasks: list[Task], console: Console) -> int:
 
 
 def mend(scene: run.Scene) -> list[str]:
-    """The full mailboxes get room, and their dead letters are replayed; what is off afterwards."""
+    """Make room in the full mailboxes and replay their dead letters. Returns the differences afterwards."""
 
     def dlq(*words: str) -> str:
         said = commands.dead_letters(scene.folder, scene.environment, *words)

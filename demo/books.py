@@ -1,4 +1,4 @@
-"""What was seen at both ends, and whether it is what the tasks should have led to. Pure."""
+"""Compares what was seen at both ends with what the tasks should lead to. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """``received``: recipient -> mail ids in the order of arrival. ``tries``: recipient -> how often asked for.
-    ``seconds``: from the first mail to the last."""
+    """What was counted at both ends.
+
+    ``received``: recipient -> mail ids in the order of arrival. ``tries``: recipient -> number of tries. ``seconds``: from
+    the first mail to the last.
+    """
 
     received: Mapping[str, Sequence[str]]
     tries: Mapping[str, int]
@@ -45,7 +48,7 @@ class Books:
 
     @property
     def retried(self) -> int:
-        """Messages that needed more than one attempt, whatever became of them."""
+        """Messages that had more than one attempt."""
         late = sum(1 for address, mails in self.received.items() if self.tries.get(address, 0) > len(mails))
         return late + sum(1 for letter in self.dead_letters if letter.attempts > 1)
 
@@ -55,12 +58,12 @@ class Books:
 
     @property
     def rate(self) -> float:
-        """Mails a second, retries and all."""
+        """Mails per second, retries included."""
         return self.arrived / self.seconds if self.seconds else 0.0
 
 
 def differences(tasks: Sequence[Task], books: Books, delivered: AbstractSet[Fate] = DELIVERED) -> list[str]:
-    """One sentence for each thing that is off; empty when all is well. *delivered*: the fates whose mails arrive."""
+    """List the differences, one sentence each; empty if there are none. *delivered*: the fates whose mails arrive."""
     return [
         *_mails(tasks, books, delivered),
         *_order(tasks, books, delivered),
@@ -70,7 +73,7 @@ def differences(tasks: Sequence[Task], books: Books, delivered: AbstractSet[Fate
 
 
 def open_letters(tasks: Sequence[Task], groups: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What is off in what `core kafka dlq list --json` says after the replay."""
+    """List the differences in the output of `core kafka dlq list --json` after the replay."""
     found = Counter[str]()
     for group in groups:
         for state in ("open", "replayed", "dropped"):
@@ -95,7 +98,7 @@ def _mails(tasks: Sequence[Task], books: Books, delivered: AbstractSet[Fate]) ->
 
 
 def _letters(tasks: Sequence[Task], books: Books) -> Iterator[str]:
-    # Key and value, byte for byte: what cannot be sent must be there as it came.
+    # A dead letter has the key and the value byte for byte.
     expected = Counter((task.key, task.line) for task in tasks if task.fate not in DELIVERED)
     found = Counter((letter.key, letter.value) for letter in books.dead_letters)
     yield from _compare("dead letter", expected, found, "the dead-letter queue")

@@ -1,4 +1,4 @@
-"""The commands a person would type, started as real processes."""
+"""The commands that a person would type, started as processes."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "example_plugins" / "email-worker"
-CORE = Path(sys.executable).with_name("core")  # of the environment this runs in
+CORE = Path(sys.executable).with_name("core")  # of the environment that the demo runs in
 DRAINED_WITHIN = 30.0  # seconds; the worker's own limit is 25
 
 
 class DemoFailed(Exception):
-    """Something the demo needs did not work; the text is for a person."""
+    """Something that the demo needs did not work. The text is for people."""
 
 
 def install() -> None:
-    """``pip install example_plugins/email-worker`` into the environment this runs in."""
+    """``pip install example_plugins/email-worker`` into the environment that the demo runs in."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # The build back end is installed already; a second environment for it would only take time.
+    # The build back end is installed already. A second environment for it would take time.
     done = subprocess.run([*pip, "--no-build-isolation", str(PACKAGE)], check=False)
     if done.returncode:
         raise DemoFailed(f"pip could not install {PACKAGE.name}; what it says is above")
 
 
 def dead_letters(folder: Path, environment: Mapping[str, str], *words: str) -> str:
-    """``core kafka dlq ...``; what it says. Raises DemoFailed unless it exits with 0."""
+    """Run ``core kafka dlq ...`` and return its output. Raises DemoFailed unless it exits with 0."""
     done = subprocess.run(
         [str(CORE), "kafka", "dlq", *words],
         capture_output=True,
@@ -44,18 +44,18 @@ def dead_letters(folder: Path, environment: Mapping[str, str], *words: str) -> s
 
 
 class RunningWorker:
-    """``core kafka worker --all``, its output in *log*."""
+    """``core kafka worker --all``, with its output in *log*."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process, self._log = process, log
 
     def check(self) -> None:
-        """Raises DemoFailed if it ended although nobody asked it to."""
+        """Raises DemoFailed if the worker has ended without being asked to."""
         if self._process.poll() is not None:
             raise self._failure("ended by itself")
 
     def stop(self) -> None:
-        """SIGTERM, as an init system sends it. Raises DemoFailed unless it drains and exits with 0."""
+        """Send SIGTERM, as an init system does. Raises DemoFailed unless the worker drains and exits with 0."""
         self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(DRAINED_WITHIN)
@@ -72,7 +72,7 @@ class RunningWorker:
 
 @contextmanager
 def worker(folder: Path, environment: Mapping[str, str]) -> Iterator[RunningWorker]:
-    """Runs while the block lasts; killed at its end if it still does. *folder* must hold no project."""
+    """Run the worker while the block lasts, and kill it then if it still runs. *folder* must hold no project."""
     path = folder / "worker.log"
     with path.open("wb") as log:
         process = subprocess.Popen(

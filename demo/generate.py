@@ -1,4 +1,4 @@
-"""Writes tasks.jsonl. Run ``python -m demo.generate`` after a change; a test holds the file to this script."""
+"""Writes tasks.jsonl. Run ``python -m demo.generate`` after a change; a test compares the file with this script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECIPIENTS = 300
 
 
 def generate() -> bytes:
-    """The whole file, the same bytes every time."""
+    """Return the whole file. It has the same bytes every time."""
     lines = [*plain(), *refused(), *spoilt()]
     random.Random(2100).shuffle(lines)  # noqa: S311 - an order, not a secret
     return b"".join(line + b"\n" for line in lines)
@@ -27,7 +27,7 @@ def plain() -> Iterator[bytes]:
 def refused() -> Iterator[bytes]:
     domains = ["later"] * LATER + ["full"] * FULL + ["gone"] * GONE
     for number, domain in enumerate(domains, SENT):
-        # An address of its own each, so that the mail server can count the tries of each mail.
+        # Each has an address of its own, so the mail server can count the tries of each mail.
         yield email(number, f"reader-{number}@{domain}.example")
 
 

@@ -11,21 +11,21 @@ from demo.books import DeadLetter
 
 
 class Letters:
-    """Everything that is in the topic so far; ``found`` grows with each ``read``."""
+    """The records of the topic so far. ``found`` grows with each ``read``."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
         self.found: list[DeadLetter] = []
 
     async def read(self, seconds: float) -> None:
-        """Take what is there, waiting at most *seconds* for the first of it."""
+        """Read the new records. Waits at most *seconds* for the first one."""
         for records in (await self._consumer.getmany(timeout_ms=int(seconds * 1000))).values():
             self.found += [_letter(record) for record in records]
 
 
 @asynccontextmanager
 async def letters(address: str, topic: str) -> AsyncIterator[Letters]:
-    # Without a group: the embedded broker has room for one member each, and nothing needs to be committed.
+    # Without a group, because nothing is committed, and a group of the embedded broker has one member only.
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=address, auto_offset_reset="earliest")
     await consumer.start()
     try:

@@ -1,4 +1,4 @@
-"""A real mail server on loopback that takes most mails and keeps its own books."""
+"""A real mail server on loopback that takes most mails and counts them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _MESSAGE_ID = re.compile(rb"^Message-ID: <([^@>]+)@", re.MULTILINE | re.IGNORECA
 
 
 class Postbox:
-    """Listens while the ``with`` block lasts. ``received``: recipient -> mail ids in the order of arrival;
-    ``tries``: how often each address was asked for."""
+    """Listens while the ``with`` block lasts.
+
+    ``received``: recipient -> mail ids in the order of arrival. ``tries``: how often each address was tried.
+    """
 
     def __init__(self) -> None:
         self.received: defaultdict[str, list[str]] = defaultdict(list)
@@ -27,7 +29,7 @@ class Postbox:
         self.count = 0
         self.has_room = False  # whether the full mailboxes were emptied
         self.first = self.last = 0.0  # seconds, time.monotonic()
-        (self.port,) = free_ports(1)  # aiosmtpd cannot be asked for any free one
+        (self.port,) = free_ports(1)  # aiosmtpd cannot choose a free port
         self._controller = Controller(self, hostname=HOST, port=self.port)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Publish, work, wait until each task has met its end, stop the worker, look at the books."""
+"""Publish the tasks, wait until each of them is settled, stop the worker, and compare the counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE = 50.0  # seconds for all tasks together
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything the run needs. ``environment`` tells the worker where Kafka and the mail server are."""
+    """Everything that the run needs. ``environment`` has the addresses of Kafka and the mail server."""
 
     tasks: Sequence[Task]
     postbox: Postbox
@@ -35,17 +35,17 @@ class Scene:
 
 
 async def run(scene: Scene) -> Books:
-    """Publish the tasks, and work until each has met its end. Raises DemoFailed if the worker dies."""
+    """Publish the tasks, and work until each is settled. Raises DemoFailed if the worker ends by itself."""
     await publish(scene.tasks)
     return await work(scene, len(scene.tasks))
 
 
 async def work(scene: Scene, ends: int) -> Books:
-    """Run the worker until *ends* mails and dead letters are there, from the beginning on. Raises DemoFailed."""
+    """Run the worker until there are *ends* mails and dead letters, counted from the start of the demo. Raises DemoFailed."""
     async with letters(scene.environment["KAFKA_BOOTSTRAP_SERVERS"], DEAD_LETTERS) as dead:
         with worker(scene.folder, scene.environment) as running:
             await wait(scene, dead, running, ends)
-            # Only after the worker has drained are the books closed: what came twice shows up here.
+            # Counted after the worker has drained, so messages that came twice are counted too.
             await asyncio.to_thread(running.stop)
         await dead.read(seconds=1.0)
     postbox = scene.postbox
@@ -53,7 +53,7 @@ async def work(scene: Scene, ends: int) -> Books:
 
 
 async def publish(tasks: Sequence[Task]) -> None:
-    """Each line as it is in the file, acknowledged by the broker."""
+    """Publish each line as it is in the file, and wait for its acknowledgement."""
     async with get_producer("kafka") as producer:
         await producer.send_records(outgoing(TOPIC, task.line, task.key) for task in tasks)
 
@@ -65,7 +65,7 @@ async def wait(scene: Scene, dead: Letters, running: RunningWorker, ends: int) -
         while not met_their_end(scene, dead, bar, done, ends):
             running.check()
             if time.monotonic() > deadline:
-                return  # the books will tell what is missing
+                return  # the counts will show what is missing
             await dead.read(seconds=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The tasks of tasks.jsonl, and what has to become of each of them."""
+"""The tasks of tasks.jsonl, and the expected outcome of each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FIELDS = {"id", "to", "subject", "body"}
 
 
 class Fate(Enum):
-    """What has to become of a task. The mail server decides by the domain of the recipient."""
+    """The expected outcome of a task. The mail server decides by the domain of the recipient."""
 
     SENT = "sent"
     SENT_LATER = "sent on the second try"  # the server says 451 once
     GIVEN_UP = "given up after all retries"  # the server says 452 every time
-    REJECTED = "rejected at once"  # the server says 550: retrying would be rude
+    REJECTED = "rejected at once"  # the server says 550: a retry would not help
     UNDECODABLE = "undecodable"  # not JSON, or a field is missing
 
 
@@ -41,12 +41,12 @@ class Task:
 
     @property
     def key(self) -> str | None:
-        """Mails to one person stay in order; what names nobody has no key."""
+        """The key: the recipient, so mails to one person stay in order. None without a recipient."""
         return self.to or None
 
 
 def task(line: bytes) -> Task:
-    """Read *line* independently of the worker: the demo checks one against the other."""
+    """Read *line* without the code of the worker: the demo compares the two."""
     try:
         fields = json.loads(line)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Built-in plugins. They come through the same entry-point group as anybody's."""
+"""Built-in plugins. They use the same entry-point group as all others."""

@@ -1,4 +1,4 @@
-"""A plugin that answers over HTTP: its port, its pages and its end."""
+"""The base of plugins that serve pages over HTTP."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from core_messaging_plugins.http_server import HttpServer, Pages
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
-    """``port`` None: no endpoint. 0: any free port, told in the log. Of several processes (``--processes``), the
-    first has this port, the second the one after it, and so on."""
+    """The configuration of an endpoint.
+
+    ``port`` None: no endpoint. 0: any free port, which the log names. Of several processes (``--processes``) the first has
+    this port, the second the next one, and so on.
+    """
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
     host: str = "127.0.0.1"
 
 
 class Endpoint:
-    """Serves ``pages`` where a port is set. A subclass says its *name*, what to tell (*told*), and its pages."""
+    """Serves ``pages`` if a port is set. A subclass has a *name*, a log line (*told*) and pages."""
 
     core_config = Config
     name: str
@@ -35,11 +38,11 @@ class Endpoint:
         self._server: HttpServer | None = None
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
-        """Asked for only where a port is set, so what they need is imported in here."""
+        """Return the pages. Only called if a port is set, so it imports what they need."""
         raise NotImplementedError
 
     def core_ports(self, config: Config) -> Sequence[tuple[str, int]]:
-        """Where it listens: looked at before anything starts."""
+        """Return host and port to listen on. Called before anything starts."""
         return [] if config.port is None else [(config.host, config.port)]
 
     @hookimpl

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/healthz`` for whoever restarts, routes and alerts. No broker round trip a probe."""
+"""``/livez``, ``/readyz`` and ``/healthz`` for orchestrators and alerts. A probe asks no broker."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from core_messaging.snapshot import Condition, Snapshot
 from core_messaging_plugins.endpoint import Endpoint
 from core_messaging_plugins.http_server import Answer, Pages
 
-# From harmless to worrying; the last one that applies is the status.
+# From harmless to worrying. The last one that applies is the status.
 STATUSES = ("running", "rebalancing", "starting", "draining", "degraded", "blocked", "stuck")
 
-# What each page refuses (503); everything else is fine (200).
+# The statuses for which each page answers 503. For all others it answers 200.
 DEAD = frozenset({"stuck"})
 NOT_READY = frozenset({"starting", "draining", "stuck"})
 UNHEALTHY = frozenset({"degraded", "blocked", "stuck"})
 
 
 class Health(Endpoint):
-    """Answers from the snapshot of the moment."""
+    """Serves the pages, from a new snapshot for each request."""
 
     name = "health"
     told = "health at {address}/healthz, /livez and /readyz"
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
-        """Return the pages ``/livez`` and ``/readyz``."""
+        """Return the pages ``/livez``, ``/readyz`` and ``/healthz``."""
         return {
             "/livez": lambda: page(snapshot(), DEAD),
             "/readyz": lambda: page(snapshot(), NOT_READY),
@@ -34,14 +34,14 @@ class Health(Endpoint):
 
 
 def statuses(snapshot: Snapshot) -> list[str]:
-    """Every status that applies, the most worrying one last."""
+    """List every status that applies, the most worrying one last."""
     found = {worker.condition.value for worker in snapshot.workers}
     found |= {"degraded"} if snapshot.degraded else set()
     return sorted(found, key=STATUSES.index) or [Condition.STARTING.value]
 
 
 def page(snapshot: Snapshot, refused: frozenset[str]) -> Answer:
-    """503 where one of the statuses is among the *refused*."""
+    """Make a page. Its status code is 503 if one of the statuses is in *refused*."""
     applying = statuses(snapshot)
     facts = {
         "status": applying[-1],

@@ -1,6 +1,6 @@
-"""A few read-only pages over HTTP, on the workers' own event loop: what answers is what does the work.
+"""Serves read-only pages over HTTP on the event loop of the workers. If it answers, the event loop runs.
 
-Enough of HTTP/1.1 for probes and scrapes (GET and HEAD, one request a connection), so no dependency is needed.
+It knows enough of HTTP/1.1 for probes and scrapes: GET and HEAD, one request for each connection. So it needs no dependency.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from core_messaging.errors import ConfigurationError
 
 logger = logging.getLogger("core_messaging.plugins")
 
-PATIENCE = 5.0  # seconds a client has to ask
+PATIENCE = 5.0  # seconds for one request and its answer
 LONGEST = 8 * 1024  # bytes of a request
 MOST = 64  # clients at once
-BACKLOG = 16  # clients that the system accepts, and we have not seen yet
+BACKLOG = 16  # connections that wait in the system until the event loop takes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,11 @@ NOT_ALLOWED = Answer(405, "text/plain", b"only GET and HEAD\n")
 
 
 class HttpServer:
-    """Serves *pages* (path -> maker) to at most MOST clients at once: their descriptors are those of the whole process,
-    and a client that only connects must not take them from the handlers. One more, and the oldest one that has not
-    asked anything is disconnected."""
+    """Serves *pages* (path -> function that makes the page) to at most MOST clients at once.
+
+    Each client takes a file descriptor of the process, and handlers need them too. When one more client connects, the oldest
+    one that has sent no request is disconnected.
+    """
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
@@ -60,19 +62,19 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on; what 0 became."""
+        """The port that the server listens on, also if 0 was asked for."""
         assert self._server is not None, "it does not listen"  # noqa: S101 - a mistake of ours
         return int(self._server.sockets[0].getsockname()[1])
 
     def close(self) -> None:
-        """Listen no more, and disconnect everybody."""
+        """Stop listening, and disconnect all clients."""
         if self._server is not None:
             self._server.close()
         for client in list(self._clients):
             client.disconnect()
 
     def admit(self, client: _Client) -> None:
-        """*client* has connected."""
+        """Note that *client* has connected."""
         self._clients[client] = None
         if len(self._clients) > MOST:
             oldest = next((each for each in self._clients if not each.answered), next(iter(self._clients)))
@@ -80,11 +82,11 @@ class HttpServer:
             self.forget(oldest)
 
     def forget(self, client: _Client) -> None:
-        """*client* has gone."""
+        """Note that *client* has disconnected."""
         self._clients.pop(client, None)
 
     def respond(self, request: bytes) -> bytes:
-        """The response to *request*, whatever a page raises."""
+        """Make the response to *request*. A page that raises becomes a 500."""
         try:
             return _response(self._pages, request)
         except Exception:
@@ -124,7 +126,7 @@ class _Client(asyncio.Protocol):
         self._server.forget(self)
 
     def disconnect(self) -> None:
-        """At once, whatever is not written yet."""
+        """Disconnect at once, and drop what is not written yet."""
         if self._transport is not None:
             self._transport.abort()
 

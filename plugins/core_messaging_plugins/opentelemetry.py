@@ -25,7 +25,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OpenTelemetry:
-    """Has its hooks only where it is enabled: a middleware that does nothing would still cost every message."""
+    """Has hooks only if it is enabled: even a middleware that does nothing has a cost for every message."""
 
     core_config = Config
     wrap_process: Any

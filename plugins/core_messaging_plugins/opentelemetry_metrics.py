@@ -1,6 +1,6 @@
-"""Metrics by the semantic conventions for messaging, and the engine's own counters.
+"""Metrics of the semantic conventions for messaging, and the engine's own counters.
 
-The counters are read when the reader asks, from the last snapshot. Durations are recorded as they come.
+Counters are read from the last snapshot when OpenTelemetry asks for them. Durations are recorded as they come.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from core_messaging_plugins.opentelemetry_names import (
     WORKER,
 )
 
-Number = Callable[[WorkerSnapshot], int | float | None]  # None: nobody knows, so there is no observation
+Number = Callable[[WorkerSnapshot], int | float | None]  # None: unknown, so there is no observation
 
 GAUGES: dict[str, Number] = {
     "in_flight": lambda worker: worker.in_flight,
@@ -36,13 +36,13 @@ GAUGES: dict[str, Number] = {
 
 Facts = Mapping[str, AttributeValue]
 
-# What the conventions advise, in seconds. A process may well take longer than a client's call.
+# Buckets that the conventions advise, in seconds. Attempts may take longer than calls of a client.
 BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 LONGER = (*BOUNDARIES, 30.0, 60.0, 300.0)
 
 
 class Processing:
-    """How long attempts take."""
+    """Records how long attempts take."""
 
     def __init__(self) -> None:
         self._duration = api.get_meter("core_messaging").create_histogram(
@@ -53,8 +53,10 @@ class Processing:
         )
 
     def done(self, seconds: float, attributes: Facts, failure: str | None) -> None:
-        """One attempt ended after *seconds*; *failure*: the type of its error. Of the span's *attributes*, those are kept that
-        have few values."""
+        """Record an attempt that took *seconds*; *failure*: the type of its error.
+
+        Of the span's *attributes*, those with few values are kept.
+        """
         kept = {name: attributes[name] for name in PROCESS_LABELS}
         self._duration.record(seconds, kept if failure is None else {**kept, ERROR: failure})
 
@@ -63,7 +65,7 @@ PROCESS_LABELS = (*PROCESS, TOPIC, PARTITION, GROUP, WORKER)
 
 
 class Sending:
-    """How many records are sent, and how long their acknowledgements take."""
+    """Counts the records that are sent, and how long their acknowledgements take."""
 
     def __init__(self) -> None:
         meter = api.get_meter("core_messaging")
@@ -80,25 +82,25 @@ class Sending:
         )
 
     def done(self, seconds: float, attributes: Facts) -> None:
-        """One record was answered after *seconds*."""
+        """Record an answer of the broker that took *seconds*."""
         self._duration.record(seconds, attributes)
         self._count.add(1, attributes)
 
 
 @cache
 def processing() -> Processing:
-    """Made where it is used first: by then the program has chosen its meter provider."""
+    """Return the instruments for attempts. Made at the first use: by then the program has chosen its meter provider."""
     return Processing()
 
 
 @cache
 def sending() -> Sending:
-    """As ``processing``."""
+    """Return the instruments for records that are sent, made at the first use."""
     return Sending()
 
 
 class Meters:
-    """Instruments of one process; ``metrics`` is the hook."""
+    """The instruments of one process. ``metrics`` is the hook."""
 
     def __init__(self) -> None:
         self._last = Snapshot(0.0, ())

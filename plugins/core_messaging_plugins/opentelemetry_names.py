@@ -22,7 +22,7 @@ DEAD_LETTER = "core.dead_letter"
 
 
 def error_type(error: BaseException) -> str:
-    """The class of *error*, with its module where it is no built-in one."""
+    """Name the class of *error*, with its module unless it is built in."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 

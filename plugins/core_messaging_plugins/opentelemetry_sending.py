@@ -33,7 +33,7 @@ tracer = trace.get_tracer("core_messaging")
 
 
 class TracedPublisher:
-    """*publisher*, with a span from the moment that a record is handed over until its acknowledgement."""
+    """A publisher that makes a span for each record, from the call until its acknowledgement."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -60,7 +60,7 @@ class TracedPublisher:
 
 
 def sender_of(headers: Headers) -> TraceContext:
-    """The span that publishes: the current one where the headers name its trace or none, else the one that they name."""
+    """Return the parent span: the current one if the headers name its trace or none, else the span in the headers."""
     named = extracted(headers)
     current, there = (trace.get_current_span(context).get_span_context() for context in (None, named))
     if not current.is_valid or (there.is_valid and there.trace_id != current.trace_id):
@@ -69,14 +69,14 @@ def sender_of(headers: Headers) -> TraceContext:
 
 
 def extracted(headers: Headers) -> TraceContext:
-    """The trace that *headers* name; an empty one where they name none."""
+    """Read the trace context from *headers*; empty if they have none."""
     # Kafka allows headers without a value.
     carrier = {name: value.decode(errors="replace") for name, value in headers if value is not None}
     return propagate.extract(carrier, TraceContext())
 
 
 def _carrying(record: Outgoing, span: Span, sender: TraceContext) -> Outgoing:
-    """*record* with the span in its headers. A dead letter stays as it came, and a trace that nobody can read as well."""
+    """Put the span into the headers of *record*. A dead letter, and a record with an unreadable trace, stay as they are."""
     names = {name for name, _ in record.headers}
     readable = trace.get_current_span(extracted(record.headers)).get_span_context().is_valid
     if record.forwarded or ("traceparent" in names and not readable):
@@ -107,7 +107,7 @@ def _answered(span: Span, record: Outgoing, started: float, answer: Answer) -> N
 
 
 def _receipt_of(answer: Any) -> Receipt | None:
-    """Where the record is stored, if *answer* tells it as a future does."""
+    """Return where the record is stored, if *answer* is a future with a result."""
     result = getattr(answer, "result", None)
     receipt = result() if callable(result) else None
     return receipt if isinstance(receipt, Receipt) else None

@@ -1,4 +1,4 @@
-"""A span an attempt, as the child of whoever sent the message; a span a batch, with a link to each of them."""
+"""A span for each attempt, as a child of the sender's span. A batch is one span with a link to each message."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ async def _batch(call_next: Next, worker: WorkerConfig, messages: Any, contexts:
     with _span(f"process {first.topic}", TraceContext(), attributes, _links(contexts)) as carried:
         for context in contexts:
             context.carry = carried
-        of_all: Any = contexts  # a batch has a list of them
+        of_all: Any = contexts  # a list for a batch
         return await call_next(messages, of_all)
 
 
 @contextmanager
 def _span(name: str, sender: TraceContext, attributes: Facts, links: Sequence[Link]) -> Iterator[Headers]:
-    """The current span inside the block, with the sender's baggage beside it; yields both as headers.
+    """Make a span for the block, with the sender's baggage. Yields both as headers.
 
-    Whatever ends the block with an exception is an error: a SystemExit is a failed attempt here, a cancellation one
-    that did not come to its end. The SDK itself looks at Exceptions only.
+    Every exception counts as an error. A SystemExit is a failed attempt, and a cancelled attempt did not finish. The SDK
+    itself counts subclasses of Exception only.
     """
     token, started, failure = attach(sender), perf_counter(), None
     span = tracer.start_span(name, sender, SpanKind.CONSUMER, attributes, links)
@@ -107,18 +107,18 @@ def _of_message(context: Context) -> dict[str, str | int]:
 
 
 def _links(contexts: Sequence[Context]) -> list[Link]:
-    """A link to the span that sent each message, with what tells the messages of a batch apart."""
+    """Link to the span that sent each message, with its offset and key."""
     senders = [(trace.get_current_span(sent_by(context)).get_span_context(), context) for context in contexts]
     return [Link(sender, _of_message(context)) for sender, context in senders if sender.is_valid]
 
 
 def sent_by(context: Context) -> TraceContext:
-    """The trace that the message's headers name; an empty one where they name none."""
+    """Read the trace context from the headers of a message; empty if they have none."""
     return extracted(context.headers)
 
 
 def current() -> tuple[tuple[str, bytes], ...]:
-    """The current span as headers."""
+    """Write the current span as headers."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return tuple((name, value.encode()) for name, value in carrier.items())

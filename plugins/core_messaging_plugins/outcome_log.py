@@ -1,4 +1,4 @@
-"""Says from time to time what each worker has done: one line, and only if there was something to do.
+"""Logs from time to time what each worker has done: one line, if there was something to do.
 
 Disable it with ``CORE_PLUGINS_DISABLE=outcome-log``.
 """
@@ -13,7 +13,7 @@ from core_messaging.snapshot import Snapshot, WorkerSnapshot
 
 logger = logging.getLogger("core_messaging.outcome")
 
-# Counter -> how people read it, in this order; those that did not move are left out.
+# Counters and their words, in the order of the line. Counters that did not change are left out.
 SHOWN = {
     "succeeded": "done",
     "retried": "retried",
@@ -27,7 +27,7 @@ SHOWN = {
 
 
 class OutcomeLog:
-    """Remembers the counters of the last line, to tell what came since."""
+    """Remembers the counters of the last line, to log the difference."""
 
     def __init__(self) -> None:
         self._last: dict[str, Mapping[str, int]] = {}
@@ -43,13 +43,13 @@ class OutcomeLog:
 
 
 def outcome(worker: WorkerSnapshot, before: Mapping[str, int]) -> str:
-    """What came since *before*, and what is still to do; empty when nothing did."""
+    """Write what was done since *before*, and what is still to do; empty if nothing was done."""
     news = {words: worker.counters[name] - before.get(name, 0) for name, words in SHOWN.items()}
     told = [f"{count:,} {words}" for words, count in news.items() if count]
     if not told:
         return ""
     rest = [f"{worker.waiting_retries:,} waiting for a retry"] if worker.waiting_retries else []
-    # Of a worker that has left its group, or has not asked yet, nobody knows it.
+    # The lag is unknown before the first answer of the broker, and out of the group.
     lag = worker.lag
     return ", ".join([*told, *rest, *([f"lag {lag:,}"] if lag is not None else [])])
 

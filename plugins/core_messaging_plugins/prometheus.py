@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus: made when it is asked for, from the snapshot of the moment."""
+"""``/metrics`` for Prometheus, made for each request from a new snapshot."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if importlib.util.find_spec("prometheus_client") is None:
 
 
 class Prometheus(Endpoint):
-    """Nothing is counted twice: the engine counts, this tells."""
+    """Serves the counters of the engine. The plugin itself counts nothing."""
 
     name = "prometheus"
     told = "Prometheus metrics at {address}/metrics"
 
     def pages(self, snapshot: Callable[[], Snapshot]) -> Pages:
         """Return the page ``/metrics``."""
-        # Only now: whoever has no port set does not pay for the import.
+        # Imported here, because the import costs time and memory and is needed only with a port.
         from core_messaging_plugins.prometheus_page import page  # noqa: PLC0415
 
         return {"/metrics": lambda: page(snapshot())}

@@ -1,5 +1,7 @@
-"""A snapshot in the words of Prometheus. The labels are fixed: ``worker`` and, for the condition, ``condition``;
-``plugin`` and ``hook`` for what plugins do."""
+"""A snapshot in the text format of Prometheus.
+
+The labels are fixed: ``worker``; for the condition also ``condition``; for hooks ``plugin`` and ``hook``.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ HOOKS = {
     "seconds": "Time spent in a plugin's hook",
 }
 
-Gauge = Callable[[WorkerSnapshot, float], float | None]  # None: nobody knows, so there is no sample
+Gauge = Callable[[WorkerSnapshot, float], float | None]  # None: unknown, so there is no sample
 
 GAUGES: dict[str, tuple[str, Gauge]] = {
     "in_flight": ("Messages fetched and not finished", lambda worker, _now: worker.in_flight),
@@ -32,11 +34,11 @@ GAUGES: dict[str, tuple[str, Gauge]] = {
     "retries_waiting": ("Messages waiting for a retry", lambda worker, _now: worker.waiting_retries),
     "partitions": ("Partitions assigned", lambda worker, _now: len(worker.partitions)),
     "lag": (
-        "Messages between the first unfinished ones and the ends of the partitions",
+        "Messages between the first unfinished ones and the end offsets of the partitions",
         lambda worker, _now: worker.lag,
     ),
     "useful_lag": (
-        "Messages that somebody could work on now: for autoscalers",
+        "Lag without messages that wait for a retry: for autoscalers",
         lambda worker, _now: worker.useful_lag,
     ),
     "oldest_unfinished_seconds": (
@@ -105,7 +107,7 @@ def _latencies(workers: tuple[WorkerSnapshot, ...]) -> Metric:
 
 
 def page(snapshot: Snapshot) -> Answer:
-    """The text format. A registry of its own: what else the program counts is served elsewhere."""
+    """Make the page. It has a registry of its own, so other metrics of the program are not on it."""
     registry = CollectorRegistry()
     registry.register(_Metrics(snapshot))
     return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))

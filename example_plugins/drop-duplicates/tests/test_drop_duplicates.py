@@ -53,7 +53,7 @@ def test_what_is_older_than_the_window_is_new_again() -> None:
 
 
 def test_one_that_was_left_out_does_not_make_the_window_longer() -> None:
-    # The clock goes on by 100 s a look; whoever is seen often is not dropped for ever.
+    # The clock goes on by 100 s at each call. An id that is seen often is not dropped for ever.
     assert len(work_off(configured(window=1000), *[{"id": 1}] * 30)) > 1
 
 
@@ -70,7 +70,7 @@ def test_the_memory_is_bounded() -> None:
 
 
 def test_a_message_whose_result_was_not_acknowledged_is_no_duplicate() -> None:
-    # A partition that is taken away in between: processed, never done, delivered again to the same process.
+    # A partition is revoked in between: the message is processed, not finished, and delivered again to the same process.
     plugin = DropDuplicates()
     first = run_with(Forgetful(plugin), Counting, [{"id": 1}])
     again = run_with(plugin, Counting, [{"id": 1}])
@@ -78,7 +78,7 @@ def test_a_message_whose_result_was_not_acknowledged_is_no_duplicate() -> None:
 
 
 class Forgetful:
-    """The plugin as it is when the end of a message is never told."""
+    """The plugin, without the call that a message has succeeded."""
 
     def __init__(self, plugin: DropDuplicates) -> None:
         self.wrap_process = plugin.wrap_process

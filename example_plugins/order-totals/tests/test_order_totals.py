@@ -1,4 +1,4 @@
-"""A decorated function stays an ordinary function: call it."""
+"""A decorated function stays an ordinary function, so a test can call it."""
 
 from __future__ import annotations
 

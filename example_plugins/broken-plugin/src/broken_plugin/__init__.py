@@ -1,4 +1,4 @@
-"""Broken on purpose: a hook with a slip of the pen."""
+"""Broken on purpose: the name of a hook is misspelt."""
 
 from core_messaging import hookimpl
 

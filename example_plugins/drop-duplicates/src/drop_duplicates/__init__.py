@@ -38,7 +38,7 @@ class DropDuplicates:
     async def wrap_process(
         self, call_next: Next, worker: WorkerConfig, message: Any, context: Context
     ) -> Any:
-        """Batches go through as they are: leaving out one message would change how many results are expected."""
+        """Drop duplicates of single messages. Batches pass unchanged: one message less would change the number of results."""
         seen = self._id_of(worker, message)
         self._forget()
         if seen is not None and seen in self._seen:
@@ -47,16 +47,16 @@ class DropDuplicates:
 
     @hookimpl
     def on_success(self, worker: WorkerConfig, message: Any) -> None:
-        """Only now is it remembered: a message that failed, or whose result nobody has acknowledged, comes again."""
+        """Remember the id. Not earlier: a message that failed, or whose result is not acknowledged, is delivered again."""
         seen = self._id_of(worker, message)
-        # One that was left out has succeeded too; it must not make the window longer.
+        # A duplicate succeeds too. It must not make the window longer.
         if seen is not None and seen not in self._seen:
             self._seen[seen] = self._clock()
             self._forget()
 
     @property
     def remembered(self) -> int:
-        """How many ids."""
+        """How many ids are remembered."""
         return len(self._seen)
 
     def _id_of(self, worker: WorkerConfig, message: Any) -> Seen | None:

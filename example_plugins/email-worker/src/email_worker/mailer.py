@@ -8,22 +8,22 @@ from aiosmtplib import SMTP, SMTPRecipientsRefused, SMTPResponseException
 
 
 class Mailer:
-    """As many connections as mails are sent at once; made when needed, used again afterwards."""
+    """Has one connection for each mail that is sent at the same time. Connections are opened when needed and used again."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._idle: list[SMTP] = []
 
     async def send(self, mail: EmailMessage) -> None:
-        """Raises aiosmtplib's errors: what the server answered, or that it is not there."""
+        """Send *message*. Raises aiosmtplib's errors: a refusal of the server, or no connection."""
         connection = self._take() or await self._connect()
         try:
             await connection.send_message(mail)
         except (SMTPResponseException, SMTPRecipientsRefused):
-            self._idle.append(connection)  # it said no; the connection is as good as before
+            self._idle.append(connection)  # the server refused the mail; the connection still works
             raise
         except BaseException:
-            # Cancelled by a timeout, say: the answer to this mail may still come and must not meet the next one.
+            # After a cancellation (a timeout) the answer to this mail may still come. The next mail must not get it.
             connection.close()
             raise
         self._idle.append(connection)
@@ -31,7 +31,7 @@ class Mailer:
     def _take(self) -> SMTP | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_connected:  # the server may have closed it meanwhile
+            if connection.is_connected:  # the server may have closed it
                 return connection
         return None
 

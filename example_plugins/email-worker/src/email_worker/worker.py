@@ -1,4 +1,4 @@
-"""The worker: one message, one e-mail."""
+"""The worker: it sends one e-mail for each message."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from email_worker.settings import EmailSettings
 
 logger = logging.getLogger(__name__)
 
-PERMANENT = 500  # SMTP reply codes from here up say: never again (RFC 5321, section 4.2.1)
+PERMANENT = 500  # SMTP reply codes from 500 up: permanent failure (RFC 5321, section 4.2.1)
 
 
 class Email(msgspec.Struct):
-    """What a message of the topic looks like; one that does not fit goes to the dead-letter queue untried."""
+    """A message of the topic. A value that does not fit goes to the dead-letter queue without an attempt."""
 
     id: str
     to: str
@@ -27,7 +27,7 @@ class Email(msgspec.Struct):
 
 
 class EmailWorker(Worker):
-    """Sends e-mails; a mail server that says "later" gets three more chances, one that says "never" none."""
+    """Sends e-mails. A temporary failure of the mail server is retried three times, a permanent one not at all."""
 
     input_topic = "emails"
     group_id = "email-sender"
@@ -54,7 +54,7 @@ class EmailWorker(Worker):
     def render(self, email: Email) -> EmailMessage:
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self.sender, email.to, email.subject
-        # The same for every attempt, so that whoever gets a mail twice can see that it is the same one.
+        # The same id for every attempt: a recipient who gets a mail twice sees that it is the same one.
         mail["Message-ID"] = f"<{email.id}@email-worker>"
         mail.set_content(email.body)
         return mail
@@ -67,6 +67,6 @@ class EmailWorker(Worker):
 
 
 def reply_code(error: SMTPResponseException | SMTPRecipientsRefused) -> int:
-    """What the server answered; the worst answer where several recipients were refused."""
+    """Return the answer of the server; the worst one if several recipients were refused."""
     refusals: list[SMTPRecipientRefused] = getattr(error, "recipients", [])
     return max((refusal.code for refusal in refusals), default=getattr(error, "code", 0))

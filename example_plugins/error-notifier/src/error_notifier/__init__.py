@@ -30,7 +30,7 @@ class ErrorNotifier:
 
     @hookimpl
     async def on_error(self, worker: WorkerConfig, error: Exception, context: Context) -> None:
-        """Awaited for plugin_timeout at most; if it fails, it is logged and the message's fate is unchanged."""
+        """Post the note. A failure is logged and does not affect the message. The time limit is plugin_timeout."""
         if self.config.url is None:
             return
         note = {
@@ -38,7 +38,7 @@ class ErrorNotifier:
             "message": context.coordinates,
             "error": f"{type(error).__name__}: {error}",
         }
-        # urllib blocks, and the event loop belongs to the workers.
+        # urllib blocks, so it runs in a thread: the event loop belongs to the workers.
         await asyncio.to_thread(self._post, self.config.url, json.dumps(note).encode())
 
     def _post(self, url: str, note: bytes) -> None:

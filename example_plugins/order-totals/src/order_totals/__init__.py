@@ -1,1 +1,1 @@
-"""Order totals, worked out from a Kafka topic."""
+"""Computes order totals from a Kafka topic."""

@@ -29,13 +29,13 @@ class Total(msgspec.Struct):
 
 @worker(topic="orders", output_topic="order-totals", dlq_topic="orders-dlq", concurrency=4)
 async def total_order(message: Order) -> Total:
-    """What is returned is published to the output topic, under the key of the order."""
+    """Return the total, which is published to the output topic with the key of the order."""
     return Total(order=message.id, total=sum((i.price * i.quantity for i in message.items), Decimal(0)))
 
 
 @worker(topic="order-totals", output_topic="large-orders")
 async def notice_large_order(message: Total) -> dict[str, str] | None:
-    """None publishes nothing."""
+    """Return the record to publish. None publishes nothing."""
     if message.total < LARGE:
         return None
     return {"order": message.order, "text": f"order {message.order} is worth {message.total}"}

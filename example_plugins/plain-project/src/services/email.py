@@ -11,7 +11,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 class EmailService:
-    """Fills in a template and hands the mail to the mail server."""
+    """Fills in a template and sends the mail."""
 
     def __init__(self) -> None:
         self.settings = AppSettings()

@@ -1,11 +1,11 @@
-"""A line of numbers for each worker, every ``metrics_interval``: the smallest useful metrics plugin."""
+"""The smallest useful metrics plugin: one line of numbers for each worker, every ``metrics_interval``."""
 
 from core_messaging import hookimpl
 from core_messaging.snapshot import Snapshot
 
 
 class SimpleMetrics:
-    """Has one hook. The engine does the counting; this only tells."""
+    """Has one hook. The engine counts, and the plugin prints."""
 
     @hookimpl
     def metrics(self, snapshot: Snapshot) -> None:
