@@ -18,6 +18,7 @@ from core_messaging.rules.group_progress import Standing, progress_of
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.harness import committed, publish, run, settings_for
+from tests.terminals import on_a_terminal
 
 WORKER = """
 import asyncio
@@ -168,3 +169,36 @@ def test_all_shows_every_worker_that_can_run_and_names_the_others_and_the_broker
     as_json = core("kafka", "offsets", "--all", "--json", folder=folder, env=env)
     assert {row["topic"] for row in json.loads(as_json.stdout)} == {topic}
     assert f"broker {broker.address}" in as_json.stderr
+
+
+def test_a_terminal_of_80_columns_shows_one_line_for_each_partition_and_explains_the_columns(
+    broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = broker.make_topic()
+    run(publish(broker.address, topic, [b"{}"] * 12))
+
+    async def commit() -> None:
+        source = ClientPartition(topic, 0)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=broker.address, group_id=topic, enable_auto_commit=False
+        )
+        await consumer.start()
+        consumer.assign([source])
+        note = CommitNote.of(0, [(4, 5), (8, 9)], {}, Ownership()).encode()
+        await consumer.commit({source: OffsetAndMetadata(0, note)})
+        await consumer.stop()
+
+    run(commit())
+    env = {"KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    lines = on_a_terminal(
+        ["kafka", "offsets", "greet", "--unfinished", "0"], project(tmp_path, topic), 80, env
+    )
+    assert max(map(len, lines)) <= 80
+    columns = next(line for line in lines if line.startswith("worker "))
+    assert "gaps" in columns
+    assert "blocked keys" not in columns  # 0 everywhere, and there is no room for it
+    partitions = [line for line in lines if line.startswith("greet ")]
+    assert len(partitions) == len([line for line in lines if topic in line]) > 0
+    assert [line for line in lines if line.startswith("gaps: ")] == [
+        "gaps: ranges of unfinished messages before finished ones"
+    ]

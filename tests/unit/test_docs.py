@@ -10,6 +10,8 @@ import pytest
 from core_messaging_cli.main import core
 
 from core_messaging.context import Context
+from core_messaging.options import Backoff
+from core_messaging.rules.retry import RetryPolicy
 from core_messaging.settings import Settings
 from tests.environments import ROOT
 
@@ -59,3 +61,12 @@ def test_every_command_and_option_is_in_the_table_of_commands(path: str) -> None
     (row,) = [line for line in rows if re.search(f"`{path}[ `]", line.partition(" | ")[0] + " ")]
     options = [option.opts[0] for option in COMMANDS[path].params if isinstance(option, click.Option)]
     assert not [option for option in options if option not in row]
+
+
+@pytest.mark.parametrize("backoff", ["exponential", "linear", "fixed"])
+def test_the_delays_in_the_table_of_backoffs_are_those_of_the_policy(backoff: Backoff) -> None:
+    # The first exponential delay is twice initial_delay, which surprised readers.
+    (row,) = re.findall(rf'^\| `"{backoff}"`.*$', section(WORKERS, "Retries"), re.MULTILINE)
+    policy = RetryPolicy(backoff=backoff, initial_delay=1.0)
+    delays = [float(number) for number in re.findall(r"(\d+) s", row)]
+    assert delays == [policy.delay(retry) for retry in (1, 2, 3, 4)]

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import struct
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
 from core_messaging_cli.tables import laid_out
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.terminals import on_a_terminal
 
 WORDS = st.text("abcdefghij-_/.", min_size=1, max_size=12)
 CELLS = st.lists(WORDS, min_size=1, max_size=12).map(" ".join)
@@ -45,29 +40,6 @@ def test_a_pipe_gets_one_line_a_row(table: tuple[list[str], list[list[str]]]) ->
     lines = list(laid_out(columns, rows, None))
     assert len(lines) == 1 + len(rows)
     assert all(cell in line for row, line in zip(rows, lines[1:], strict=True) for cell in row)
-
-
-def on_a_terminal(words: list[str], folder: Path, columns: int) -> list[str]:
-    """What ``core ...`` shows on a real terminal of so many *columns*."""
-    master, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "core_messaging", *words],
-        cwd=folder,
-        env=env,
-        stdout=terminal,
-        stderr=terminal,
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        try:
-            while data := os.read(master, 65_536):
-                shown += data
-        except OSError:  # how Linux says that the other end is closed
-            process.wait()
-    os.close(master)
-    return shown.decode().replace("\r\n", "\n").splitlines()
 
 
 @pytest.fixture
