@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -35,12 +35,13 @@ LAST_ANSWER = 5.0  # seconds that a Ctrl-C waits for the transaction that is und
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be done, and what it was counted from. ``targets``: letters by topic. ``missing``: letters by original topic
+    """What would be done. ``ends``: where each partition of the queue ended. ``spans``: where letters are taken. ``targets``: letters by topic. ``missing``: letters by original topic
     that does not exist. ``moved``: letters whose original partition does not exist. ``followers``: letters that are taken
     because an earlier one of their key is. ``is_atomic``: whether the cluster has transactions."""
 
     queue: str
     order: Order
+    ends: Mapping[int, int]
     spans: Spans
     keys: Collection[KeyOfGroup]
     partitions: Mapping[str, int]
@@ -80,28 +81,86 @@ async def plan_replay(
         is_atomic = not (await reader.look([queue])).cluster.is_embedded
         spans = await reader.spans(queue)
         ledger = await ledger_of(reader, queue)
-        survey = await _survey(
-            reader, spans, Survey(order.selection, ledger, frozenset(following), order.again), progress
-        )
-        partitions = await _partitions(reader, survey.topics, order, settings)
-        plan = Plan(order, ledger, survey.keys, partitions)
+        partitions = await _partitions_of_target(reader, order, settings)
+        count = _Count(order, ledger, frozenset(following), partitions)
+        await count.run(reader, spans, progress)
+        while not count.is_right:
+            count = count.next()
+            await count.run(reader, spans, progress)
+    return count.planned(queue, spans, is_atomic=is_atomic)
+
+
+class _Count:
+    """One pass over a queue: what would be taken. It is right unless it shows that keys are taken whole."""
+
+    def __init__(
+        self,
+        order: Order,
+        ledger: Ledger,
+        following: frozenset[str],
+        partitions: dict[str, int],
+        keys: Collection[KeyOfGroup] | None = None,
+    ) -> None:
+        """*keys*: those that are taken whole; None: they are not known yet."""
+        self._order, self._ledger, self._partitions = order, ledger, partitions
+        self._keys = keys
+        self._survey = Survey(order.selection, ledger, following, again=order.again)
+        self._plan = Plan(order, ledger, keys or (), partitions)
+        self._taken: dict[TopicPartition, Span] = {}
+        self._looked_up: set[str] = set(partitions)
+
+    async def run(self, reader: TopicReader, spans: Spans, progress: Progress) -> None:
+        done, total = 0, size_of(spans)
+        progress("reading", done, total)
         async for records in reader.read(spans):
-            for record in records:
-                plan.decide(Letter(record))
-    return Planned(
-        queue=queue,
-        order=order,
-        spans=spans,
-        keys=survey.keys,
-        partitions=partitions,
-        taken=plan.taken,
-        targets=plan.targets,
-        left=plan.left,
-        missing=plan.missing,
-        moved=plan.moved,
-        followers=plan.followers,
-        is_atomic=is_atomic,
-    )
+            letters = list(map(Letter, records))
+            await self._look_up(reader, [letter for letter in letters if self._survey.add(letter)])
+            for letter in letters:
+                if self._plan.decide(letter) is not None:
+                    self._note(letter.record)
+            done += len(records)
+            progress("reading", done, total)
+
+    async def _look_up(self, reader: TopicReader, letters: Sequence[Letter]) -> None:
+        """How many partitions the original topics have, of those that there are."""
+        unknown = {origin.topic for letter in letters if (origin := letter.origin)} - self._looked_up
+        if unknown and self._order.to is None:
+            self._looked_up |= unknown
+            found = (await reader.look(sorted(unknown))).partitions
+            self._partitions |= {topic: len(numbers) for topic, numbers in found.items()}
+
+    def _note(self, record: Record) -> None:
+        source = TopicPartition(record.topic, record.partition)
+        first = self._taken[source].begin if source in self._taken else record.offset
+        self._taken[source] = Span(first, record.offset + 1)
+
+    @property
+    def is_right(self) -> bool:
+        return self._survey.is_complete and self._survey.keys == set(self._keys or ())
+
+    def next(self) -> _Count:
+        """A count that knows what this one has found."""
+        survey = self._survey
+        keys = survey.keys if survey.is_complete else None
+        return _Count(self._order, self._ledger, survey.groups, self._partitions, keys)
+
+    def planned(self, queue: str, spans: Spans, *, is_atomic: bool) -> Planned:
+        plan = self._plan
+        return Planned(
+            queue=queue,
+            order=self._order,
+            ends={source.partition: span.end for source, span in spans.items()},
+            spans=self._taken,
+            keys=self._survey.keys,
+            partitions=self._partitions,
+            taken=plan.taken,
+            targets=plan.targets,
+            left=plan.left,
+            missing=plan.missing,
+            moved=plan.moved,
+            followers=plan.followers,
+            is_atomic=is_atomic,
+        )
 
 
 def _check(queue: str, order: Order) -> None:
@@ -116,34 +175,13 @@ def _check(queue: str, order: Order) -> None:
         )
 
 
-async def _survey(reader: TopicReader, spans: Spans, survey: Survey, progress: Progress) -> Survey:
-    """*survey* of all letters; where they show that more groups take keys whole, another one that knows it."""
-    await _surveyed(reader, spans, survey, progress)
-    while not survey.is_complete:
-        survey = Survey(survey.selection, survey.ledger, survey.groups, survey.again)
-        await _surveyed(reader, spans, survey, progress)
-    return survey
-
-
-async def _surveyed(reader: TopicReader, spans: Spans, survey: Survey, progress: Progress) -> None:
-    done, total = 0, size_of(spans)
-    progress("reading", done, total)
-    async for records in reader.read(spans):
-        for record in records:
-            survey.add(Letter(record))
-        done += len(records)
-        progress("reading", done, total)
-
-
-async def _partitions(
-    reader: TopicReader, topics: Collection[str], order: Order, settings: Settings
-) -> Mapping[str, int]:
-    """How many partitions each target has, of those that there are."""
-    wanted = sorted({*topics, *([order.to] if order.to else [])})
-    found = (await reader.look(wanted)).partitions if wanted else {}
-    if order.to is not None and order.to not in found:
+async def _partitions_of_target(reader: TopicReader, order: Order, settings: Settings) -> dict[str, int]:
+    if order.to is None:
+        return {}
+    found = (await reader.look([order.to])).partitions
+    if order.to not in found:
         raise TopicMissing([order.to], settings.kafka_bootstrap_servers)
-    return {topic: len(numbers) for topic, numbers in found.items()}
+    return {order.to: len(found[order.to])}
 
 
 async def carry_out(
@@ -171,7 +209,7 @@ async def carry_out(
 
 
 async def _spans_now(reader: TopicReader, planned: Planned) -> Spans:
-    """To the end of this moment where keys are taken whole; else what was counted."""
+    """To the end of this moment where keys are taken whole; else where letters were found."""
     return await reader.spans(planned.queue) if planned.keys else planned.spans
 
 
@@ -210,8 +248,7 @@ class _Execution:
     def _is_counted(self, letter: Letter) -> bool:
         """Whether *letter* was there when somebody was asked."""
         record = letter.record
-        span = self.planned.spans.get(TopicPartition(record.topic, record.partition))
-        return span is not None and record.offset < span.end
+        return record.offset < self.planned.ends.get(record.partition, 0)
 
     def _most(self) -> int:
         return CHUNK if self.rate is None else max(1, min(CHUNK, int(self.rate)))

@@ -56,17 +56,16 @@ class Survey:
     again: bool = False
     found: set[str] = field(default_factory=set)  # groups whose letters show that their keys follow
     keys: set[KeyOfGroup] = field(default_factory=set)
-    topics: set[str] = field(default_factory=set)  # original topics of what is selected
 
-    def add(self, letter: Letter) -> None:
+    def add(self, letter: Letter) -> bool:
+        """Take *letter* in; whether it is selected and open."""
         if letter.error_type == FOLLOWS:
             self.found.add(letter.text("group"))
         if not (self.selection.matches(letter) and (self.again or self.ledger.state_of(letter) == "open")):
-            return
-        if (origin := letter.origin) is not None:
-            self.topics.add(origin.topic)
+            return False
         if (key := key_of_group(letter)) is not None and key.group in self.following:
             self.keys.add(key)
+        return True
 
     @property
     def is_complete(self) -> bool:
@@ -109,7 +108,8 @@ class Plan:
         is_counted: Callable[[Letter], bool] = lambda _letter: True,
     ) -> None:
         self._order = order
-        self._settled = Ledger() if order.again else ledger
+        self._before = Ledger() if order.again else ledger
+        self._now = Ledger()  # a letter may be in the queue twice
         self._keys = keys
         self._partitions = partitions
         self._is_counted = is_counted
@@ -128,7 +128,7 @@ class Plan:
             self.left[reason] += 1
             return None
         taken = Taken(letter, self._outgoing(letter))
-        self._settled.note(letter, self._order.state)
+        self._now.note(letter, self._order.state)
         self.taken += 1
         if taken.outgoing is not None:
             self.targets[taken.outgoing.topic] += 1
@@ -138,7 +138,7 @@ class Plan:
         selected = self._order.selection.matches(letter) and self._is_counted(letter)
         if not selected and (not self._keys or key_of_group(letter) not in self._keys):
             return Reason.NOT_SELECTED
-        if self._settled.state_of(letter) != "open":
+        if self._before.state_of(letter) != "open" or self._now.state_of(letter) != "open":
             return Reason.DEALT_WITH
         reason = self._why_homeless(letter) if self._order.state == "replayed" else None
         if reason is None and not selected:

@@ -60,6 +60,8 @@ def test_a_second_time_nothing_is_left_to_do(letters: list[Letter], order: Order
     ledger = Ledger()
     taken, plan, _ = carried_out(letters, order, ledger)
     assert len({each.letter.identity() for each in taken}) == len(taken) == plan.taken
+    for each in taken:
+        ledger.note(each.letter, order.state)
     assert carried_out(letters, order, ledger)[0] == []
     # Unless somebody asks for it.
     again, _, _ = carried_out(letters, Order(order.selection, order.state, again=True), ledger)
