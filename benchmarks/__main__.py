@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: every contest, interleaved, medians, one table.
+"""``python -m benchmarks``: runs every contest, interleaved, and writes one table of medians.
 
 Uses KAFKA_BOOTSTRAP_SERVERS, or starts Apache Kafka (Java and Maven). Absolute figures say little: machines
 differ and are shared. The ratios are of one run, one broker, one minute. Exit code 1 where a bar is missed.
@@ -24,9 +24,9 @@ from benchmarks.rounds import Broker, run
 from benchmarks.workloads import ALL, Workload
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 
-START, PROCESSES, GROWTH = "start", "processes", "growth"  # what is no contest of rows
+START, PROCESSES, GROWTH = "start", "processes", "growth"  # not contests with rows
 OTHERS = (PROCESSES, GROWTH, START)
-# A contest of two minutes is about ours and its limits; the peers wait for the long one.
+# The quick run compares this project with its limits only. The full run has the other projects too.
 QUICK = ("noop", "io", "output", "batches", "sending", "hook", PROCESSES, START)
 
 
@@ -52,7 +52,7 @@ def _chosen(arguments: argparse.Namespace) -> list[Workload]:
 
 
 def _bars_only(workload: Workload) -> Workload:
-    """Without those that no bar speaks of."""
+    """Leave out the contestants that no bar names."""
     needed = {name for bar in workload.bars for name in (bar.ours, bar.against)}
     rows = tuple(row for row in workload.contestants if row.name in needed)
     return replace(workload, contestants=rows or workload.contestants)
@@ -74,7 +74,7 @@ def _measure(arguments: argparse.Namespace, rounds: int, console: Console) -> Ev
 
 
 def main() -> int:
-    # A new topic has no leaders for a moment, and the client warns about each of its partitions.
+    # A new topic has no leaders at first, and the client warns about each of its partitions.
     logging.basicConfig(level=logging.ERROR)
     arguments = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 180)

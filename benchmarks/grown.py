@@ -1,4 +1,4 @@
-"""``python -m benchmarks.grown TASK``: workers of a certain size for some seconds; what they cost, as JSON."""
+"""``python -m benchmarks.grown TASK``: runs workers of some size for some seconds and prints their cost as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core_messaging.worker import Worker
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs: a worker for each of *topics*, whose handlers sleep *seconds*; measured for *period* seconds."""
+    """A worker for each of *topics*. Handlers sleep *seconds*, and *period* seconds are measured."""
 
     address: str
     topics: Sequence[str]
@@ -41,7 +41,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Arrivals:
-    """Waits until so many workers have been assigned partitions."""
+    """Waits until a number of workers have been assigned partitions."""
 
     def __init__(self, count: int) -> None:
         self._left = count
@@ -67,13 +67,13 @@ def _workers(size: Size, handled: list[int]) -> list[type[Worker]]:
 
 
 def resident() -> float:
-    """Megabytes of memory this process holds."""
+    """Megabytes of memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
 
 async def measure(size: Size) -> Cost:
-    """Start, wait until all have their partitions, look again after the period."""
+    """Start the workers, wait until all have their partitions, and measure until the period is over."""
     started, handled, arrivals = perf_counter(), [0], Arrivals(len(size.topics))
     settings = Settings(kafka_bootstrap_servers=size.address)
     plugins = Plugins([PluginReport("arrivals", "benchmark", plugin=arrivals)], settings)

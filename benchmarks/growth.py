@@ -1,4 +1,4 @@
-"""What grows with what: workers in a process, partitions, backlog, installed distributions."""
+"""How costs grow with the number of workers, partitions, waiting messages and installed distributions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DISTRIBUTIONS = (0, 100, 500)
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: what grows, and what it costs at each size."""
+    """One curve: the cost at each size."""
 
     title: str
     sizes: tuple[int, ...]
@@ -38,35 +38,35 @@ def _cost(size: Size) -> Cost:
 
 
 def workers(address: str) -> Series:
-    """Idle workers in one process, each with a group of its own."""
+    """Measure idle workers in one process, each with a group of its own."""
     topic = asyncio.run(make_topic(address, 4))
     costs = tuple(_cost(Size(address=address, topics=[topic] * count)) for count in WORKERS)
     return Series("idle workers in one process", WORKERS, costs)
 
 
 def partitions(address: str) -> Series:
-    """One worker with so many partitions and 20,000 messages to do."""
+    """Measure one worker with many partitions and 20,000 messages."""
     topics = [asyncio.run(fill(address, 20_000, count)) for count in PARTITIONS]
     costs = tuple(_cost(Size(address=address, topics=[topic])) for topic in topics)
     return Series("partitions of one worker, 20,000 messages waiting", PARTITIONS, costs)
 
 
 def backlog(address: str) -> Series:
-    """One slow worker before so many messages: what it holds must not grow with them."""
+    """Measure one slow worker with many messages waiting. Its memory must not grow with them."""
     topics = [asyncio.run(fill(address, count, 4)) for count in BACKLOG]
     costs = tuple(_cost(Size(address=address, topics=[topic])) for topic in topics)
     return Series("messages waiting for one slow worker", BACKLOG, costs)
 
 
 def distributions(rounds: int) -> Series:
-    """``core kafka worker NAME`` until it would connect, beside so many distributions that are none of ours."""
+    """Measure ``core kafka worker NAME`` until it would connect, beside many other installed distributions."""
     seconds = [startup.measure(rounds, count)[1] for count in DISTRIBUTIONS]
     costs = tuple(Cost(startup=each, memory=0.0, cpu=0.0, handled=0) for each in seconds)
     return Series("installed distributions without entry points of ours", DISTRIBUTIONS, costs)
 
 
 def measure(address: str, rounds: int, say: Callable[[str], None]) -> Iterator[Series]:
-    """All curves."""
+    """Measure all curves."""
     for series in (workers, partitions, backlog):
         say(f"growth: {series.__name__}")
         yield series(address)

@@ -1,4 +1,4 @@
-"""Fills topics with messages of 160 bytes, at once or at a rate, and watches topics fill."""
+"""Fills topics with messages of 160 bytes, at once or at a rate, and measures how topics fill."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def key(number: int) -> bytes:
 
 
 def body(number: int) -> bytes:
-    """A JSON object of 160 bytes."""
+    """Make a JSON object of 160 bytes."""
     fields = {"id": number, "type": "process", "data": ""}
     fields["data"] = "x" * (SIZE - len(json.dumps(fields)))
     return json.dumps(fields).encode()
 
 
 def stamped(number: int) -> bytes:
-    """A JSON object that says when it was made."""
+    """Make a JSON object with the time at which it is made."""
     return json.dumps({"id": number, "at": perf_counter(), "data": "x" * 100}).encode()
 
 
 async def make_topic(address: str, partitions: int) -> str:
-    """A new topic; its name."""
+    """Create a topic and return its name."""
     topic = f"bench-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
@@ -45,7 +45,7 @@ async def make_topic(address: str, partitions: int) -> str:
 
 
 async def fill(address: str, count: int, partitions: int, busy: int = 0) -> str:
-    """A new topic with *count* messages of 1,000 keys in *busy* of its partitions (0: all); its name."""
+    """Create a topic with *count* messages of 1,000 keys in *busy* partitions (0: all). Returns its name."""
     topic = await make_topic(address, partitions)
 
     def place(number: int) -> int | None:
@@ -60,7 +60,7 @@ async def fill(address: str, count: int, partitions: int, busy: int = 0) -> str:
 
 
 async def pace(address: str, topic: str, count: int, rate: int) -> None:
-    """*count* stamped messages to *topic*, *rate* a second, nobody waited for."""
+    """Send *count* messages with a time stamp to *topic*, *rate* per second, without waiting for answers."""
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
         started = perf_counter()
         for number in range(count):
@@ -69,7 +69,7 @@ async def pace(address: str, topic: str, count: int, rate: int) -> None:
 
 
 async def stored(consumer: AIOKafkaConsumer, topic: str) -> int:
-    """How many messages *topic* holds."""
+    """Count the messages in *topic*."""
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
     return sum((await consumer.end_offsets(partitions)).values()) if partitions else 0
 

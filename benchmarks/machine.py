@@ -1,4 +1,4 @@
-"""What a figure depends on: versions and the machine, without anything that names it."""
+"""What a figure depends on: versions, and the size of the machine without its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def facts() -> dict[str, str]:
-    """Name and version or size."""
+    """Return pairs of a name and a version or size."""
     system = platform.uname()
     return {
         "cores": str(os.cpu_count()),

@@ -59,7 +59,7 @@ class Bar:
 
 
 def bars_of(results: str, workload: str) -> list[Bar]:
-    """The contestants of *workload*, the fastest first."""
+    """List the contestants of *workload*, the fastest first."""
     table = results.partition(f"\n## {workload}\n")[2].partition("\n## ")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -71,7 +71,7 @@ def bars_of(results: str, workload: str) -> list[Bar]:
 
 
 def drawn(results: str) -> str:
-    """The picture, as SVG that follows the reader's light or dark scheme."""
+    """Draw the picture as SVG. It follows the reader's light or dark colour scheme."""
     panels = {title: bars_of(results, workload) for workload, title in PANELS.items()}
     height = TOP + STEP * max(map(len, panels.values())) + BOTTOM
     size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'

@@ -1,4 +1,4 @@
-"""The medians as bars, a panel a workload."""
+"""Draws the medians as bars, with one panel for each workload."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS, OTHERS = "#2a6f97", "#b8b8b8"
 
 
 def draw(results: Sequence[Result], to: Path) -> None:
-    """Write the picture. The longest bar is the best but in panels of milliseconds."""
+    """Write the picture. The longest bar is the best, except in panels of milliseconds."""
     rows = (len(results) + 1) // 2
     figure, axes = plt.subplots(rows, 2, figsize=(15, 3.4 * rows), squeeze=False)
     for axis, result in zip(axes.flat, results, strict=False):
@@ -31,7 +31,7 @@ def draw(results: Sequence[Result], to: Path) -> None:
 
 
 def draw_growth(series: Sequence[Series], to: Path) -> None:
-    """Start-up, memory and CPU over size, a row a curve."""
+    """Draw start-up time, memory and CPU over size, with one row for each curve."""
     if not series:
         return
     figure, axes = plt.subplots(len(series), 3, figsize=(13, 2.6 * len(series)), squeeze=False)

@@ -24,7 +24,7 @@ from benchmarks.load import body, key, make_topic
 BAR = 1.7  # two processes against one, on two cores
 PARTITIONS = 4
 MESSAGES = 5_000
-TURNS = 2  # a round: a shared machine's two cores are slow and fast by turns, each for itself
+TURNS = 2  # in each round: the two cores of a shared machine are slow and fast at different times
 PATIENCE = 60.0  # seconds
 
 _WORKER = """\
@@ -58,7 +58,7 @@ print("\\n".join(map(str, times)))
 
 @dataclass(frozen=True)
 class Round:
-    """Messages a second of one and of two processes, and what as many bare ones compute a second."""
+    """Messages per second of one and two processes, and calls per second of one and two bare processes."""
 
     one: float
     two: float
@@ -75,7 +75,7 @@ class Round:
 
 
 async def _publish(address: str, topic: str) -> None:
-    """As many messages to each partition: how evenly keys fall is not what is measured."""
+    """Fill each partition with the same number of messages, because the spread of keys is not measured."""
     async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=5) as producer:
         for start in range(0, MESSAGES, 1_000):
             sent = [
@@ -87,7 +87,7 @@ async def _publish(address: str, topic: str) -> None:
 
 @contextmanager
 def _running(folder: Path, address: str, count: int) -> Iterator[Path]:
-    """So many processes; what they log is in the file."""
+    """Run *count* processes. Their log is in the file."""
     log = folder / "log"
     command = [
         str(Path(sys.executable).parent / "core"),
@@ -116,7 +116,7 @@ def _until(condition: object, what: str) -> None:
 
 
 def rate(address: str, count: int) -> float:
-    """Messages a second of *count* processes, each with its partitions before the first message.
+    """Measure messages per second of *count* processes. Each has its partitions before the first message.
 
     It counts from the end of publishing: the load is made on the same cores, and two processes would pay for it
     with half of their time and one with none.
@@ -138,13 +138,13 @@ def rate(address: str, count: int) -> float:
 
 
 def _have(log: Path, partitions: int) -> int:
-    """How many lines tell of a share of so many partitions."""
+    """Count the log lines that name a share of so many partitions."""
     told = [line for line in log.read_text().splitlines() if "Computing has" in line]
     return sum(line.count("bench-") == partitions for line in told)
 
 
 def bare_rate(count: int) -> float:
-    """Calls a second of *count* processes that only compute, while all of them do."""
+    """Measure calls per second of *count* processes that only compute, while all of them compute."""
     script = _BARE.format(count=MESSAGES // 4)
     command = [sys.executable, "-c", script]
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -159,6 +159,6 @@ def _rate(stamps: list[float]) -> float:
 
 
 def measure(address: str, rounds: int) -> list[Round]:
-    """One, two, and as many bare ones, in turn."""
+    """Measure one process, two processes, and as many bare ones, in turn."""
     turns = range(TURNS * rounds)
     return [Round(rate(address, 1), rate(address, 2), bare_rate(1), bare_rate(2)) for _ in turns]

@@ -1,4 +1,4 @@
-"""One table, on the terminal and as RESULTS.md, with every round's figure below it."""
+"""Writes one table, on the terminal and as RESULTS.md, with the figures of every round below it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[str, str, str, str, str]
 
 @dataclass(frozen=True)
 class Everything:
-    """What one run has measured; empty where it was not asked for."""
+    """What one run has measured. A part that was not asked for is empty."""
 
     results: Sequence[Result]
     processes: Sequence[processes.Round]
@@ -68,7 +68,7 @@ _VERDICTS = {True: "reached", False: "MISSED", None: "not measured"}
 
 
 def show(found: Everything, console: Console) -> None:
-    """The table, and what is no table in a line each."""
+    """Write the table, and one line for each other figure."""
     table = Table(*COLUMNS, title="medians; ratios with their range over the rounds", show_lines=False)
     for result in found.results:
         table.add_section()
@@ -85,7 +85,7 @@ def show(found: Everything, console: Console) -> None:
 
 
 def missed(found: Everything) -> list[str]:
-    """The bars that were not reached, in words."""
+    """Describe the bars that were not reached."""
     bars = [
         f"{result.workload.name}: {bar.ours} {_ratio(result, bar)}, bar {_bar(result, bar)}"
         for result in found.results
@@ -96,7 +96,7 @@ def missed(found: Everything) -> list[str]:
 
 
 def write(found: Everything, how: str) -> None:
-    """RESULTS.md beside this module."""
+    """Write RESULTS.md beside this module."""
     lines = ["# Results", "", f"Written by `{how}`. What they mean: [NOTES.md](NOTES.md).", ""]
     lines += [f"- {name}: {value}" for name, value in machine.facts().items()]
     lines += ["", f"![ours beside the others]({PLOT.name})", ""]

@@ -1,4 +1,4 @@
-"""Runs a workload: its contestants in turn, each in a process of its own, for as many rounds as asked."""
+"""Runs the contestants of a workload in turn, each in a process of its own, for some rounds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmarks.load import fill, make_topic
 from benchmarks.task import Outcome
 from benchmarks.workloads import Bar, Contestant, Workload
 
-PATIENCE = 90.0  # seconds one round of one contestant may take
-LEAST = 300  # messages: fewer say nothing
+PATIENCE = 90.0  # seconds for one round of one contestant
+LEAST = 300  # messages; with fewer a figure is meaningless
 
 
 @dataclass
 class Figures:
-    """What one contestant reached, a figure a round; or why it did not."""
+    """The figures of one contestant, one for each round, or why there are none."""
 
     contestant: Contestant
     outcomes: list[Outcome] = field(default_factory=list)
@@ -43,13 +43,13 @@ class Result:
         return median(found) if found else None
 
     def ratios(self, ours: str, against: str) -> list[float]:
-        """A ratio a round; both sides were measured within the same minute."""
+        """One ratio for each round. Both sides were measured within the same minute."""
         unit = self.workload.unit
         pairs = zip(self.figures[ours].values(unit), self.figures[against].values(unit), strict=False)
         return [mine / theirs for mine, theirs in pairs]
 
     def reached(self, bar: Bar) -> bool | None:
-        """None: it was not measured."""
+        """Whether *bar* is reached; None if it was not measured."""
         ratios = self.ratios(bar.ours, bar.against)
         if not ratios:
             return None
@@ -58,7 +58,7 @@ class Result:
 
 
 class Broker:
-    """Topics of one cluster, each filled once and read by everybody in a group of their own."""
+    """The topics of one cluster. Each is filled once, and each contestant reads it in a group of its own."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -75,7 +75,7 @@ class Broker:
 
 
 def run(broker: Broker, workload: Workload, rounds: int, scale: float, say: Callable[[str], None]) -> Result:
-    """*rounds* rounds of *workload*. A contestant that fails twice takes part no more."""
+    """Run *rounds* rounds of *workload*. A contestant that fails twice is left out."""
     result = Result(workload, {row.name: Figures(row) for row in workload.contestants})
     for number in range(1, rounds + 1):
         for figures in result.figures.values():
@@ -89,7 +89,7 @@ def _round(broker: Broker, workload: Workload, figures: Figures, scale: float) -
     try:
         figures.outcomes.append(_ask(broker, workload, figures.contestant, scale))
     except RuntimeError:
-        # Once more: a rebalance that took its time is no reason to leave somebody out.
+        # Once more: one slow rebalance is no reason to leave a contestant out.
         try:
             figures.outcomes.append(_ask(broker, workload, figures.contestant, scale))
         except RuntimeError as error:

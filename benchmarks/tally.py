@@ -1,4 +1,4 @@
-"""Counts what a contestant handled: every message exactly once, or the round is an error."""
+"""Counts the messages of a contestant. Unless each is handled exactly once, the round is an error."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.task import KEYS, Outcome, Task
 
 
 class Miscounted(Exception):
-    """A contestant lost or repeated messages, so its figure is worth nothing."""
+    """A contestant lost or repeated messages, so its figure is not valid."""
 
 
 class Tally:
-    """The books of one round. ``one`` is called by the handler, as its last act."""
+    """The counts of one round. The handler calls ``one`` at its end."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        # Those that fail on purpose are not waited for.
+        # Messages that fail on purpose are not counted.
         self.left = sum(number % KEYS >= task.failing for number in range(task.skip, task.count))
         self.repeated = 0
         self.started = self.ended = 0.0
@@ -31,11 +31,11 @@ class Tally:
         self._told: Callable[[], object] = self.complete.set
 
     def begin(self) -> None:
-        """The first message is about to be handled; later calls do nothing."""
+        """Note that the first message is about to be handled. Later calls do nothing."""
         self.started = self.started or perf_counter()
 
     def one(self, number: int) -> None:
-        """Message *number* is handled."""
+        """Note that message *number* is handled."""
         if self._seen[number]:
             self.repeated += 1
             return
@@ -45,24 +45,24 @@ class Tally:
             self.finish(perf_counter())
 
     def one_of_threads(self, number: int) -> None:
-        """``one``, from any thread."""
+        """Do the same as ``one``, from any thread."""
         with self._lock:
             self.one(number)
 
     def late(self, number: int, sent: float) -> None:
-        """Message *number*, sent at *sent* (of this machine's one monotonic clock), is handled."""
+        """Note that message *number*, sent at *sent* (monotonic clock of this machine), is handled."""
         if number >= self.task.skip:
             self.latencies.append(perf_counter() - sent)
             self.one(number)
 
     def finish(self, now: float) -> None:
-        """The round is over."""
+        """End the round."""
         self.ended = now
         self.complete.set()
         self._told()
 
     async def wait(self) -> None:
-        """Until the round is over; for contestants on an event loop."""
+        """Wait until the round is over; for contestants on an event loop."""
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         self._told = lambda: loop.call_soon_threadsafe(over.set)
         if not self.complete.is_set():

@@ -1,4 +1,4 @@
-"""What one contestant is asked to do, as it travels to its process."""
+"""The task of one contestant, as it is sent to its process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-KEYS = 1_000  # of the messages of a topic, in turn
+KEYS = 1_000  # keys of the messages of a topic, in turn
 
 Work = Literal["nothing", "sleep", "thread", "cpu"]
 Loop = Literal["asyncio", "punctual", "uvloop"]
@@ -45,7 +45,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a round brought: messages and seconds; milliseconds from produce to handled where a rate was set."""
+    """The result of a round: messages and seconds; with a rate also milliseconds from produced to handled."""
 
     count: int
     seconds: float
@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def rate(self) -> float:
-        """Messages a second."""
+        """Messages per second."""
         return self.count / self.seconds
 
 

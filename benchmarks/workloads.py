@@ -1,4 +1,4 @@
-"""The contests: who takes part with which task, and which ratio ours has to reach."""
+"""The workloads: the contestants, their tasks, and the ratios that this project has to reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks.task import Task
 
-# What a way of working promises meanwhile.
+# What each contestant promises while it runs.
 LIMIT = "the limit; promises nothing"
 COMMITS_POSITION = "commits the fetched position: a crash may lose; no retry"
 IN_PARTITION_ORDER = "partition order; at least once; no retry"
@@ -19,7 +19,7 @@ OURS = "at least once, retries, order as said"
 
 @dataclass(frozen=True)
 class Contestant:
-    """One row. ``share``: of the messages, for those that would take minutes."""
+    """One row. ``share``: the part of the messages that a slow contestant gets."""
 
     name: str
     task: Task
@@ -29,7 +29,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Bar:
-    """*ours* has to reach ``ratio`` times *against* (of milliseconds: stay below it)."""
+    """*ours* has to reach ``ratio`` times *against*. For milliseconds it has to stay below."""
 
     ours: str
     against: str
@@ -38,7 +38,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Workload:
-    """One contest on the same messages. ``unit``: "msg/s", or "ms (p99)" where less is better.
+    """One contest on the same messages. ``unit``: "msg/s", or "ms (p99)", where less is better.
 
     ``busy``: of the partitions, how many hold the messages. 0: all.
     """
@@ -66,7 +66,7 @@ def _row(name: str, run: str, promise: str, share: float = 1.0, **task: Any) -> 
 
 
 def _ours(name: str, run: str = "worker", **task: Any) -> Contestant:
-    """On the event loop of ``core kafka worker``, unless said otherwise."""
+    """Make a task of this project, on the event loop of ``core kafka worker`` by default."""
     return Contestant(name, Task(run=f"ours:{run}", **({"loop": "punctual"} | task)), OURS)
 
 

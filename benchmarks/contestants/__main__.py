@@ -27,7 +27,7 @@ def _load(*arguments: object) -> subprocess.Popen[str]:
 
 @contextlib.contextmanager
 def _beside(task: Task, tally: Tally) -> Iterator[None]:
-    """Whoever sends while the contestant runs, or watches where its results go."""
+    """Run a process that sends while the contestant runs, or that watches its results."""
     helpers = []
     if task.rate:
         helpers.append(_load("pace", task.address, task.topic, task.count, task.rate))
@@ -51,12 +51,12 @@ def _hear(watcher: subprocess.Popen[str], tally: Tally) -> None:
 
 
 def run(task: Task) -> Tally:
-    """The tally of the finished round."""
+    """Return the tally of the finished round."""
     module, _, name = task.run.partition(":")
     contestant = getattr(importlib.import_module(f"benchmarks.contestants.{module}"), name)
     tally = Tally(task)
     gc.collect()
-    gc.freeze()  # for everybody, as `core kafka worker` does
+    gc.freeze()  # for every contestant, as `core kafka worker` does
     with _beside(task, tally):
         if inspect.iscoroutinefunction(contestant):
             with asyncio.Runner(loop_factory=_LOOPS[task.loop]) as runner:

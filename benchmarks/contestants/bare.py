@@ -1,4 +1,4 @@
-"""No Kafka at all: what an event loop, or threads, can do at most."""
+"""No Kafka: the limit of an event loop, or of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.task import Task
 
 
 async def sleepers(task: Task, tally: Tally) -> None:
-    """As many long-lived coroutines as there are slots, that only sleep."""
+    """Run one long-lived coroutine for each slot, which only sleeps."""
     numbers = iter(range(task.count))
 
     async def sleeper() -> None:
@@ -25,7 +25,7 @@ async def sleepers(task: Task, tally: Tally) -> None:
 
 
 def threads(task: Task, tally: Tally) -> None:
-    """As many threads as there are slots, that only sleep."""
+    """Run one thread for each slot, which only sleeps."""
     numbers = iter(range(task.count))
 
     def sleeper() -> None:
@@ -40,7 +40,7 @@ def threads(task: Task, tally: Tally) -> None:
 
 
 def computing(task: Task, tally: Tally) -> None:
-    """One process that only computes."""
+    """Run one process that only computes."""
     tally.begin()
     for number in range(task.count):
         compute()

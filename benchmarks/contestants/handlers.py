@@ -1,4 +1,4 @@
-"""What a handler does with one message; the same for every contestant."""
+"""The work of a handler, the same for every contestant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.tally import Tally
 from benchmarks.task import Task
 
-# Iterations that take about a millisecond on a machine of 2020; the same work for everybody is what counts.
+# Iterations that take about a millisecond on a machine of 2020. Every contestant does the same work.
 ROUNDS = 20_000
 
 
@@ -23,7 +23,7 @@ def compute() -> int:
 
 
 def coroutine(task: Task, tally: Tally) -> Callable[[Any], Awaitable[Any]]:
-    """An async handler of a decoded message. With an output it returns the message."""
+    """Make an async handler of a decoded message. With an output it returns the message."""
     one, begin, seconds = tally.one, tally.begin, task.seconds
 
     async def nothing(message: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def _kind(task: Task) -> str:
 
 
 def typed(_task: Task, tally: Tally) -> Callable[[Any], Awaitable[Any]]:
-    """An async handler of an Entry."""
+    """Make an async handler of an Entry."""
 
     async def nothing(message: Any) -> None:
         tally.begin()
@@ -72,7 +72,7 @@ def typed(_task: Task, tally: Tally) -> Callable[[Any], Awaitable[Any]]:
 
 
 def plain(task: Task, tally: Tally) -> Callable[[Any], Any]:
-    """A plain def handler of a decoded message, for any thread."""
+    """Make a plain def handler of a decoded message, for any thread."""
     sleeps = task.work in ("sleep", "thread")
     count = tally.one_of_threads if sleeps else tally.one
 

@@ -1,4 +1,4 @@
-"""Workers of ours, every guarantee in place: order, retries, commits of finished work only."""
+"""Workers of this project with all guarantees: order, retries, commits of finished work only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core_messaging.worker import Worker
 
 
 class Watching:
-    """One plain observer of every message."""
+    """A plugin with one plain hook for every message."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -35,7 +35,7 @@ def _settings(task: Task) -> Settings:
 
 
 def _plugins(task: Task, settings: Settings) -> Plugins:
-    """The plugins that every installation has, and the one under test."""
+    """Load the plugins of every installation, and the one under test."""
     reports = find(settings)
     if task.plugin:
         reports.append(PluginReport("watching", "benchmark", hooks=("on_success",), plugin=Watching()))
@@ -93,7 +93,7 @@ async def batches(task: Task, tally: Tally) -> None:
 
 
 async def failing(task: Task, tally: Tally) -> None:
-    """Some keys fail for ever; the good ones are what is measured."""
+    """Run with some keys that always fail. The other keys are measured."""
     handle = coroutine(task, tally)
 
     async def process(_self: Worker, message: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ async def failing(task: Task, tally: Tally) -> None:
 
 
 async def send_many(task: Task, tally: Tally) -> None:
-    """``send_many`` of what is encoded already."""
+    """``send_many`` of encoded messages."""
     async with Producer(_settings(task), "benchmark") as producer:
         tally.begin()
         numbers = range(task.count)
@@ -123,7 +123,7 @@ def _keys(count: int) -> Any:
 
 
 async def send_concurrently(task: Task, tally: Tally) -> None:
-    """So many tasks as there are slots, each waiting for its own acknowledgement."""
+    """One task for each slot. Each waits for its own acknowledgement."""
     numbers = iter(range(task.count))
     async with Producer(_settings(task), "benchmark") as producer:
 

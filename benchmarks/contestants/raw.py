@@ -1,4 +1,4 @@
-"""aiokafka by hand: what a careful person writes in an afternoon, and the client's own limit."""
+"""aiokafka by hand: what a careful person writes in an afternoon, and the limit of the client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def _consumer(task: Task) -> AsyncIterator[AIOKafkaConsumer]:
         group_id=uuid4().hex,
         auto_offset_reset="earliest",
         auto_commit_interval_ms=1000,
-        isolation_level="read_committed",  # as ours
+        isolation_level="read_committed",  # as this project
     )
     await consumer.start()
     try:
@@ -36,12 +36,12 @@ async def _consumer(task: Task) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def getmany(task: Task, tally: Tally) -> None:
-    """getmany, json.loads and one awaited call a message; the position is committed every second."""
+    """getmany, json.loads and one awaited call for each message; the position is committed every second."""
     await _getmany(task, tally, json.loads)
 
 
 async def getmany_msgspec(task: Task, tally: Tally) -> None:
-    """As getmany, with the decoder ours uses."""
+    """As getmany, with the decoder of this project."""
     decode = msgspec.json.Decoder(Entry if task.message == "struct" else dict).decode
     await _getmany(task, tally, decode)
 
@@ -66,7 +66,7 @@ async def async_for(task: Task, tally: Tally) -> None:
 
 
 async def gathered(task: Task, tally: Tally) -> None:
-    """getmany of as many as there are slots, all at once, and the next when the slowest is done."""
+    """getmany of one message for each slot, all processed at once; the next fetch follows the slowest."""
     handle = coroutine(task, tally)
     async with _consumer(task) as consumer:
         while not tally.complete.is_set():
@@ -102,14 +102,14 @@ async def passing_on(task: Task, tally: Tally) -> None:
 
 
 def _producer(task: Task) -> AIOKafkaProducer:
-    # As ours: idempotent, acknowledged by all replicas, in batches of 128 KiB.
+    # As this project: idempotent, acknowledged by all replicas, in batches of 128 KiB.
     return AIOKafkaProducer(
         bootstrap_servers=task.address, enable_idempotence=True, acks="all", max_batch_size=131_072
     )
 
 
 async def send_batched(task: Task, tally: Tally) -> None:
-    """send without waiting, a thousand under way, then their acknowledgements."""
+    """send without waiting, with a thousand records under way, then wait for the acknowledgements."""
     async with _producer(task) as producer:
         tally.begin()
         for start in range(0, task.count, 1_000):
@@ -121,7 +121,7 @@ async def send_batched(task: Task, tally: Tally) -> None:
 
 
 async def send_concurrently(task: Task, tally: Tally) -> None:
-    """So many tasks as there are slots, each waiting for its own acknowledgement."""
+    """One task for each slot. Each waits for its own acknowledgement."""
     numbers = iter(range(task.count))
     async with _producer(task) as producer:
 

@@ -86,7 +86,7 @@ def _passing_on(task: Task, tally: Tally, handle: Callable[[Any], Any]) -> None:
 
 
 def threads(task: Task, tally: Tally) -> None:
-    """``RunTaskInThreads``: so many threads, no order while they run, committed in order."""
+    """``RunTaskInThreads``: threads without order while they run, committed in order."""
     handle = plain(task, tally)
 
     def run(message: Message[KafkaPayload]) -> None:
@@ -102,7 +102,7 @@ def threads(task: Task, tally: Tally) -> None:
 
 
 def batches(task: Task, tally: Tally) -> None:
-    """``BatchStep`` and one call a batch."""
+    """``BatchStep`` and one call for each batch."""
 
     def run(message: Message[Any]) -> None:
         tally.begin()

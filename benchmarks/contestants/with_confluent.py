@@ -34,7 +34,7 @@ def _fetched(task: Task, tally: Tally, size: int) -> Iterator[list[Message]]:
 
 
 def consume(task: Task, tally: Tally) -> None:
-    """``consume`` of 500, json.loads and one plain call a message."""
+    """``consume`` of 500, json.loads and one plain call for each message."""
     handle = plain(task, tally)
     for messages in _fetched(task, tally, 500):
         for message in messages:
@@ -58,7 +58,7 @@ def _counting(tally: Tally) -> Callable[[list[Any]], None]:
 
 
 def threads(task: Task, tally: Tally) -> None:
-    """``consume`` of as many as there are threads, and the next when the slowest is done."""
+    """``consume`` of one message for each thread; the next call follows the slowest."""
     handle = plain(task, tally)
     with ThreadPoolExecutor(task.slots) as pool:
         for messages in _fetched(task, tally, task.slots):
@@ -66,7 +66,7 @@ def threads(task: Task, tally: Tally) -> None:
 
 
 def passing_on(task: Task, tally: Tally) -> None:
-    """``consume``, ``produce``, and a ``flush`` a fetch."""
+    """``consume``, ``produce``, and one ``flush`` for each fetch."""
     handle = plain(task, tally)
     producer = Producer({"bootstrap.servers": task.address, "enable.idempotence": True})
     for messages in _fetched(task, tally, 500):

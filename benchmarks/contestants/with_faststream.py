@@ -1,4 +1,4 @@
-"""FastStream: one handler call a message, or a batch."""
+"""FastStream: one handler call for each message, or for each batch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def _broker(task: Task) -> KafkaBroker:
 
 
 async def single(task: Task, tally: Tally) -> None:
-    """One after the other; the position is committed by the client's clock."""
+    """One message after the other; the client commits the position at intervals."""
     broker = _broker(task)
     subscriber = broker.subscriber(task.topic, group_id=uuid4().hex, auto_offset_reset="earliest")
     if task.output:
-        # So that the record's key goes along and the acknowledgement is waited for.
+        # This passes the key on and waits for the acknowledgement.
         subscriber(broker.publisher(task.output)(coroutine(task, tally)))
     else:
         subscriber(coroutine(task, tally))
@@ -36,7 +36,7 @@ async def single(task: Task, tally: Tally) -> None:
 
 
 async def concurrent(task: Task, tally: Tally) -> None:
-    """``max_workers``: so many at once, in no order, acknowledged before they are processed."""
+    """``max_workers``: several messages at once, in no order, acknowledged before they are processed."""
     broker = _broker(task)
     broker.subscriber(task.topic, group_id=uuid4().hex, auto_offset_reset="earliest", max_workers=task.slots)(
         coroutine(task, tally)
@@ -54,7 +54,7 @@ async def threads(task: Task, tally: Tally) -> None:
 
 
 async def batches(task: Task, tally: Tally) -> None:
-    """``batch=True``: a list of decoded messages a call."""
+    """``batch=True``: a list of decoded messages for each call."""
     broker = _broker(task)
     size = task.batch or 500
 

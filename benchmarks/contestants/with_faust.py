@@ -34,7 +34,7 @@ async def _serve(app: faust.App, tally: Tally) -> None:
     app.finalize()
     await app.start()
     await tally.wait()
-    # Its shutdown may wait for fetches; the round is over.
+    # Its shutdown may wait for fetches, but the round is over.
     try:
         await asyncio.wait_for(app.stop(), 5)
     except TimeoutError:
@@ -42,7 +42,7 @@ async def _serve(app: faust.App, tally: Tally) -> None:
 
 
 async def single(task: Task, tally: Tally) -> None:
-    """One agent, one after the other; offsets are committed behind what was acknowledged."""
+    """One agent, one message after the other; offsets are committed up to what was acknowledged."""
     handle = coroutine(task, tally)
     with tempfile.TemporaryDirectory() as folder:
         app = _app(task, folder)
@@ -59,7 +59,7 @@ async def single(task: Task, tally: Tally) -> None:
 
 
 async def concurrent(task: Task, tally: Tally) -> None:
-    """``concurrency=``: so many actors of one agent, in no order."""
+    """``concurrency=``: several actors of one agent, in no order."""
     handle = coroutine(task, tally)
     with tempfile.TemporaryDirectory() as folder:
         app = _app(task, folder)

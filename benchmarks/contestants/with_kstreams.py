@@ -17,12 +17,12 @@ from benchmarks.task import Task
 
 
 async def single(task: Task, tally: Tally) -> None:
-    """One after the other; the position is committed by the client's clock."""
+    """One message after the other; the client commits the position at intervals."""
     await _serve(task, tally)
 
 
 async def getmany(task: Task, tally: Tally) -> None:
-    """``GetMany``: fetched together, still one call a message."""
+    """``GetMany``: fetched together, with one call for each message."""
     await _serve(task, tally, get_many=GetMany(max_records=500, timeout_ms=1000))
 
 
@@ -38,7 +38,7 @@ async def _serve(task: Task, tally: Tally, **options: Any) -> None:
 
     await engine.start()
     await tally.wait()
-    # Stopping waits for the stream's task, which may wait for records that never come.
+    # A stop waits for the task of the stream, which may wait for records that never come.
     try:
         await asyncio.wait_for(engine.stop(), 5)
     except TimeoutError:
