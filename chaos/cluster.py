@@ -103,7 +103,7 @@ class Cluster:
     async def lag(self, group: str, topic: str) -> int:
         """Count the messages that the group has not committed."""
         async with reading(Settings(kafka_bootstrap_servers=self.address)) as kafka:
-            standings = await kafka.standings(group, [topic])
+            standings = await kafka.partition_offsets(group, [topic])
         return sum(s.end - (s.committed.offset if s.committed else s.begin) for s in standings)
 
 

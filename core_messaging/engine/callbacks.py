@@ -71,7 +71,7 @@ class Callbacks:
     async def _tell_error(
         self, job: Job, message: Any, error: BaseException, context: Context | None
     ) -> None:
-        if (told := self._observers.on_error) is not None and job.assignment.hold is not FENCED:
+        if (told := self._observers.on_error) is not None and job.assignment.state is not FENCED:
             context = context or self._context_after(job, error)
             await tell(told, worker=self._config, message=message, error=error, context=context)
 

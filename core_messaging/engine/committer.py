@@ -10,7 +10,7 @@ from core_messaging.engine.counters import Counters
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.records import Committed
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 
 LAST = 2.0  # seconds in which the last commit is tried again
 AGAIN = 0.2  # seconds between two tries
@@ -34,7 +34,7 @@ class Committer:
 
     async def commit(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
         """Commit what has changed. False: it was not taken, and the next call tries again."""
-        mine = (a for a in assignments if a.hold is Hold.OPEN)
+        mine = (a for a in assignments if a.state is AssignmentState.OPEN)
         error = await self._send(consumer, {a: commit for a in mine if (commit := a.progress())})
         if error is not None:
             self._say_failed(error)
@@ -47,7 +47,7 @@ class Committer:
         Tried again for a short time: where it is missing, it looks to the next owner as if this process had died.
         """
         await self._settled.wait()
-        mine = (a for a in assignments if a.hold is not Hold.FENCED)
+        mine = (a for a in assignments if a.state is not AssignmentState.FENCED)
         last = {a: commit for a in mine if (commit := a.progress(owned=False))}
         if not any(assignment.progress() for assignment in last):
             return await self._hand_over(consumer, last)

@@ -11,14 +11,14 @@ from core_messaging.engine.committer import Committer
 from core_messaging.engine.components import Components
 from core_messaging.errors import KilledTheProcess
 from core_messaging.records import Record, coordinates_of
-from core_messaging.rules.assignment import PROOF, Assignment, Hold
+from core_messaging.rules.assignment import PROOF, Assignment, AssignmentState
 from core_messaging.text.wording import counted
 
 
 class PoisonPillSearch:
-    """Feeds the schedule by hand with messages of partitions whose recent owners have vanished one after the other.
+    """Feeds the schedule by hand with messages of partitions whose recent owners have crashed one after the other.
 
-    ``max_crashes - PROOF`` vanished owners may have had all kinds of reasons. From then on each message that the last of
+    ``max_crashes - PROOF`` crashed owners may have had all kinds of reasons. From then on each message that the last of
     them can have had in its hands is named in the commit before it starts, and runs alone among these partitions, so
     that the next crash has a suspect. A message that was the suspect of a crash runs while nothing else does in this
     worker. The one that has taken ``PROOF`` processes so goes to the dead-letter queue instead of killing the fleet for
@@ -73,7 +73,7 @@ class PoisonPillSearch:
         # A message that is accused decides sooner than others, so its partition comes first.
         assignment = min(self._queues, key=lambda each: each.crash_record.suspected_offset is None)
         queue = self._queues.pop(assignment)
-        if assignment.hold is not Hold.OPEN:
+        if assignment.state is not AssignmentState.OPEN:
             return
         if not queue or not self._suspects(assignment, queue[0].offset):
             await self._release(consumer, assignment, queue)
@@ -115,7 +115,7 @@ class PoisonPillSearch:
         # All of them: the commit must also take back what it said of the message before, which may be of another
         # partition. Else that one, long finished, would be convicted for what this one does.
         await self._committer.commit(consumer, list(self._components.assignment_table.assignments))
-        if assignment.hold is not Hold.OPEN:
+        if assignment.state is not AssignmentState.OPEN:
             return  # it did not run, so it is cleared of nothing
         # As if it had come long ago: a batch that waited for company would start when nobody looks any more.
         self._components.schedule.deliver(assignment, [record], float("-inf"))

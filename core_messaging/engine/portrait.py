@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from core_messaging.engine.components import Components
 from core_messaging.engine.counters import LATENCY_BOUNDS, Counters
 from core_messaging.records import Record, TopicPartition, coordinates_of
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 from core_messaging.rules.condition import Facts, judge
 from core_messaging.rules.job import Job
 from core_messaging.snapshot import Histogram, PartitionSnapshot, WorkerSnapshot
@@ -76,7 +76,7 @@ def portrait(components: Components, seen: Seen, facts: Facts, written: Written)
 
 
 def _counters(job: Job) -> bool:
-    return job.assignment.hold is not Hold.FENCED
+    return job.assignment.state is not AssignmentState.FENCED
 
 
 def _dated(record: Record) -> int | None:

@@ -9,7 +9,7 @@ from core_messaging.broker import Consumer
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.errors import BrokerError
 from core_messaging.records import TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 
 ASK = 5.0  # seconds the broker has to answer
 AGAIN = 1.0  # seconds between two times that it is asked for what it did not tell
@@ -41,7 +41,7 @@ class Positioning:
         """Their first records have these offsets."""
         ends = await self._ends([assignment.source for assignment in positions])
         for assignment, position in positions.items():
-            if assignment.hold is Hold.OPEN:
+            if assignment.state is AssignmentState.OPEN:
                 assignment.place(position, ends.get(assignment.source))
                 self._say_doubt(assignment)
 
@@ -50,7 +50,7 @@ class Positioning:
         idle = [assignment for assignment in assignments if not assignment.unfinished]
         positions = await self._positions(idle)
         for assignment in idle:
-            if assignment.source in positions and assignment.hold is Hold.OPEN:
+            if assignment.source in positions and assignment.state is AssignmentState.OPEN:
                 assignment.offsets.advance_to(positions[assignment.source])
 
     async def _positions(self, assignments: Sequence[Assignment]) -> Mapping[TopicPartition, int]:

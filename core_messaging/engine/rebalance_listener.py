@@ -13,7 +13,7 @@ from core_messaging.engine.flow_controller import FlowController
 from core_messaging.engine.group_status import GroupStatus
 from core_messaging.observers import Observers, tell
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 from core_messaging.text.wording import counted
 
 
@@ -51,7 +51,7 @@ class RebalanceListener:
         self._status.rebalance_ended(self._clock())
         self._flow.assigned(commits)
         self._runner_pool.runners.wake(1)
-        kept = [a.source for a in self._assignment_table.assignments if a.hold is Hold.OPEN]
+        kept = [a.source for a in self._assignment_table.assignments if a.state is AssignmentState.OPEN]
         if commits or not kept:
             self._say_assigned(kept)
             self._tell_assigned(kept)
@@ -107,7 +107,7 @@ class RebalanceListener:
 
     async def _let_go(self, leaving: set[Assignment]) -> None:
         running = self._runner_pool.busy(lambda job: job.assignment in leaving)
-        self._assignment_table.leave_in_limbo(leaving, running)
+        self._assignment_table.release(leaving, running)
         sources = sorted(assignment.source for assignment in leaving)
         self._log.info("revoked", "%s has given up %s", ", ".join(map(str, sources)))
         await tell_revoked(self._components.observers, self._components.config, sources)

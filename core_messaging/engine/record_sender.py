@@ -58,7 +58,7 @@ class RecordSender:
         # The error is looked at here, because for a partition that is gone nothing else looks at it, and asyncio would log it.
         _ = answer.cancelled() or answer.exception()
         self._schedule.resume(job)
-        if job.assignment.hold is FENCED:
+        if job.assignment.state is FENCED:
             self.forget(job)
             self._runner_pool.notify_quiet()
 

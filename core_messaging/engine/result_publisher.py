@@ -56,7 +56,7 @@ class ResultPublisher:
         outgoing = Outgoing(self._output_topic, value, job.record.key, headers)
         sending = Sending(outgoing, message, result=result)
         job.wait_for_broker(sending)
-        if job.assignment.hold is FENCED:
+        if job.assignment.state is FENCED:
             self._counters.dropped += 1
             return
         # As ``RecordSender.publish``, without its calls: this is done for every message.

@@ -11,7 +11,7 @@ from typing import Any
 
 from core_messaging.concurrency.cancellation import being_closed, forget_cancellations
 from core_messaging.concurrency.fork_safety import leave_forked_child
-from core_messaging.rules.assignment import Hold
+from core_messaging.rules.assignment import AssignmentState
 from core_messaging.rules.job import Job
 
 # Heartbeats, fetches and signals are on the same event loop. A handler that never suspends would keep the loop for
@@ -171,7 +171,7 @@ class RunnerPool:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
         # An answer for a partition that is gone concerns nobody; its job may have been dropped from the schedule
         # between the answer and its turn, so that no runner ever takes it off this list.
-        self.unacked = {job for job in self.unacked if job.assignment.hold is not Hold.FENCED}
+        self.unacked = {job for job in self.unacked if job.assignment.state is not AssignmentState.FENCED}
         running = [job for held in self.current if held is not None for job in held.jobs]
         return [job for job in {*running, *self.unacked} if concerns(job)]
 

@@ -47,7 +47,7 @@ class SuccessPath:
         self, own: Call, job: Job, message: Any, result: Any, context: Context | None
     ) -> None:
         """Call ``on_success`` of the worker, then go on with the plugins."""
-        if job.assignment.hold is not FENCED:
+        if job.assignment.state is not FENCED:
             await self._callbacks.call_own("on_success", own, job, message, result, context)
         pending = self._tell_plugins(job, message, result, context)
         if pending is not None:
@@ -57,7 +57,7 @@ class SuccessPath:
         self, job: Job, message: Any, result: Any, context: Context | None
     ) -> Awaitable[None] | None:
         """Call ``on_success`` of the plugins, then finish."""
-        if job.assignment.hold is FENCED:
+        if job.assignment.state is FENCED:
             self._counters.dropped += 1
             return None
         if self._told is not None:

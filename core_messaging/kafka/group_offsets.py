@@ -17,7 +17,7 @@ from core_messaging.kafka.errors import UNREADABLE, as_broker_error
 from core_messaging.kafka.parse_errors import unparsable_in
 from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.records import Committed, Record, TopicPartition
-from core_messaging.rules.group_progress import Standing
+from core_messaging.rules.group_progress import PartitionOffsets
 from core_messaging.settings import Settings
 
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ class KafkaOffsets:
         self._admin = admin
         self._client = client
 
-    async def standings(self, group_id: str, topics: Sequence[str]) -> list[Standing]:
+    async def partition_offsets(self, group_id: str, topics: Sequence[str]) -> list[PartitionOffsets]:
         """Return where *group_id* is in every partition of *topics*, in order. Raises TopicMissing, BrokerError."""
         try:
             partitions = await self._partitions(topics)
@@ -62,7 +62,7 @@ class KafkaOffsets:
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
         return [
-            Standing(TopicPartition(*each), begins[each], ends[each], _committed(commits, each))
+            PartitionOffsets(TopicPartition(*each), begins[each], ends[each], _committed(commits, each))
             for each in partitions
         ]
 

@@ -51,10 +51,10 @@ async def watch_lag(
 
 
 async def _sample(kafka: KafkaOffsets, config: WorkerConfig) -> LagSample:
-    standings = await kafka.standings(config.group_id, config.input_topics)
+    partition_offsets = await kafka.partition_offsets(config.group_id, config.input_topics)
     at = time.time()
-    progress = [progress_of(standing) for standing in standings]
-    begins = {standing.source: standing.begin for standing in standings}
+    progress = [progress_of(offsets) for offsets in partition_offsets]
+    begins = {offsets.source: offsets.begin for offsets in partition_offsets}
     return LagSample(at, progress, await _oldest(kafka, progress, begins))
 
 

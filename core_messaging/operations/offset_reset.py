@@ -34,7 +34,7 @@ async def plan_for(
     async with reading(settings) as kafka:
         chosen = [
             standing
-            for standing in await kafka.standings(worker.group_id, worker.input_topics)
+            for standing in await kafka.partition_offsets(worker.group_id, worker.input_topics)
             if topic in (None, standing.source.topic)
             and (not partitions or standing.source.partition in partitions)
         ]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core_messaging.records import Beginning, Committed, Record, TopicPartition
+from core_messaging.rules.assignment_state import FENCED, AssignmentState
 from core_messaging.rules.blocked_keys import BlockedKeys
 from core_messaging.rules.carried_jobs import CarriedJob, CarriedJobs
 from core_messaging.rules.chunk import Chunk
 from core_messaging.rules.commit_metadata import CommitNote, Run, read
 from core_messaging.rules.crash_record import CrashRecord
-from core_messaging.rules.hold import FENCED, Hold
+from core_messaging.rules.crashed_owners import PROOF
 from core_messaging.rules.offset_ledger import OffsetLedger
 from core_messaging.rules.remembered_state import RememberedState
 from core_messaging.rules.retry_ledger import RetryLedger
-from core_messaging.rules.vanished_owners import PROOF
 
-__all__ = ["FENCED", "PROOF", "Assignment", "Hold"]
+__all__ = ["FENCED", "PROOF", "Assignment", "AssignmentState"]
 
 
 class Assignment:
@@ -26,10 +26,10 @@ class Assignment:
     reset meanwhile.
 
     - ``source``, ``epoch``: the partition, and the number of the assignment; epochs only grow
-    - ``hold``: open, draining or fenced; it goes this way only
+    - ``state``: open, draining or fenced; it goes this way only
     - ``offsets``: what was delivered, and what of that is finished
     - ``retries``: what was tried before, and how many messages wait for a retry
-    - ``crash_record``: earlier owners that vanished, and the messages that are suspected
+    - ``crash_record``: earlier owners that crashed, and the messages that are suspected
     - ``blocked_keys``: keys whose messages follow a dead letter
     - ``acknowledged``: the last commit that the broker has taken
     - ``doubt``: why the metadata of the commit is not believed; empty where it is
@@ -44,10 +44,10 @@ class Assignment:
         "crash_record",
         "doubt",
         "epoch",
-        "hold",
         "offsets",
         "retries",
         "source",
+        "state",
     )
 
     def __init__(
@@ -59,7 +59,7 @@ class Assignment:
     ) -> None:
         """*committed*: the group's commit. *member*: this process, by ``new_member``; None: one of its own."""
         self.source, self.epoch = source, epoch
-        self.hold = Hold.OPEN
+        self.state = AssignmentState.OPEN
         self.acknowledged = None if isinstance(committed, Beginning) else committed
         note, self.doubt = (CommitNote(), "") if committed is None else read(committed)
         start = committed.offset if committed else 0
@@ -83,7 +83,7 @@ class Assignment:
         if not self.offsets.place(position, limit):
             self.doubt = f"it says that messages beyond the end ({limit}) are finished"
         if not self.crash_record.limit_to(limit):
-            self.doubt = f"it accuses a message beyond the end ({limit})"
+            self.doubt = f"it suspects a message beyond the end ({limit})"
         self.retries.limit_to(limit)
 
     def begin(self, offset: int) -> bool:
@@ -176,18 +176,18 @@ class Assignment:
 
     def drain(self) -> None:
         """The partition is being revoked: nothing starts any more, and what runs may be committed."""
-        self.hold = Hold.DRAINING
+        self.state = AssignmentState.DRAINING
 
     def fence(self) -> None:
         """The partition is gone: results are dropped from here on."""
-        self.hold = FENCED
+        self.state = FENCED
 
     def remember(self) -> RememberedState:
         """What this process knows of the partition, for ``restore`` of its next assignment."""
         committed = self.acknowledged.offset if self.acknowledged else 0
         return RememberedState(
             acknowledged=self.acknowledged,
-            vanished=self.crash_record.vanished,
+            crashed_owners=self.crash_record.crashed_owners,
             attempts=dict(self.retries.next_attempts),
             dues=self.retries.released,
             finished=self.offsets.all_finished(committed),
@@ -196,7 +196,7 @@ class Assignment:
 
     def restore(self, remembered: RememberedState) -> None:
         """This process had the partition until now, and nobody since: the commit is the one that it left behind."""
-        self.crash_record.restore(remembered.vanished)
+        self.crash_record.restore(remembered.crashed_owners)
         self.offsets.restore(remembered.finished)
         self.blocked_keys = BlockedKeys(remembered.blocked_keys)
         self.retries.inherit(remembered.attempts, remembered.dues)
@@ -213,7 +213,7 @@ class Assignment:
     @property
     def is_gone(self) -> bool:
         """Whether the partition is being taken from this member, or was, and has not come straight back."""
-        return (self._successor or self).hold is not Hold.OPEN
+        return (self._successor or self).state is not AssignmentState.OPEN
 
     def __repr__(self) -> str:
-        return f"<Assignment {self.source} epoch {self.epoch} {self.hold.value}>"
+        return f"<Assignment {self.source} epoch {self.epoch} {self.state.value}>"

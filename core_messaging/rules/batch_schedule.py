@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core_messaging.options import Ordering
 from core_messaging.records import Record, TopicPartition
-from core_messaging.rules.assignment import FENCED, Assignment, Hold
+from core_messaging.rules.assignment import FENCED, Assignment, AssignmentState
 from core_messaging.rules.batch import Batch, Work, halves
 from core_messaging.rules.batch_queue import BatchQueue
 from core_messaging.rules.flow_control import LITTLE
@@ -221,7 +221,7 @@ class BatchSchedule:
     def finish(self, job: Job) -> bool:
         """*job* is settled for good. False: its assignment is fenced, and the result is dropped."""
         assignment = job.assignment
-        if assignment.hold is FENCED:
+        if assignment.state is FENCED:
             return False
         job.chunk.done[job.index] = (
             1  # ``Chunk.finish`` does the same; a call for every message would cost more
@@ -298,7 +298,7 @@ class BatchSchedule:
 
     def resume(self, job: Job) -> None:
         """*job* can be settled: the answer that it waited for has come."""
-        if job.assignment.hold is not Hold.FENCED:
+        if job.assignment.state is not AssignmentState.FENCED:
             self.settlements.put(job)
 
     def release(self, now: float) -> int:
@@ -330,7 +330,7 @@ class BatchSchedule:
 
     def fence(self, assignment: Assignment) -> None:
         """Revoke, second half: results of *assignment* are dropped from here on."""
-        if assignment.hold is Hold.OPEN:
+        if assignment.state is AssignmentState.OPEN:
             self.drain(assignment)
         assignment.fence()
         self.settlements.forget(assignment)
@@ -352,7 +352,7 @@ class BatchSchedule:
             release_retries(work.jobs, due)
 
     def _is_open(self, assignment: Assignment) -> bool:
-        return assignment.hold is Hold.OPEN and not self._closed
+        return assignment.state is AssignmentState.OPEN and not self._closed
 
     def working(self) -> set[Assignment]:
         """Assignments that have messages at hand for a batch that need not wait for the one before."""

@@ -1,7 +1,7 @@
-"""What travels with a commit besides the offset, so that nobody repeats finished work after a crash.
+"""The metadata of a commit: what the group knows of a partition besides the committed offset.
 
-Kafka keeps one text of at most 4096 bytes (``offset.metadata.max.bytes``) with every committed offset. The
-committed offset alone is always right; the note only saves repeats, so whatever does not fit is left out.
+Kafka keeps one text of at most 4096 bytes (``offset.metadata.max.bytes``) with every committed offset. The committed offset
+alone is always right. The metadata only saves repeats after a crash, so what does not fit is left out.
 """
 
 from __future__ import annotations
@@ -21,65 +21,65 @@ from core_messaging.rules.blocked_keys import MOST, SIZE
 LIMIT = 4096  # bytes, the broker's default
 VERSION = "1"
 MAX_ATTEMPTS = 200  # messages whose attempts are remembered
-SURELY_FIT = 200  # runs; as many fit whatever they are, with all attempts (a property test holds it)
-MAX_RUNS = 20_000  # that are written or read: few bytes can stand for very many
+SURELY_FIT = 200  # runs; so many fit whatever they are, with all attempts (a property test shows it)
+MAX_RUNS = 20_000  # runs that are written or read: few bytes can stand for very many
 MAX_UNPACKED = 512 * 1024  # bytes
-MAX_VANISHED = 8  # members that are remembered by name
+MAX_CRASHED = 8  # members that are remembered by name
 BEYOND = 2**63  # no offset is as large
 
 Run = tuple[int, int]  # first and last offset, both finished
 
-# Who may commit for the group writes what is read here, so each field has its limits.
+# Anybody who may commit for the group can write what is read here, so each field has its limits.
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _Token = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _Whole = Annotated[int, msgspec.Meta(ge=1 - BEYOND, le=BEYOND - 1)]
 
 
-# After a crash, what the last owner may have had in its hands: all that its last commit knew to be fetched, and about
-# this many more where the commit is not ``exact``. Beyond, nothing is left that can have killed it. A guess, so arithmetic is allowed.
+# After a crash, all messages are suspected that the last owner may have had in hand: those that its last commit knew to be
+# fetched, and about this many more where the commit is not exact. The number is a guess, so offsets may be computed here.
 PROVEN_AFTER = 1_000  # offsets
 
 
 class Ownership(msgspec.Struct, frozen=True, array_like=True):
-    """Who has the partition and how it went. Offsets are absolute here and relative in a note.
+    """Who has the partition, and how its last owners ended. Offsets are absolute here and relative in a note.
 
-    - ``held``: a member works on it; False once it was given back in order
-    - ``crashes``: how often in a row a member vanished without giving it back
-    - ``suspect``: the offset of the only message that is running, when one at a time is let run
-    - ``delivered``: the offset after the last record its member had fetched
-    - ``alone``: how many members in a row have vanished while the suspect was the only message that ran
-    - ``owner``: the member that wrote this (a random number of its process); 0: written by an older version
-    - ``vanished``: the owners that are counted in ``crashes``, the last ones
-    - ``exact``: nothing from ``delivered`` on was started
+    - ``is_owned``: a member works on it; False once the partition was given back in order
+    - ``crashes``: how many members in a row crashed without giving it back
+    - ``isolated_offset``: the offset of the only message that runs, while messages run one at a time
+    - ``delivered``: the offset after the last record that the member had fetched
+    - ``solo_crashes``: how many members in a row crashed while that message was all that ran
+    - ``owner``: the member that wrote this (a random number of its process); 0: an older version wrote it
+    - ``crashed_owners``: the last ones of the owners that ``crashes`` counts
+    - ``is_exact``: no message from ``delivered`` on was started
     """
 
-    held: bool = False
+    is_owned: bool = False
     crashes: _Count = 0
-    suspect: _Whole | None = None
+    isolated_offset: _Whole | None = None
     delivered: _Whole = 0
-    alone: _Count = 0
+    solo_crashes: _Count = 0
     owner: _Token = 0
-    vanished: Annotated[tuple[_Token, ...], msgspec.Meta(max_length=MAX_VANISHED)] = ()
-    exact: bool = False
+    crashed_owners: Annotated[tuple[_Token, ...], msgspec.Meta(max_length=MAX_CRASHED)] = ()
+    is_exact: bool = False
 
     @property
-    def proven_at(self) -> int:
-        """The offset from which on nothing can have killed the owner before."""
-        return self.delivered + (0 if self.exact else PROVEN_AFTER)
+    def proven_from(self) -> int:
+        """The offset from which on no message can have ended the process of the owner before."""
+        return self.delivered + (0 if self.is_exact else PROVEN_AFTER)
 
     def shifted(self, by: int) -> Ownership:
-        """The same with offsets counted from elsewhere."""
-        suspect = None if self.suspect is None else self.suspect + by
-        return msgspec.structs.replace(self, suspect=suspect, delivered=self.delivered + by)
+        """Return the same with all offsets larger by *by*."""
+        isolated = None if self.isolated_offset is None else self.isolated_offset + by
+        return msgspec.structs.replace(self, isolated_offset=isolated, delivered=self.delivered + by)
 
 
 class CommitNote(msgspec.Struct, frozen=True, array_like=True):
-    """The state of one partition beyond its committed offset. Offsets are relative to that one.
+    """The state of one partition beyond its committed offset. Offsets are relative to the committed offset.
 
     - ``runs``: gap, length, gap, length, ...: runs of finished offsets after the committed one
-    - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
-    - ``blocked``: digests of the keys that follow a dead letter (see ``rules.blocked``)
-    - ``began``: topic (see ``rules.start.topic_id``) -> how many partitions it had when the group began at its end
+    - ``attempts``: offset -> number of the next attempt, where it is not the first one
+    - ``blocked``: digests of the keys that follow a dead letter (see ``rules.blocked_keys``)
+    - ``began``: topic (see ``rules.start_position.topic_id``) -> how many partitions it had when the group began at its end
     """
 
     runs: Annotated[tuple[_Whole, ...], msgspec.Meta(max_length=2 * MAX_RUNS)] = ()
@@ -98,7 +98,7 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         blocked: bytes = b"",
         began: Mapping[int, int] | None = None,
     ) -> Self:
-        """A note beside the committed offset *committed*; all offsets given are absolute."""
+        """Make the note for the committed offset *committed*. All offsets given are absolute."""
         remembered = sorted(attempts.items())[:MAX_ATTEMPTS]
         return cls(
             _relative(committed, islice(finished, MAX_RUNS)),
@@ -109,7 +109,7 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def finished(self, committed: int) -> list[Run]:
-        """Runs (first, last) of absolute offsets that are finished."""
+        """Return the runs (first, last) of finished messages, as absolute offsets."""
         runs, position = [], committed
         for gap, length in zip(self.runs[::2], self.runs[1::2], strict=True):
             first = position + gap
@@ -118,12 +118,15 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         return runs
 
     def attempt_of(self, committed: int) -> dict[int, int]:
-        """Absolute offset -> the attempt that comes next."""
+        """Return absolute offset -> number of the next attempt."""
         return {committed + offset: attempt for offset, attempt in self.attempts.items()}
 
     def encode(self, limit: int = LIMIT) -> str:
-        """As text of at most *limit* bytes. Where the runs do not fit, the last ones are left out: their
-        messages would run twice after a crash, which is allowed; claiming more than is true never is."""
+        """Return the note as text of at most *limit* bytes.
+
+        Where the runs do not fit, the last ones are left out. Their messages run twice after a crash, which is allowed. To
+        claim that more is finished than is true would lose messages.
+        """
         whole = _pack(self)
         if len(whole) <= limit:
             return whole
@@ -135,7 +138,7 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def size(self) -> int:
-        """Bytes it takes when nothing is left out."""
+        """Bytes of the text when no run is left out."""
         return len(_pack(self))
 
     def _first(self, runs: int) -> CommitNote:
@@ -143,12 +146,15 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def decode(cls, metadata: str) -> CommitNote:
-        """The note in *metadata*; an empty one for text of somebody else's or of a version we do not know."""
+        """Return the note in *metadata*; an empty one where another program wrote the text, or an unknown version."""
         return _read(metadata) or CommitNote()
 
     def makes_sense(self) -> bool:
-        """Whether the runs can have been written by ``of``. The first one may begin at the committed offset itself:
-        an earlier owner finished it, and this one has not been delivered it yet."""
+        """Whether ``of`` can have made this note.
+
+        The first run may begin at the committed offset itself: an earlier owner has finished that message, and the one that
+        wrote this had not received it yet.
+        """
         return (
             len(self.runs) % 2 == 0
             and min(self.runs[:1], default=0) >= 0
@@ -157,24 +163,27 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def is_possible(self, committed: int) -> bool:
-        """Whether all offsets, counted from *committed*, are such as Kafka has."""
+        """Whether all offsets, counted from *committed*, are offsets that Kafka can have."""
         owned = self.ownership.shifted(committed)
         named = [*self.attempt_of(committed), owned.delivered, committed + sum(self.runs)]
-        if owned.suspect is not None:
-            named.append(owned.suspect)
+        if owned.isolated_offset is not None:
+            named.append(owned.isolated_offset)
         possible = all(0 <= offset < BEYOND for offset in named)
-        return possible and (owned.suspect is None or owned.suspect >= committed)
+        return possible and (owned.isolated_offset is None or owned.isolated_offset >= committed)
 
 
 class Reading(NamedTuple):
-    """What a commit says beyond its offset. ``refused``: why its metadata, which claims to be ours, is not believed."""
+    """What a commit says beyond its offset.
+
+    ``refused``: why its metadata is not believed, although it looks like ours; empty where it is believed, or not ours.
+    """
 
     note: CommitNote
     refused: str = ""
 
 
 def read(committed: Committed) -> Reading:
-    """The note of a commit, as far as it can be true."""
+    """Read the note of *committed*. A note that cannot be true is refused."""
     note = _read(committed.metadata)
     if note is None:
         return Reading(CommitNote(), "it cannot be read" if is_ours(committed.metadata) else "")
@@ -194,7 +203,7 @@ def _read(metadata: str) -> CommitNote | None:
 
 
 def _unpacked(metadata: str) -> bytes:
-    """Raises ValueError where it is more than is ever written: few bytes can stand for very many."""
+    """Raises ValueError where it is more than anybody writes: few bytes can stand for very many."""
     unpacking = zlib.decompressobj()
     unpacked = unpacking.decompress(base64.b85decode(metadata[len(VERSION) + 1 :]), MAX_UNPACKED)
     if not unpacking.eof:
@@ -203,7 +212,7 @@ def _unpacked(metadata: str) -> bytes:
 
 
 def is_ours(metadata: str) -> bool:
-    """Whether *metadata* was written by ``CommitNote.encode``, in the version that is known here."""
+    """Whether ``CommitNote.encode`` wrote *metadata*, in the version that is known here."""
     return metadata.startswith(VERSION + ":")
 
 
@@ -225,7 +234,7 @@ def _relative(committed: int, finished: Iterable[Run]) -> tuple[int, ...]:
 
 
 def merged(runs: Iterable[Run]) -> list[Run]:
-    """Ascending *runs* with neighbours and overlaps joined."""
+    """Return ascending *runs*, with neighbours and overlaps joined."""
     joined: list[Run] = []
     for first, last in runs:
         if joined and first <= joined[-1][1] + 1:

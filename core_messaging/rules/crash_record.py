@@ -1,17 +1,23 @@
-"""What is known of crashes in one partition: owners that vanished, and the messages that are suspected."""
+"""What is known of crashes in one partition: owners that crashed, and the messages that are suspected."""
 
 from __future__ import annotations
 
+from core_messaging.rules.assignment_state import new_member
 from core_messaging.rules.commit_metadata import PROVEN_AFTER, Ownership
-from core_messaging.rules.hold import new_member
-from core_messaging.rules.vanished_owners import PROOF, Vanished, concluded, handed_on, owned
+from core_messaging.rules.crashed_owners import (
+    PROOF,
+    CrashedOwners,
+    crashed_before,
+    unchanged_ownership,
+    working_ownership,
+)
 
 
 class CrashRecord:
-    """Earlier owners of one partition that vanished, and what this member tells the next owner of it.
+    """Earlier owners of one partition that crashed, and what this member tells the next owner of it.
 
-    - ``crashes``: how many owners in a row vanished without giving the partition back
-    - ``suspected_offset``: the message that ran alone when the last of them vanished; None: no message did
+    - ``crashes``: how many owners in a row crashed without giving the partition back
+    - ``suspected_offset``: the message that ran alone when the last of them crashed; None: no message did
     - ``isolated_offset``: the message that runs alone now, to find out which one ends the process; None: no message does
     - ``proven_from``: the offset from which on no message can have caused those crashes
     - ``is_announced``: the commit says that this member works on the partition
@@ -37,28 +43,28 @@ class CrashRecord:
         self._announced_to: int | None = (
             None  # the commit says that no message from this offset on was started
         )
-        self.proven_from = 0 if last is None else last.proven_at
+        self.proven_from = 0 if last is None else last.proven_from
         self.isolated_offset: int | None = None
-        self._believe(Vanished() if last is None else concluded(last, self._member))
+        self._believe(CrashedOwners() if last is None else crashed_before(last, self._member))
         self.isolated_offset = self.suspected_offset
 
-    def _believe(self, vanished: Vanished) -> None:
-        self.crashes, self._owners = vanished.crashes, vanished.owners
-        self.suspected_offset, self.solo_crashes = vanished.suspect, vanished.alone
-        self._inherited = handed_on(vanished, self.proven_from)
+    def _believe(self, crashed: CrashedOwners) -> None:
+        self.crashes, self._owners = crashed.crashes, crashed.owners
+        self.suspected_offset, self.solo_crashes = crashed.suspected_offset, crashed.solo_crashes
+        self._inherited = unchanged_ownership(crashed, self.proven_from)
 
-    def restore(self, vanished: Vanished) -> None:
-        """This process had the partition until now, and knows better than the commit which owners *vanished*."""
-        self._believe(vanished)
+    def restore(self, crashed: CrashedOwners) -> None:
+        """This process had the partition until now, and knows better than the commit which owners *crashed*."""
+        self._believe(crashed)
         self.isolated_offset = None
 
     @property
-    def vanished(self) -> Vanished:
-        """The owners that vanished, as the next owner is told of them."""
-        return Vanished(self.crashes, self._owners, self.suspected_offset, self.solo_crashes)
+    def crashed_owners(self) -> CrashedOwners:
+        """The owners that crashed, as the next owner is told of them."""
+        return CrashedOwners(self.crashes, self._owners, self.suspected_offset, self.solo_crashes)
 
     def limit_to(self, limit: int) -> bool:
-        """No message has the offset *limit* or a later one. False: the commit accuses such a message, which is not believed."""
+        """No message has the offset *limit* or a later one. False: the commit suspects such a message, which is not believed."""
         self.proven_from = min(self.proven_from, limit + PROVEN_AFTER)
         if self.suspected_offset is None or self.suspected_offset < limit:
             return True
@@ -66,7 +72,7 @@ class CrashRecord:
         return False
 
     def is_poison(self, offset: int) -> bool:
-        """Whether the message at *offset* ends processes: it was all that ran when several in a row vanished."""
+        """Whether the message at *offset* ends processes: it was all that ran when several owners in a row crashed."""
         return offset == self.suspected_offset and self.solo_crashes >= PROOF
 
     def isolate(self, offset: int) -> None:
@@ -91,7 +97,7 @@ class CrashRecord:
     def announce_up_to(self, end: int) -> bool:
         """Messages before *end* may be started from now on. True: a commit must say so before.
 
-        After a crash that matters: if this process vanishes as well, only what it had in hand is suspected.
+        After a crash that matters: if this process crashes as well, only what it had in hand is suspected.
         """
         before = self._announced_to
         is_watched = self.crashes and end < self.proven_from + PROVEN_AFTER
@@ -108,5 +114,7 @@ class CrashRecord:
             return Ownership()
         if self.crashes and self._announced_to is not None:
             end = max(delivered, self._announced_to)
-            return owned(self.vanished, self.isolated_offset, end, self._member, exact=True)
-        return owned(self.vanished, self.isolated_offset, delivered, self._member)
+            return working_ownership(
+                self.crashed_owners, self.isolated_offset, end, self._member, is_exact=True
+            )
+        return working_ownership(self.crashed_owners, self.isolated_offset, delivered, self._member)

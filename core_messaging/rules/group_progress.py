@@ -11,7 +11,7 @@ from core_messaging.rules.commit_metadata import CommitNote, Run, is_ours
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionOffsets:
     """One partition as the broker has it: its first and its next offset, and the group's commit."""
 
     source: TopicPartition
@@ -27,9 +27,9 @@ class Progress:
     - ``committed``: None where the group has none yet
     - ``lag``: offsets from the committed one (or the beginning, where that is later) to the end
     - ``finished_beyond``: of those, how many the commit's note knows to be finished
-    - ``holes``: runs (first, last) of offsets that are not finished while something after them is
+    - ``gaps``: runs (first, last) of offsets that are not finished while something after them is
     - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
-    - ``crashes``: members in a row that vanished without giving the partition back
+    - ``crashes``: members in a row that crashed without giving the partition back
     - ``blocked``: keys whose messages follow a dead letter
     - ``foreign``: the commit's metadata is not ours, or of a newer version; everything beyond the offset is unknown
     """
@@ -39,28 +39,28 @@ class Progress:
     end: int
     lag: int
     finished_beyond: int = 0
-    holes: tuple[Run, ...] = ()
+    gaps: tuple[Run, ...] = ()
     attempts: Mapping[int, int] = field(default_factory=dict)
     crashes: int = 0
     blocked: int = 0
     foreign: bool = False
 
 
-def progress_of(standing: Standing) -> Progress:
+def progress_of(offsets: PartitionOffsets) -> Progress:
     """Read the commit and its note."""
-    commit = standing.committed
+    commit = offsets.committed
     if commit is None:
-        return Progress(standing.source, None, standing.end, standing.end - standing.begin)
+        return Progress(offsets.source, None, offsets.end, offsets.end - offsets.begin)
     note = CommitNote.decode(commit.metadata)
-    start = max(commit.offset, standing.begin)  # retention may have been faster than the group
+    start = max(commit.offset, offsets.begin)  # retention may have been faster than the group
     runs = [(max(first, start), last) for first, last in note.finished(commit.offset) if last >= start]
     return Progress(
-        standing.source,
+        offsets.source,
         commit.offset,
-        standing.end,
-        max(0, standing.end - start),
+        offsets.end,
+        max(0, offsets.end - start),
         finished_beyond=sum(last - first + 1 for first, last in runs),
-        holes=_holes(start, runs),
+        gaps=_gaps(start, runs),
         attempts=note.attempt_of(commit.offset),
         crashes=note.ownership.crashes,
         blocked=len(BlockedKeys(note.blocked)),
@@ -68,11 +68,11 @@ def progress_of(standing: Standing) -> Progress:
     )
 
 
-def _holes(start: int, runs: list[Run]) -> tuple[Run, ...]:
+def _gaps(start: int, runs: list[Run]) -> tuple[Run, ...]:
     """Before each finished run; the first one begins at *start*: the commit, or the first offset that is still there."""
-    holes, position = [], start
+    gaps, position = [], start
     for first, last in runs:
         if first > position:
-            holes.append((position, first - 1))
+            gaps.append((position, first - 1))
         position = last + 1
-    return tuple(holes)
+    return tuple(gaps)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from core_messaging.options import Ordering
 from core_messaging.records import Record, TopicPartition
-from core_messaging.rules.assignment import FENCED, Assignment, Hold
+from core_messaging.rules.assignment import FENCED, Assignment, AssignmentState
 from core_messaging.rules.chunk import Chunk
 from core_messaging.rules.job import Job
 from core_messaging.rules.lanes import LANE_OF
@@ -67,7 +67,7 @@ class MessageSchedule:
 
     def deliver(self, assignment: Assignment, records: Sequence[Record], now: float = 0.0) -> None:
         """Take in *records* of an open assignment, in the order of their offsets."""
-        if records and assignment.hold is Hold.OPEN and not self._closed:
+        if records and assignment.state is AssignmentState.OPEN and not self._closed:
             chunk = assignment.deliver(records)
             queue = self._queue_of(assignment)
             if queue.carried:
@@ -181,7 +181,7 @@ class MessageSchedule:
     def finish(self, job: Job) -> bool:
         """*job* is settled for good. False: its assignment is fenced, and the result is dropped."""
         assignment, chunk, index = job.assignment, job.chunk, job.index
-        if assignment.hold is FENCED:
+        if assignment.state is FENCED:
             return False
         chunk.done[index] = 1  # ``Chunk.finish`` does the same; a call for every message would cost more
         chunk.records[index] = None
@@ -208,7 +208,7 @@ class MessageSchedule:
         Where nothing starts any more, its attempt is noted for the commit, and for the next owner.
         """
         job.assignment.retries.note_attempt(job.record.offset, job.counted_attempt)
-        if job.assignment.hold is not Hold.OPEN or self._closed:
+        if job.assignment.state is not AssignmentState.OPEN or self._closed:
             job.abandon()
             release_retries([job], due)
             return
@@ -231,7 +231,7 @@ class MessageSchedule:
 
         Also in a draining assignment: a result that is acknowledged now may still be committed.
         """
-        if job.assignment.hold is not Hold.FENCED:
+        if job.assignment.state is not AssignmentState.FENCED:
             self.settlements.put(job)
 
     def release(self, now: float) -> int:
@@ -261,7 +261,7 @@ class MessageSchedule:
 
     def fence(self, assignment: Assignment) -> None:
         """Revoke, second half: results of *assignment* are dropped from here on."""
-        if assignment.hold is Hold.OPEN:
+        if assignment.state is AssignmentState.OPEN:
             self.drain(assignment)
         assignment.fence()
         self.settlements.forget(assignment)

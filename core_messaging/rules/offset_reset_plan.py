@@ -9,7 +9,7 @@ from datetime import datetime
 from core_messaging.errors import ConfigurationError
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote, Ownership
-from core_messaging.rules.group_progress import Standing
+from core_messaging.rules.group_progress import PartitionOffsets
 
 EARLIEST, LATEST = "earliest", "latest"
 
@@ -65,13 +65,13 @@ def parse_target(text: str) -> ResetTarget:
 
 
 def plan_reset(
-    standings: Sequence[Standing], target: ResetTarget, at_time: Mapping[TopicPartition, int]
+    standings: Sequence[PartitionOffsets], target: ResetTarget, at_time: Mapping[TopicPartition, int]
 ) -> list[Reset]:
     """The resets of *standings*. *at_time*: for a target that is a time, the first offset at or after it; none: the end."""
     return [_reset(standing, _place(standing, target, at_time)) for standing in standings]
 
 
-def _place(standing: Standing, target: ResetTarget, at_time: Mapping[TopicPartition, int]) -> int:
+def _place(standing: PartitionOffsets, target: ResetTarget, at_time: Mapping[TopicPartition, int]) -> int:
     if target.edge == EARLIEST:
         return standing.begin
     if target.edge == LATEST:
@@ -83,7 +83,7 @@ def _place(standing: Standing, target: ResetTarget, at_time: Mapping[TopicPartit
     return min(max(wanted, standing.begin), standing.end)
 
 
-def _reset(standing: Standing, place: int) -> Reset:
+def _reset(standing: PartitionOffsets, place: int) -> Reset:
     """Finished runs and attempts are forgotten; keys that are blocked stay blocked; the partition counts as given back in
     order."""
     commit = standing.committed

@@ -65,7 +65,7 @@ def test_a_record_the_client_cannot_parse_stops_its_partition_only(
             await until(lambda: len(made.seen) >= 120, task)
             await until_committed(address, topic, 120)
         async with reading(settings_for(address)) as offsets:
-            await offsets.standings(topic, [topic])
+            await offsets.partition_offsets(topic, [topic])
             assert await offsets.record(TopicPartition(topic, 1), 30) is None
         return await committed(address, topic)
 

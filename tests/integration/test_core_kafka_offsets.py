@@ -14,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 from core_messaging.kafka.group_offsets import reading
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote, Ownership
-from core_messaging.rules.group_progress import Standing, progress_of
+from core_messaging.rules.group_progress import PartitionOffsets, progress_of
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
 from tests.integration.harness import committed, publish, run, settings_for
@@ -133,7 +133,7 @@ def test_what_retention_has_deleted_is_no_lag_and_no_hole(
 
     async def read_deleted() -> object:
         async with reading(settings_for(address)) as offsets:
-            await offsets.standings(topic, [topic])
+            await offsets.partition_offsets(topic, [topic])
             return await offsets.record(TopicPartition(topic, 0), 2)
 
     run(prepare())
@@ -150,8 +150,8 @@ def test_what_retention_has_deleted_is_no_lag_and_no_hole(
 def test_metadata_of_somebody_else_is_told_and_not_guessed_at() -> None:
     source = TopicPartition("t", 0)
     for metadata in ("a note of another tool", "2:abc"):
-        progress = progress_of(Standing(source, 0, 10, Committed(4, metadata)))
-        assert (progress.foreign, progress.lag, progress.holes) == (True, 6, ())
+        progress = progress_of(PartitionOffsets(source, 0, 10, Committed(4, metadata)))
+        assert (progress.foreign, progress.lag, progress.gaps) == (True, 6, ())
 
 
 def test_all_shows_every_worker_that_can_run_and_names_the_others_and_the_broker(

@@ -38,7 +38,7 @@ def test_a_topic_that_is_looked_for_is_not_made(kafka_broker: RunningBroker) -> 
         await KafkaBroker(settings).topics().missing([name, existing])
         async with reading(settings) as kafka:
             with pytest.raises(TopicMissing, match=name):
-                await kafka.standings("nobody", [name])
+                await kafka.partition_offsets("nobody", [name])
         assert name not in await every_topic(settings)
 
     run(test())

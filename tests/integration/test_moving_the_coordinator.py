@@ -102,8 +102,8 @@ def test_so_does_whoever_asks_how_far_a_group_is(address: str, monkeypatch: pyte
 
     async def test() -> Committed | None:
         async with reading(settings_for(address)) as offsets:
-            (standing,) = await offsets.standings(GROUP, [SOURCE.topic])
-            return standing.committed
+            (found,) = await offsets.partition_offsets(GROUP, [SOURCE.topic])
+            return found.committed
 
     assert run(test()) == Committed(3, "note")
     assert strangers

@@ -92,14 +92,14 @@ async def _look(settings: Settings, configs: Sequence[WorkerConfig], limit: int)
     rows = []
     async with reading(settings) as kafka:
         for config in configs:
-            for standing in await kafka.standings(config.group_id, config.input_topics):
-                progress = progress_of(standing)
+            for offsets in await kafka.partition_offsets(config.group_id, config.input_topics):
+                progress = progress_of(offsets)
                 rows.append(Row(config, progress, await _unfinished(kafka, progress, limit)))
     return rows
 
 
 async def _unfinished(kafka: KafkaOffsets, progress: Progress, limit: int) -> tuple[Unfinished, ...]:
-    gaps = (range(first, last + 1) for first, last in progress.holes)
+    gaps = (range(first, last + 1) for first, last in progress.gaps)
     found = []
     for offset in itertools.islice(itertools.chain.from_iterable(gaps), limit):
         record = await kafka.record(progress.source, offset)
@@ -163,7 +163,7 @@ def _cells(row: Row) -> list[str]:
         str(progress.source),
         *numbers,
         beyond,
-        str(len(progress.holes)),
+        str(len(progress.gaps)),
         str(progress.crashes),
         str(progress.blocked),
     ]
@@ -194,7 +194,7 @@ def _facts(row: Row) -> dict[str, Any]:
         "end": progress.end,
         "lag": progress.lag,
         "finished_beyond": None if progress.foreign else progress.finished_beyond,
-        "gaps": [list(gap) for gap in progress.holes],
+        "gaps": [list(gap) for gap in progress.gaps],
         "crashes": progress.crashes,
         "blocked_keys": progress.blocked,
         "unfinished": [

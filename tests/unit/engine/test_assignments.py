@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
 
@@ -28,7 +28,7 @@ def test_an_assignment_names_all_partitions_from_then_on_and_the_others_are_gone
     lost = held(found, SECOND)
     found.assign({FIRST: Committed(4)})
     assert found.sources == (FIRST,)
-    assert lost.hold is Hold.FENCED
+    assert lost.state is AssignmentState.FENCED
 
 
 def test_a_partition_that_is_assigned_again_is_another_assignment_of_a_later_epoch() -> None:

@@ -81,7 +81,7 @@ def worked_on(owned: Ownership, *counts: int, **options: Any) -> tuple[Seen, flo
 
 
 def test_other_partitions_go_on_at_full_speed_while_a_suspected_one_runs_one_message_at_a_time() -> None:
-    seen, began = worked_on(Ownership(held=True, crashes=1, delivered=100), 100, 500)
+    seen, began = worked_on(Ownership(is_owned=True, crashes=1, delivered=100), 100, 500)
     assert seen.most[0] == 1
     assert seen.most[1] >= 9
     assert max(seen.ended[1]) - began < 500 / 9 * TAKES + 3
@@ -90,19 +90,19 @@ def test_other_partitions_go_on_at_full_speed_while_a_suspected_one_runs_one_mes
 
 def test_what_lies_behind_the_suspected_stretch_runs_as_usual() -> None:
     # A thousand messages more were suspected, whatever the commit said: minutes at one message at a time.
-    seen, began = worked_on(Ownership(held=True, crashes=1, delivered=20, exact=True), 600, 0)
+    seen, began = worked_on(Ownership(is_owned=True, crashes=1, delivered=20, is_exact=True), 600, 0)
     assert max(seen.ended[0][:20]) - began >= 20 * TAKES
     assert max(seen.ended[0]) - began < 20 * TAKES + 600 / 9 * TAKES + 4
 
 
 def test_a_retry_that_waits_does_not_prolong_the_suspicion() -> None:
-    seen, began = worked_on(Ownership(held=True, crashes=1, delivered=10, exact=True), 300, 0)
+    seen, began = worked_on(Ownership(is_owned=True, crashes=1, delivered=10, is_exact=True), 300, 0)
     assert seen.most[0] >= 9
     assert max(seen.ended[0]) - began < 300 / 5 * TAKES + 5
 
 
 def test_an_accused_message_runs_while_nothing_else_does() -> None:
-    owned = Ownership(held=True, crashes=1, suspect=3, delivered=6, owner=7, exact=True)
+    owned = Ownership(is_owned=True, crashes=1, isolated_offset=3, delivered=6, owner=7, is_exact=True)
     seen, _ = worked_on(owned, 20, 200)
     assert seen.beside[0, 3] == {(0, 3)}
     assert len(seen.ended[0]) + len(seen.ended[1]) == 220
@@ -112,7 +112,7 @@ def test_an_accused_message_runs_while_nothing_else_does() -> None:
 def test_one_more_crash_suspects_what_was_in_hand_and_nothing_else(
     crashes: int, before: int, in_hand: int
 ) -> None:
-    owned = Ownership(held=True, crashes=crashes, delivered=before, owner=7)
+    owned = Ownership(is_owned=True, crashes=crashes, delivered=before, owner=7)
     note = CommitNote.of(0, (), {}, owned).encode()
     mine = Assignment(SUSPECTED, 1, Committed(0, note))
     mine.begin(0)
@@ -128,7 +128,7 @@ def test_one_more_crash_suspects_what_was_in_hand_and_nothing_else(
 def test_without_a_crash_before_it_nothing_is_announced_a_fetch() -> None:
     mine = Assignment(SUSPECTED, 1, Committed(5, ""))
     assert not mine.crash_record.announce_up_to(9)
-    far = Assignment(SUSPECTED, 1, Committed(0, CommitNote.of(0, (), {}, Ownership(held=True)).encode()))
+    far = Assignment(SUSPECTED, 1, Committed(0, CommitNote.of(0, (), {}, Ownership(is_owned=True)).encode()))
     assert not far.crash_record.announce_up_to(3 * PROVEN_AFTER)
 
 
@@ -149,7 +149,7 @@ def test_a_worker_that_looks_for_a_culprit_is_not_stuck() -> None:
     settings = Settings(metrics_interval=5.0)
 
     async def test() -> None:
-        await left_by_vanished(broker, {SUSPECTED: Ownership(held=True, crashes=1, delivered=COUNT)})
+        await left_by_vanished(broker, {SUSPECTED: Ownership(is_owned=True, crashes=1, delivered=COUNT)})
         plugins = Plugins([PluginReport("looks", "test", hooks=("metrics",), plugin=looks)], settings)
         options = RunOptions(settings=settings, broker=broker, handle_signals=False, plugins=plugins)
         began = asyncio.get_running_loop().time()

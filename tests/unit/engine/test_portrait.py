@@ -97,7 +97,7 @@ def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_
     commit = first.progress(owned=False)
     assert commit is not None
     first.acknowledge(commit)
-    assignment_table.leave_in_limbo([first], running)
+    assignment_table.release([first], running)
     assignment_table.assign({SOURCE: commit})
     second = assignment_table.get(SOURCE)
     assert second is not None

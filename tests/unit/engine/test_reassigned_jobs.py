@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Hold
+from core_messaging.rules.assignment import AssignmentState
 from core_messaging.rules.job import Job
 from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
@@ -27,7 +27,7 @@ def revoked_with_running_work() -> tuple[MessageSchedule, AssignmentTable, list[
     commit = assignment.progress(owned=False)
     assert commit is not None
     assignment.acknowledge(commit)
-    assignment_table.leave_in_limbo([assignment], running)
+    assignment_table.release([assignment], running)
     return schedule, assignment_table, running, commit
 
 
@@ -80,7 +80,7 @@ def test_what_failed_in_between_is_started_again() -> None:
 def test_somebody_elses_commit_in_between_makes_late_results_count_for_nothing() -> None:
     schedule, assignment_table, (first, third), commit = revoked_with_running_work()
     assert come_back(schedule, assignment_table, Committed(commit.offset, "somebody else was here")) == [0, 2]
-    assert first.assignment.hold is Hold.FENCED
+    assert first.assignment.state is AssignmentState.FENCED
     assert not schedule.finish(first)
     assert not schedule.finish(third)
     assert committable(assignment_table) == 0

@@ -58,7 +58,7 @@ def test_owners_that_vanish_in_a_row_are_counted_until_the_danger_is_passed() ->
     assert assignment.crash_record.crashes == 0
 
 
-def vanished_with(suspect: int | None, before: Assignment | None = None) -> Assignment:
+def left_by_crash_with(suspect: int | None, before: Assignment | None = None) -> Assignment:
     """The next owner's, after one that had *before* has vanished with *suspect* alone under way."""
     last = before or Assignment(SOURCE, 1, Committed(0, CommitNote.of(0, (), {}, Ownership()).encode()))
     last.deliver([PlainRecord(offset) for offset in range(10)])
@@ -74,23 +74,23 @@ def vanished_with(suspect: int | None, before: Assignment | None = None) -> Assi
 def test_one_that_was_killed_for_another_reason_while_a_message_ran_alone_makes_it_no_culprit() -> None:
     # Two that vanished for reasons of their own and a third that died with the message: it was dead-lettered, as if
     # it had been running each time.
-    anonymous = vanished_with(None, vanished_with(None))
-    once = vanished_with(7, anonymous)
+    anonymous = left_by_crash_with(None, left_by_crash_with(None))
+    once = left_by_crash_with(7, anonymous)
     assert (
         once.crash_record.crashes,
         once.crash_record.suspected_offset,
         once.crash_record.is_poison(7),
     ) == (3, 7, False)
-    twice = vanished_with(7, once)
+    twice = left_by_crash_with(7, once)
     assert (twice.crash_record.crashes, twice.crash_record.is_poison(7), twice.crash_record.is_poison(8)) == (
         4,
         True,
         False,
     )
-    assert not vanished_with(8, once).crash_record.is_poison(8)  # another one
+    assert not left_by_crash_with(8, once).crash_record.is_poison(8)  # another one
     once.crash_record.end_isolation(7)  # it ran alone, and nothing happened
-    assert not vanished_with(7, once).crash_record.is_poison(7)
-    assert not vanished_with(7, vanished_with(None, once)).crash_record.is_poison(7)
+    assert not left_by_crash_with(7, once).crash_record.is_poison(7)
+    assert not left_by_crash_with(7, left_by_crash_with(None, once)).crash_record.is_poison(7)
 
 
 def test_a_partition_that_is_worked_off_forgives_earlier_crashes() -> None:

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from core_messaging.options import Ordering
 from core_messaging.records import Outgoing, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 from core_messaging.rules.batch import Batch
 from core_messaging.rules.batch_schedule import BatchSchedule
 from core_messaging.rules.job import Job, Sending
@@ -43,7 +43,7 @@ class BatchMachine(RuleBasedStateMachine):
         records = [PlainRecord(start + i, key, partition=partition) for i, key in enumerate(keys)]
         self.next[partition] = start + len(keys)
         assignment = self.held[partition]
-        if assignment.hold is Hold.OPEN:
+        if assignment.state is AssignmentState.OPEN:
             self.arrived |= {(partition, r.offset): self.now for r in records}
             self.keys |= {(partition, r.offset): r.key for r in records}
         self.schedule.deliver(assignment, records, self.now)
@@ -55,7 +55,7 @@ class BatchMachine(RuleBasedStateMachine):
             return
         assert isinstance(batch, Batch)
         assert 1 <= len(batch.jobs) <= SIZE
-        assert batch.assignment.hold is Hold.OPEN
+        assert batch.assignment.state is AssignmentState.OPEN
         partition = batch.assignment.source.partition
         offsets = [job.record.offset for job in batch.jobs]
         assert offsets == sorted(offsets)

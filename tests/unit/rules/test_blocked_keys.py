@@ -53,7 +53,7 @@ def test_as_many_as_are_remembered_fit_with_everything_else_that_surely_fits() -
         position = first + chance.randint(1, 2**20)
         runs.append((first, position - 1))
     attempts = {2**40 + chance.randint(0, 2**30): chance.randint(2, 99) for _ in range(MAX_ATTEMPTS)}
-    note = CommitNote.of(2**40, runs, attempts, Ownership(held=True, delivered=position), keys.packed())
+    note = CommitNote.of(2**40, runs, attempts, Ownership(is_owned=True, delivered=position), keys.packed())
     assert note.size <= LIMIT
     assert CommitNote.decode(note.encode()).blocked == keys.packed()
 

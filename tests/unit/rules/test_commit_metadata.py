@@ -48,7 +48,9 @@ def test_a_note_says_what_was_written_into_it(
 ) -> None:
     runs = runs_after(committed, [(first, 1), *gaps[:100]])
     absolute = {committed + offset: n for offset, n in attempts.items()}
-    ownership = Ownership(held=True, crashes=crashes, suspect=committed + 3, delivered=committed + 8)
+    ownership = Ownership(
+        is_owned=True, crashes=crashes, isolated_offset=committed + 3, delivered=committed + 8
+    )
     written = CommitNote.of(committed, runs, absolute, ownership)
     note = CommitNote.decode(written.encode())
     assert note.finished(committed) == runs

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from core_messaging.options import Ordering
 from core_messaging.records import Committed, Outgoing, TopicPartition
-from core_messaging.rules.assignment import Assignment, Hold
+from core_messaging.rules.assignment import Assignment, AssignmentState
 from core_messaging.rules.commit_metadata import CommitNote, Ownership, Run
 from core_messaging.rules.job import GivingUp, Job, Sending
 from core_messaging.rules.message_schedule import MessageSchedule
@@ -89,7 +89,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             tail = [PlainRecord(first + i * (1 + gap), key) for i, key in enumerate(keys)]
             log.extend(tail)
         self.schedule.deliver(assignment, tail, self.now)
-        if assignment.hold is Hold.OPEN:
+        if assignment.state is AssignmentState.OPEN:
             delivered.extend(r.offset for r in tail)
             known = self.known[assignment]
             self.finished[assignment].update(
@@ -102,7 +102,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         if job is None:
             return
         assignment = job.assignment
-        assert assignment.hold is Hold.OPEN
+        assert assignment.state is AssignmentState.OPEN
         assert job.sending is None
         assert job.record.offset not in self.finished[assignment]
         self.waiting.pop(id(job), None)
@@ -139,7 +139,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         if self.schedule.finish(job):
             self.finished[job.assignment].add(job.record.offset)
         else:
-            assert job.assignment.hold is Hold.FENCED
+            assert job.assignment.state is AssignmentState.FENCED
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -155,7 +155,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.running.remove(job)
         job.attempt += 1
         self.schedule.retry(job, self.now + delay)
-        if job.assignment.hold is Hold.OPEN:
+        if job.assignment.state is AssignmentState.OPEN:
             self.waiting[id(job)] = self.now + delay
 
     @precondition(lambda self: self.running)
@@ -165,7 +165,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.running.remove(job)
         job.sending = Sending(Outgoing("out", b""), None)
         self.schedule.resume(job)
-        if job.assignment.hold is not Hold.FENCED:
+        if job.assignment.state is not AssignmentState.FENCED:
             self.publishing.append(job)
 
     @rule(seconds=st.floats(0, 5))
@@ -184,7 +184,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def begin_revoke(self, data: st.DataObject) -> None:
         assignment = self.held[data.draw(st.sampled_from(sorted(self.held)))]
-        if assignment.hold is Hold.OPEN:
+        if assignment.state is AssignmentState.OPEN:
             self.schedule.drain(assignment)
 
     @precondition(lambda self: self.held)
@@ -262,7 +262,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             self.settle(left)
             self.schedule.release(float("inf"))
         for assignment in self.held.values():
-            if assignment.hold is Hold.OPEN:
+            if assignment.state is AssignmentState.OPEN:
                 assert self.finished[assignment] == set(self.delivered[assignment])
                 assert assignment.unfinished == 0
                 assert assignment.retries.waiting == 0

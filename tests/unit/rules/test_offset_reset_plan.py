@@ -12,7 +12,7 @@ from core_messaging.errors import ConfigurationError
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.blocked_keys import BlockedKeys
 from core_messaging.rules.commit_metadata import CommitNote, Ownership
-from core_messaging.rules.group_progress import Standing, progress_of
+from core_messaging.rules.group_progress import PartitionOffsets, progress_of
 from core_messaging.rules.offset_reset_plan import ResetTarget, parse_target, plan_reset
 
 SOURCE = TopicPartition("orders", 0)
@@ -25,13 +25,13 @@ def blocked(*keys: bytes) -> bytes:
     return found.packed()
 
 
-def standing(committed: int | None, begin: int = 10, end: int = 100) -> Standing:
+def standing(committed: int | None, begin: int = 10, end: int = 100) -> PartitionOffsets:
     if committed is None:
-        return Standing(SOURCE, begin, end, None)
+        return PartitionOffsets(SOURCE, begin, end, None)
     note = CommitNote.of(
         committed, [(committed + 2, committed + 4)], {committed: 3}, Ownership(), blocked(b"ada")
     )
-    return Standing(SOURCE, begin, end, Committed(committed, note.encode()))
+    return PartitionOffsets(SOURCE, begin, end, Committed(committed, note.encode()))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_after_a_reset_nothing_is_finished_or_tried_and_blocked_keys_stay(
 ) -> None:
     (reset,) = plan_reset([standing(committed)], ResetTarget(offset=wanted), {})
     assert 10 <= reset.after.offset <= 100
-    progress = progress_of(Standing(SOURCE, 10, 100, reset.after))
-    assert (progress.finished_beyond, progress.holes, dict(progress.attempts), progress.crashes) == (
+    progress = progress_of(PartitionOffsets(SOURCE, 10, 100, reset.after))
+    assert (progress.finished_beyond, progress.gaps, dict(progress.attempts), progress.crashes) == (
         0,
         (),
         {},

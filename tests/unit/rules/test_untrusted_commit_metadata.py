@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.commit_metadata import BEYOND, LIMIT, MAX_RUNS, CommitNote, Ownership, read
-from core_messaging.rules.group_progress import Standing, progress_of
+from core_messaging.rules.group_progress import PartitionOffsets, progress_of
 from tests.unit.rules.records import PlainRecord
 
 SOURCE = TopicPartition("t", 0)
@@ -50,7 +50,7 @@ def handed_out(commit: Committed, end: int) -> list[int]:
     for owned in (True, False):
         written = assignment.progress(owned=owned)
         assert written is None or len(written.metadata) <= LIMIT
-    progress_of(Standing(SOURCE, 0, end, commit))
+    progress_of(PartitionOffsets(SOURCE, 0, end, commit))
     return [record.offset for record in chunk.records if record is not None]
 
 
@@ -90,13 +90,25 @@ def test_as_many_runs_as_are_written_are_read() -> None:
 @pytest.mark.parametrize(
     "ownership",
     [
-        {"crashes": 9, "suspect": 7, "delivered": 9, "alone": 9},  # nobody is named who has vanished
-        {"crashes": 0, "suspect": 7, "delivered": 9, "alone": 9, "owner": 1},
-        {"crashes": 9, "suspect": 70, "delivered": 90, "alone": 9, "owner": 1, "vanished": (2, 3)},
+        {
+            "crashes": 9,
+            "isolated_offset": 7,
+            "delivered": 9,
+            "solo_crashes": 9,
+        },  # nobody is named who has vanished
+        {"crashes": 0, "isolated_offset": 7, "delivered": 9, "solo_crashes": 9, "owner": 1},
+        {
+            "crashes": 9,
+            "isolated_offset": 70,
+            "delivered": 90,
+            "solo_crashes": 9,
+            "owner": 1,
+            "crashed_owners": (2, 3),
+        },
     ],
 )
 def test_an_accusation_out_of_nothing_condemns_no_message(ownership: dict[str, Any]) -> None:
-    note = CommitNote.of(5, (), {}, Ownership(held=True, **ownership))
+    note = CommitNote.of(5, (), {}, Ownership(is_owned=True, **ownership))
     assignment = Assignment(SOURCE, 1, Committed(5, note.encode()))
     assignment.place(5, 15)
     assert not any(assignment.crash_record.is_poison(offset) for offset in range(100))
