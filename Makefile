@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all simulate chaos leaks demo bench clean
+.PHONY: help test check pytest test-all test-oldest simulate chaos leaks demo bench clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,11 @@ test-all: check ## all tests on every Python from 3.11 up that is found
 	  echo "== Python $$version ($$python)"; \
 	  $(MAKE) --no-print-directory pytest PYTHON=$$python VENV=.venv-$$version; \
 	done
+
+test-oldest: .venv-oldest/installed ## unit tests with the oldest version of each dependency that pyproject.toml allows
+	.venv-oldest/bin/python -m pytest $(PYTEST_ALL) tests/unit
+
+.venv-oldest/installed: tools/oldest_versions.py
 
 simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalances and broker trouble (SEEDS=3000: some minutes)
 	CORE_SEEDS=$(or $(SEEDS),3000) $(BIN)/python -m pytest --timeout 3000 --show-capture=no tests/unit/testing/test_simulation.py
@@ -65,6 +70,8 @@ clean: ## remove the environments, caches and what was built
 	fi; \
 	echo "installing into $* with $$python"; \
 	"$$python" -m venv $*; \
+	$(if $(findstring oldest,$*),$*/bin/python tools/oldest_versions.py > $*/oldest.txt;) \
 	$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(findstring oldest,$*),--constraint $*/oldest.txt) \
 	  $(if $(findstring bench,$*),--editable '.[speed]' -r benchmarks/peers.txt,--editable '.[$(if $(findstring demo,$*),demo,dev)]')
 	@touch $@

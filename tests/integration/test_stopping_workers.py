@@ -18,11 +18,8 @@ import pytest
 from chaos.ledger import messages
 from core_messaging.local_broker.ports import free_ports
 from core_messaging.memory_broker.broker import MemoryBroker
-from core_messaging.rules.retry import RetryPolicy
-from core_messaging.runtime import restart_policy
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.runtime.signals import on_signals
-from core_messaging.runtime.supervisor import NOT_STARTED, Supervisor
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 from tests.integration.brokers import RunningBroker
@@ -162,17 +159,6 @@ def test_stop_stops_all_processes_and_starts_none_again(apache_broker: RunningBr
         assert process.wait() == 1, process.output
     assert "has stopped for good, and would again after a restart; stopping all" in process.output
     assert "It is started again" not in process.output
-
-
-def test_a_process_that_cannot_be_started_is_a_line_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    # A deployment that replaces the interpreter: a traceback, and nobody waited for the other processes.
-    monkeypatch.setattr(restart_policy, "BACKOFF", RetryPolicy(initial_delay=0.001, max_delay=0.001))
-    supervisor = Supervisor(["/no/such/python"], 2, lambda _place: {}, soon=60.0)
-    assert asyncio.run(supervisor.run()) == NOT_STARTED
-    assert "process 1 could not be started: [Errno 2]" in caplog.text
-    assert "stopping all" in caplog.text
 
 
 def test_the_programs_own_signal_handlers_are_back_afterwards() -> None:

@@ -6,49 +6,26 @@ Distributions are written into a folder on sys.path (that is what "installed" me
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core_messaging.discovery.catalog import discover, workers_of
-from core_messaging.discovery.entry_points import all_points
-from core_messaging.discovery.registry import get_all_workers, get_worker, list_workers, resolve
+from core_messaging.discovery.registry import get_all_workers, get_worker, list_workers
 from core_messaging.errors import (
     BrokenPackages,
     BrokenWorker,
-    ConfigurationError,
     DuplicateWorker,
     UnknownWorker,
 )
-from core_messaging.worker import config_of, defined, worker
+from core_messaging.worker import config_of
+from tests.unit.discovery.worker_sources import GOOD, write
+
+pytestmark = pytest.mark.usefixtures("untouched")
+
 
 Install = Callable[..., None]
-
-GOOD = """
-from core_messaging import Worker, worker
-from core_messaging.worker import Worker as Imported
-
-class {name}(Worker):
-    input_topic = "t-{name}"
-    async def process(self, message: dict) -> None: ...
-"""
-
-
-@pytest.fixture(autouse=True)
-def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of one test is known to the next: defined workers, imported modules, the entry points read once."""
-    before, modules = dict(defined), set(sys.modules)
-    defined.clear()
-    all_points.cache_clear()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    defined.clear()
-    defined.update(before)
-    all_points.cache_clear()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 @pytest.fixture
@@ -203,36 +180,6 @@ def test_an_unknown_name_tells_the_nearest_ones_and_what_was_searched(install: I
         assert "searched: mail 1.0" in str(caught.value)
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_the_projects_modules_below_src_workers_are_found_however_deep(tmp_path: Path) -> None:
-    write(tmp_path / "src/services/names.py", "TOPIC = 'from-service'")
-    write(
-        tmp_path / "src/workers/shop/orders.py",
-        "from src.services.names import TOPIC\n" + GOOD.format(name="Orders").replace('"t-Orders"', "TOPIC"),
-    )
-    write(tmp_path / "src/workers/__init__.py", "")
-    write(tmp_path / "src/workers/_private.py", "raise RuntimeError('not a worker module')")
-    assert get_worker("Orders").input_topics == ("from-service",)
-    assert get_worker("Orders").source == "src/workers/shop/orders.py"
-    assert [row.state for row in discover().listing()] == ["ok"]
-
-
-def test_modules_named_in_pyproject_are_found(tmp_path: Path) -> None:
-    write(tmp_path / "pyproject.toml", '[tool.core]\nworkers = ["shop.jobs"]\n')
-    write(tmp_path / "shop/jobs.py", GOOD.format(name="Job"))
-    assert get_worker("Job").source == "shop.jobs"
-
-
-def test_a_wrong_table_in_pyproject_says_what_to_write(tmp_path: Path) -> None:
-    write(tmp_path / "pyproject.toml", '[tool.core]\nworkers = "shop.jobs"\n')
-    with pytest.raises(ConfigurationError, match="write a list of module names"):
-        discover()
-
-
 def test_a_worker_without_a_handler_is_listed_as_broken(tmp_path: Path) -> None:
     write(
         tmp_path / "src/workers/idle.py",
@@ -241,17 +188,6 @@ def test_a_worker_without_a_handler_is_listed_as_broken(tmp_path: Path) -> None:
     with pytest.raises(BrokenWorker, match="neither process nor process_batch"):
         discover().find("Idle")
     assert [(row.name, row.state) for row in discover().listing()] == [("Idle", "broken")]
-
-
-def test_resolve_takes_a_class_a_function_or_a_name() -> None:
-    @worker(topic="t")
-    async def handle(message: dict[str, int]) -> None: ...
-
-    found = resolve(handle)
-    assert resolve(found) is found
-    assert resolve("handle") is found
-    with pytest.raises(ConfigurationError, match="is no worker"):
-        resolve(print)
 
 
 def test_workers_of_something_else_says_what_it_may_be() -> None:

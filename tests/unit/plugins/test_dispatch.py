@@ -8,30 +8,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import pluggy
 import pytest
 
 from core_messaging.observers import Tell, tell
-from core_messaging.plugins import dispatch, hookspecs, isolation
+from core_messaging.plugins import dispatch, isolation
 from core_messaging.plugins.dispatch import Implementation, tell_all
-from core_messaging.plugins.hookspecs import hookimpl
 from core_messaging.plugins.isolation import abandon_unfinished
-from core_messaging.plugins.middleware import wrap_all
-
-
-class Plugin:
-    """An object with one hook implementation."""
-
-    def __init__(self, hook: str, function: Callable[..., Any]) -> None:
-        setattr(self, hook, hookimpl(function))
-
-
-def manager(**plugins: tuple[str, Callable[..., Any]]) -> pluggy.PluginManager:
-    made = pluggy.PluginManager(hookspecs.PROJECT)
-    made.add_hookspecs(hookspecs)
-    for name, (hook, function) in plugins.items():
-        made.register(Plugin(hook, function), name=name)
-    return made
+from tests.unit.plugins.hook_managers import manager
 
 
 def teller(
@@ -223,34 +206,3 @@ def test_tracing_logs_every_call_with_its_time(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.INFO):
         told(**FACTS)
     assert "plugin audit: on_success(result) took" in caplog.text
-
-
-def test_middleware_wraps_in_order_and_its_error_is_the_messages_error() -> None:
-    order: list[str] = []
-
-    async def outer(call_next: Any, message: int, context: Any) -> int:
-        order.append("outer")
-        result: int = await call_next(message + 1, context)
-        return result + 1
-
-    async def inner(call_next: Any, message: int, context: Any) -> int:
-        order.append("inner")
-        result: int = await call_next(message * 10, context)
-        return result
-
-    async def process(message: int, _context: Any) -> int:
-        if message == 30:
-            raise ValueError("boom")
-        return message
-
-    made = manager(outer=("wrap_process", outer), inner=("wrap_process", inner))
-    wrap = wrap_all(made.hook.wrap_process.get_hookimpls())
-    assert wrap is not None
-
-    async def run(message: int) -> Any:
-        return await wrap(process, "W", message, None)
-
-    assert asyncio.run(run(1)) == 21
-    assert order == ["outer", "inner"]
-    with pytest.raises(ValueError, match="boom"):
-        asyncio.run(run(2))
