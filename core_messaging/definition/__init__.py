@@ -1,1 +1,1 @@
-"""What a worker may be: its methods and their signatures, the type of its messages, names, and what JSON can say."""
+"""Checks the definition of a worker: its methods and signatures, the type of its messages, names, and JSON values."""

@@ -1,4 +1,4 @@
-"""What a handler's annotation asks for: found, evaluated and taken apart. Decoding is in ``codecs``."""
+"""Finds the type annotation of a handler's message, evaluates it and takes it apart. ``codecs`` does the decoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, NewType, TypeVar, Union, get_args, 
 from core_messaging.definition.signatures import declared, layers
 from core_messaging.errors import OptionError, text_of
 
-# What a batch handler may call the list that it gets; a tuple is made of it where a tuple is asked for.
+# Types by which a batch handler may annotate the list that it gets. It gets a tuple if it is annotated with one.
 _BATCHES = frozenset(
     {
         list,
@@ -29,11 +29,12 @@ _BATCHES = frozenset(
 def message_annotation(
     worker: str, function: Callable[..., Any], names: Mapping[str, Any] | None = None
 ) -> Any:
-    """The annotation of the first parameter of *function*, evaluated; ``dict`` where there is none.
+    """Return the evaluated annotation of the first parameter of *function*; ``dict`` if it has none.
 
-    Only this one annotation is evaluated: a ``context: Context`` imported for type checkers alone is fine. *names* are
-    those that can be seen where the worker is defined, for what the function's own module does not know.
-    Raises OptionError for what cannot be evaluated.
+    Only this annotation is evaluated: a ``context: Context`` may be imported for type checkers only. *names*: the names that
+    are visible where the worker is defined, for those that the function's own module lacks. *worker*: its name, for errors.
+
+    Raises OptionError if the annotation cannot be evaluated.
     """
     signature = declared(function)
     first = next(iter(signature.parameters.values()), None) if signature else None
@@ -64,7 +65,7 @@ def _evaluated(annotation: Any, known: dict[str, Any], names: Mapping[str, Any])
 
 
 def _globals_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """What the module of the function itself knows, not that of a decorator around it."""
+    """Return the global names of the function's own module, not those of a decorator around it."""
     known: dict[str, Any] = {}
     for layer in layers(function):
         known = getattr(layer, "__globals__", known)
@@ -72,12 +73,12 @@ def _globals_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def names_where_defined() -> Mapping[str, Any]:
-    """What can be seen where the worker that is being made is written: a class may stand inside of a function."""
+    """Return the names that are visible where the worker is defined: a class may be inside a function."""
     return place_of_definition().f_locals
 
 
 def place_of_definition() -> types.FrameType:
-    """The frame in which the worker that is being made is written."""
+    """Return the frame in which the worker is defined."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller
     while frame.f_back is not None and _makes_classes(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
@@ -89,23 +90,25 @@ def _makes_classes(module: str) -> bool:
 
 
 def bound_in(worker: type, owner: type, annotation: Any) -> Any:
-    """*annotation* with the type variables of *owner*, a generic base, as *worker* fills them: ``Orders(Base[Order])``."""
-    return _filled(annotation, _arguments(worker, owner))
+    """Return *annotation* with the type variables of *owner* replaced as *worker* says: ``Orders(Base[Order])``."""
+    return _substituted(annotation, _arguments(worker, owner))
 
 
 def _arguments(cls: type, owner: type) -> dict[Any, Any]:
-    """Type variable of *owner* -> what *cls* puts there, through all classes between the two."""
+    """Return each type variable of *owner* and its value in *cls*, through all classes between the two."""
     if cls is owner:
         return {variable: variable for variable in getattr(owner, "__parameters__", ())}
     for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
         kind = get_origin(base) or base
         if isinstance(kind, type) and issubclass(kind, owner):
             given = dict(zip(getattr(kind, "__parameters__", ()), get_args(base), strict=False))
-            return {variable: _filled(value, given) for variable, value in _arguments(kind, owner).items()}
+            return {
+                variable: _substituted(value, given) for variable, value in _arguments(kind, owner).items()
+            }
     return {}
 
 
-def _filled(annotation: Any, given: Mapping[Any, Any]) -> Any:
+def _substituted(annotation: Any, given: Mapping[Any, Any]) -> Any:
     if isinstance(annotation, TypeVar):
         return given.get(annotation, annotation)
     variables = getattr(annotation, "__parameters__", ())
@@ -115,16 +118,16 @@ def _filled(annotation: Any, given: Mapping[Any, Any]) -> Any:
 
 
 def type_variables(annotation: Any) -> tuple[Any, ...]:
-    """The type variables that nobody has filled."""
+    """Return the type variables of *annotation* that have no value yet."""
     if isinstance(annotation, TypeVar):
         return (annotation,)
     return () if isinstance(annotation, type) else tuple(getattr(annotation, "__parameters__", ()))
 
 
 def with_bounds(annotation: Any) -> Any:
-    """*annotation* with the bound (or default) of each type variable that nobody has filled, where it has one."""
+    """Return *annotation* with each type variable replaced by its default or its bound, if it has one."""
     fallbacks = {variable: _fallback(variable) for variable in type_variables(annotation)}
-    return _filled(annotation, fallbacks)
+    return _substituted(annotation, fallbacks)
 
 
 def _fallback(variable: Any) -> Any:
@@ -134,7 +137,7 @@ def _fallback(variable: Any) -> Any:
 
 
 def bare(annotation: Any) -> Any:
-    """What stands below ``Annotated``, ``NewType`` and the names that ``type X = ...`` gives."""
+    """Return the type inside ``Annotated``, ``NewType`` and aliases of ``type X = ...``."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = annotation.__origin__
@@ -147,7 +150,7 @@ def bare(annotation: Any) -> Any:
 
 
 def is_alias(annotation: Any) -> bool:
-    """Whether *annotation* is a name that ``type X = ...`` gives, with or without arguments."""
+    """Whether *annotation* is an alias of ``type X = ...``, with or without arguments."""
     named = get_origin(annotation) or annotation
     return type(named).__name__ == "TypeAliasType" and hasattr(named, "__value__")
 
@@ -155,11 +158,11 @@ def is_alias(annotation: Any) -> bool:
 def _value_of(alias: Any) -> Any:
     named = get_origin(alias) or alias
     given = dict(zip(getattr(named, "__type_params__", ()), get_args(alias), strict=False))
-    return _filled(named.__value__, given)
+    return _substituted(named.__value__, given)
 
 
 def members(annotation: Any) -> tuple[Any, ...]:
-    """The kinds of which *annotation* is the union, however that is written; of anything else, itself alone."""
+    """Return the members of a union, however it is written; for any other annotation, only itself."""
     inner = bare(annotation)
     if get_origin(inner) not in (Union, types.UnionType):
         return (annotation,)
@@ -167,24 +170,24 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def takes_none(annotation: Any) -> bool:
-    """Whether a record without a value (a tombstone) is something that *annotation* asks for."""
+    """Whether *annotation* accepts None, as it comes from a record without a value (a tombstone)."""
     return any(bare(member) in (NoneType, None, Any, object) for member in members(annotation))
 
 
 def without_none(annotation: Any) -> Any:
-    """``X`` of ``X | None``; any other annotation as it is."""
+    """Return ``X`` of ``X | None``; any other annotation unchanged."""
     every = members(annotation)
     kinds = tuple(kind for kind in every if bare(kind) not in (NoneType, None))
     if len(kinds) == len(every) or not kinds:
         return annotation
-    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007 - a union of what is known only now
+    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007 - the members are known at run time only
 
 
 def batch_item(annotation: Any) -> Any | None:
-    """What one message of a batch is annotated as; None where *annotation* is of no list of messages."""
+    """Return the annotation of one message of a batch; None if *annotation* is no list of messages."""
     inner = bare(without_none(annotation))
     origin, arguments = get_origin(inner) or inner, get_args(inner)
-    if any(origin is kind for kind in _BATCHES):  # ``in`` would hash it, and ``[dict]`` has no hash
+    if any(origin is kind for kind in _BATCHES):  # ``in`` needs a hash, and ``[dict]`` has none
         return arguments[0] if arguments else dict
     if origin is tuple:
         if not arguments:
@@ -194,13 +197,13 @@ def batch_item(annotation: Any) -> Any | None:
 
 
 def wants_tuple(annotation: Any) -> bool:
-    """Whether a batch is to come as a tuple."""
+    """Whether *annotation* asks for a tuple of messages."""
     inner = bare(without_none(annotation))
     return (get_origin(inner) or inner) is tuple
 
 
 def parts(annotation: Any, *, fields: bool = True) -> Iterator[Any]:
-    """*annotation* and everything that is written inside of it; with *fields*, those of classes that declare some too."""
+    """Yield *annotation* and all annotations inside it. *fields*: also those of the fields that classes declare."""
     seen: list[Any] = []
     waiting = [annotation]
     while waiting:
@@ -228,16 +231,16 @@ def _fields_of(part: Any) -> list[Any]:
         hints = list(get_type_hints(cls, include_extras=True).values())
         return [hint for hint in hints if (get_origin(hint) or hint) is not ClassVar]
     except Exception:
-        return []  # whoever makes the decoder meets the same, and says it
+        return []  # making the decoder raises the same error
 
 
 def declares_fields(cls: type) -> bool:
-    """Whether it is a Struct, a dataclass, an attrs class, a TypedDict or a NamedTuple."""
+    """Whether *cls* is a Struct, a dataclass, an attrs class, a TypedDict or a NamedTuple."""
     declares = ("__struct_fields__", "__dataclass_fields__", "__attrs_attrs__", "__total__", "_fields")
     return any(hasattr(cls, name) for name in declares)
 
 
 def one_line(error: BaseException) -> str:
-    """What *error* says, in one line of bounded length."""
+    """Return the message of *error* as one line of at most 300 characters."""
     text = " ".join(text_of(error).split())
     return text if len(text) <= 300 else f"{text[:299]}…"  # noqa: PLR2004 - as long as a person reads

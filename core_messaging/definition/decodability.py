@@ -1,4 +1,4 @@
-"""Whether something can decode to an annotation, and what: msgspec and pydantic are asked, part by part."""
+"""Tells whether a message can be decoded to an annotation, and by what: msgspec, pydantic, or both."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import msgspec.inspect as mi
 
 from core_messaging.definition.annotations import bare, declares_fields, one_line, parts, without_none
 
-RAW = (bytes, bytearray, memoryview, str)  # taken as they are, not as JSON
+RAW = (bytes, bytearray, memoryview, str)  # these get the bytes of the record, without JSON
 
 _BYTES = (mi.BytesType, mi.ByteArrayType, mi.MemoryViewType)
 _KEYS = (
     mi.StrType, mi.IntType, mi.FloatType, mi.EnumType, mi.LiteralType, mi.DateType, mi.TimeType, mi.DateTimeType,
     mi.TimeDeltaType, mi.UUIDType, mi.DecimalType, mi.AnyType, mi.UnionType,
 )  # fmt: skip
-_NO_KEY = "a key of a JSON object is a text; write str, int or another type that a text can hold"
-_NOT_HASHABLE = "what a set holds has to be hashable; write list, or a frozen class"
+_NO_KEY = "a key of a JSON object is a text; write str, int or another type that can be written as text"
+_NOT_HASHABLE = "the items of a set have to be hashable; write list, or a frozen class"
 _NO_BYTES = "JSON has no bytes; write str, or take the whole message as bytes"
 _UNHASHABLE = (mi.ListType, mi.SetType, mi.DictType, mi.TypedDictType)
 _SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
-# What validators take without looking inside, or what no JSON becomes.
+# Types that validators accept without a look at their items, or that no JSON can become.
 _LAZY = frozenset(
     {
         collections.abc.Iterable,
@@ -43,21 +43,21 @@ _LAZY = frozenset(
 
 
 class Way(Enum):
-    """What decodes an annotation."""
+    """By what a message is decoded to an annotation."""
 
     RAW = "the bytes as they are"
     MSGSPEC = "msgspec"
     MODEL = "a pydantic model"
-    ADAPTER = "pydantic, for models inside of something else"
+    ADAPTER = "pydantic, for models inside another type"
     MIXED = "msgspec, and pydantic for the models inside"
 
 
 class NotDecodable(TypeError):
-    """Nothing decodes to an annotation; the text says why."""
+    """No message can be decoded to an annotation; the text tells why."""
 
 
 def way_of(annotation: Any) -> Way:
-    """What decodes *annotation*. Raises NotDecodable."""
+    """Return by what a message is decoded to *annotation*. Raises NotDecodable."""
     inner = bare(without_none(annotation))
     if any(inner is kind for kind in RAW):
         return _raw(annotation)
@@ -76,23 +76,23 @@ def way_of(annotation: Any) -> Way:
 
 
 def _one_of(kind: Any, kinds: collections.abc.Collection[Any]) -> bool:
-    """As ``in``; also where somebody wrote ``[dict]``, which cannot be hashed."""
+    """Whether *kind* is one of *kinds*. Unlike ``in``, it also works for ``[dict]``, which cannot be hashed."""
     return any(kind is each for each in kinds)
 
 
 def _raw(annotation: Any) -> Way:
     extras = [extra for part in parts(annotation) for extra in _extras(part)]
     if any(isinstance(extra, msgspec.Meta) or _is_pydantics_extra(extra) for extra in extras):
-        raise NotDecodable("bytes and text are taken as they are, and nothing checks what Annotated adds")
+        raise NotDecodable("bytes and text are not decoded, so nothing would check what Annotated adds")
     return Way.RAW
 
 
 def _refuse_unfinished(part: Any) -> None:
-    """Raises NotDecodable for a class of which nobody can make an instance, now or ever."""
+    """Raise NotDecodable for a class that has no instances: an abstract one, or a model that is not complete."""
     if not isinstance(part, type):
         return
     if inspect.isabstract(part) and (declares_fields(part) or is_model(part)):
-        raise NotDecodable(f"{part.__qualname__} is abstract; write a class that can be made")
+        raise NotDecodable(f"{part.__qualname__} is abstract; write a class that can have instances")
     if not is_model(part):
         return
     if part is import_module("pydantic").BaseModel:
@@ -100,7 +100,7 @@ def _refuse_unfinished(part: Any) -> None:
     model: Any = part
     if not model.__pydantic_complete__ and not model.model_rebuild(raise_errors=False):
         raise NotDecodable(
-            f"{part.__qualname__} refers to a name that is not known here; define that one first"
+            f"{part.__qualname__} refers to a name that is not defined here; define that name first"
         )
 
 
@@ -117,7 +117,7 @@ def _with_pydantic(annotation: Any, found: list[Any]) -> Way:
     try:
         import_module("pydantic").TypeAdapter(annotation)
     except Exception as error:
-        # pydantic knows no Struct and no attrs class; msgspec does, and asks for each model inside.
+        # pydantic does not support Struct and attrs classes. msgspec does, and calls pydantic for each model inside.
         unchecked = [part for part in found if is_pydantics(part) and not is_model(part)]
         if unchecked:
             raise NotDecodable(
@@ -129,20 +129,20 @@ def _with_pydantic(annotation: Any, found: list[Any]) -> Way:
 
 
 def _refuse_impossible(part: Any) -> None:
-    """Raises NotDecodable for what pydantic makes a validator of that no JSON passes."""
+    """Raise NotDecodable for a type that pydantic accepts but that no JSON value has."""
     kind, inside = get_origin(part), get_args(part)
     if kind is type:
         raise NotDecodable(f"nothing in JSON is a class; {_spelled(part)} asks for one")
     if not inside or kind is None:
         return
-    if kind in _OBJECTS and _holds_more(bare(inside[0])):
+    if kind in _OBJECTS and _is_composite(bare(inside[0])):
         raise NotDecodable(_NO_KEY)
     if kind in _SETS and _cannot_be_hashed(bare(inside[0])):
         raise NotDecodable(_NOT_HASHABLE)
 
 
-def _holds_more(key: Any) -> bool:
-    """Whether *key* is written in JSON as an object or a list, which no key of an object is."""
+def _is_composite(key: Any) -> bool:
+    """Whether JSON writes *key* as an object or a list, which cannot be the key of an object."""
     kind = get_origin(key) or key
     return isinstance(kind, type) and (
         is_model(kind) or declares_fields(kind) or issubclass(kind, dict | list | tuple | set | frozenset)
@@ -160,27 +160,27 @@ def _ask_msgspec(annotation: Any) -> None:
         msgspec.json.Decoder(annotation)
     except Exception as error:
         raise NotDecodable(one_line(error)) from error
-    _Inspection().look(info)
+    _Inspection().check(info)
 
 
 class _Inspection:
-    """A walk through what msgspec understood. Classes that refer to themselves are looked at once."""
+    """Walks through the types that msgspec found, and looks at a class that refers to itself only once."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
-    def look(self, info: Any, *, in_fields: bool = False) -> None:
+    def check(self, info: Any, *, in_fields: bool = False) -> None:
         if id(info) in self._seen:
             return
         self._seen.add(id(info))
         self._refuse(info, in_fields=in_fields)
         declares_fields = isinstance(info, mi.StructType | mi.DataclassType | mi.NamedTupleType)
         for child in _children(info):
-            self.look(child, in_fields=in_fields or declares_fields)
+            self.check(child, in_fields=in_fields or declares_fields)
 
     def _refuse(self, info: Any, *, in_fields: bool) -> None:
         if isinstance(info, mi.CustomType) and info.cls is not object and not is_model(info.cls):
-            raise NotDecodable(f"nothing decodes to {info.cls.__module__}.{info.cls.__qualname__}")
+            raise NotDecodable(f"nothing can be decoded to {info.cls.__module__}.{info.cls.__qualname__}")
         if isinstance(info, _BYTES) and not in_fields:
             raise NotDecodable(_NO_BYTES)
         if isinstance(info, mi.SetType | mi.FrozenSetType) and _unhashable(info.item_type):
@@ -220,7 +220,7 @@ def _is_key(info: Any) -> bool:
 
 def is_model(annotation: Any) -> bool:
     """Whether *annotation* is a pydantic model."""
-    # A class can only be a pydantic model if somebody has imported pydantic; we do not, for start-up's sake.
+    # A class can only be a pydantic model if pydantic is imported. This module does not import it: the start would be slower.
     pydantic = sys.modules.get("pydantic")
     return (
         pydantic is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
@@ -228,7 +228,7 @@ def is_model(annotation: Any) -> bool:
 
 
 def is_pydantics(part: Any) -> bool:
-    """Whether pydantic alone checks *part*: a model, a dataclass of its own, a type or a constraint that it defines."""
+    """Whether only pydantic checks *part*: a model, a pydantic dataclass, or a type or constraint that it defines."""
     if isinstance(part, type):
         return is_model(part) or any(
             hasattr(part, name) for name in ("__pydantic_validator__", "__get_pydantic_core_schema__")

@@ -1,6 +1,6 @@
-"""What is published as JSON, and whether a reader gets what was given.
+"""Encodes a value as JSON, and refuses values that a reader would get back as something else.
 
-msgspec writes bytes as base64, NaN as null and some keys as another text. Where the reader cannot know, that is refused.
+msgspec writes bytes as base64, NaN as null and some keys as another text. A reader cannot know that.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from core_messaging.definition.decodability import is_model
 
 BYTES_LIKE = (bytes, bytearray, memoryview)
 
-# Said in JSON as they are, or as a text that holds all of it.
+# JSON has a value for these, or a text that holds the whole value.
 _FAITHFUL = frozenset(
     {str, int, bool, NoneType, dt.datetime, dt.date, dt.time, dt.timedelta, uuid.UUID, msgspec.Raw}
 )
 _LISTS = (list, tuple, set, frozenset, deque, UserList)
-_NO_KEYS = (NoneType, bool, tuple, frozenset)  # msgspec knows these, as long as they are no keys
+_NO_KEYS = (NoneType, bool, tuple, frozenset)  # msgspec encodes these as values, but not as keys
 _MAPPINGS = (dict, MappingProxyType, ChainMap, UserDict)
-_STARS = '"**********"'  # what pydantic writes for a secret, whatever is in it
+_STARS = '"**********"'  # pydantic writes this for every secret
 
 
 _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
@@ -42,25 +42,29 @@ _Nested = _Scalar | dict[str, _Flat] | list[_Flat]
 
 
 class _Plain(msgspec.Struct):
-    """A Struct, because msgspec keeps what it knows of one; it would read another type anew at each call."""
+    """The values that need no further check. It is a Struct, because msgspec analyses any other type at each call."""
 
     value: _Scalar | dict[str, _Nested] | list[_Nested]
 
 
 class NotFaithful(ValueError):
-    """JSON would say something else than the value; the text says what to do."""
+    """A reader of the JSON would get another value; the text tells what to do."""
 
 
 def to_json(value: Any) -> bytes:
-    """*value* as JSON. Raises NotFaithful, and what msgspec and pydantic raise for what they do not know."""
+    """Return *value* as JSON.
+
+    Raises NotFaithful where a reader would get another value; TypeError, or what msgspec and pydantic raise, where JSON has
+    no such value.
+    """
     data = _encode(value)
     if not _is_plain(value):
-        _look_at_items((value,), declared=False)
+        _check_items((value,), declared=False)
     return data
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether JSON says it as it is, at first sight: this is asked of every result, so msgspec looks."""
+    """Whether *value* needs no further check. It runs for every result, so msgspec does it, which is fast."""
     if type(value) is not dict and type(value) is not list:
         return type(value) in _FAITHFUL
     try:
@@ -70,7 +74,8 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def _encode_what_msgspec_does_not_know(value: Any) -> Any:
+def _encode_other(value: Any) -> Any:
+    """Return a value that msgspec can encode in place of one that it cannot."""
     if is_model(type(value)):
         text = value.model_dump_json()
         if _STARS in text and _has_secret(value.model_dump()):
@@ -80,7 +85,7 @@ def _encode_what_msgspec_does_not_know(value: Any) -> Any:
         return msgspec.Raw(text.encode())
     if type(value) in _NO_KEYS:
         raise TypeError(f"JSON has no keys of {type(value).__qualname__}; make them texts")
-    for kind in (str, int, float):  # subclasses of a user's own
+    for kind in (str, int, float):  # subclasses of these that a user defines
         if isinstance(value, kind):
             return kind.__str__(value) if kind is str else kind(value)
     if isinstance(value, _MAPPINGS) and not isinstance(value, dict):
@@ -91,7 +96,7 @@ def _encode_what_msgspec_does_not_know(value: Any) -> Any:
 
 
 def _has_secret(value: Any) -> bool:
-    """Whether a secret of pydantic is in *value*, the fields of a model."""
+    """Whether *value*, the fields of a model, holds a secret of pydantic."""
     if isinstance(value, dict):
         return any(map(_has_secret, value.values()))
     if isinstance(value, _LISTS):
@@ -99,90 +104,90 @@ def _has_secret(value: Any) -> bool:
     return hasattr(value, "get_secret_value")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_encode_what_msgspec_does_not_know).encode
+_encode = msgspec.json.Encoder(enc_hook=_encode_other).encode
 
 
-# Looks at a value of one kind; *declared*: it stands in a field that is declared to hold bytes, so that its reader knows.
-# Raises NotFaithful. None: nothing can be wrong with the kind.
-Look = Callable[[Any, bool], None]
+# Checks a value of one kind. The bool tells whether the value is in a field that is declared to hold bytes, so its reader
+# knows that. Raises NotFaithful. None in place of a check: every value of the kind is right.
+Check = Callable[[Any, bool], None]
 
 
-def _choose_look(kind: type) -> Look | None:
-    """How to look at a value of *kind*."""
+def _choose_check(kind: type) -> Check | None:
+    """Return the check for values of *kind*."""
     if kind in _FAITHFUL:
         return None
     if is_model(kind):
-        return _look_at_model
+        return _check_model
     if _field_names(kind) is not None:
-        return _look_at_fields
-    looks: dict[tuple[type, ...], Look] = {
-        (float, Decimal): _look_at_number,
-        _MAPPINGS: _look_at_mapping,
-        BYTES_LIKE: _look_at_bytes,
-        (Enum,): _look_at_member,
-        _LISTS: _look_at_items,
+        return _check_fields
+    checks: dict[tuple[type, ...], Check] = {
+        (float, Decimal): _check_number,
+        _MAPPINGS: _check_mapping,
+        BYTES_LIKE: _check_bytes,
+        (Enum,): _check_member,
+        _LISTS: _check_items,
     }
-    return next((look for kinds, look in looks.items() if issubclass(kind, kinds)), None)
+    return next((check for kinds, check in checks.items() if issubclass(kind, kinds)), None)
 
 
-def _look_at_number(value: Any, _declared: bool) -> None:  # noqa: FBT001 - looks are called alike
+def _check_number(value: Any, _declared: bool) -> None:  # noqa: FBT001 - all checks have the same signature
     if not isfinite(value):
         raise NotFaithful(
-            f"JSON has no {float(value)}, and null would be something else; leave it out, or publish a text"
+            f"JSON has no {float(value)}, and null is another value; leave it out, or publish a text"
         )
 
 
-def _look_at_bytes(_value: Any, declared: bool) -> None:  # noqa: FBT001 - as above
+def _check_bytes(_value: Any, declared: bool) -> None:  # noqa: FBT001 - as above
     if not declared:
         raise NotFaithful(
             "JSON has no bytes; decode them to a text, or publish a Struct or a dataclass with a field of bytes (base64)"
         )
 
 
-def _look_at_member(value: Any, _declared: bool) -> None:  # noqa: FBT001 - as above
-    _look_at_items((value.value,), declared=False)
+def _check_member(value: Any, _declared: bool) -> None:  # noqa: FBT001 - as above
+    _check_items((value.value,), declared=False)
 
 
-def _look_at_model(value: Any, _declared: bool) -> None:  # noqa: FBT001 - as above
-    # pydantic has a text of its own for bytes, or refuses them; what it does not refuse is NaN.
-    _look_at_items((value.model_dump(),), declared=True)
+def _check_model(value: Any, _declared: bool) -> None:  # noqa: FBT001 - as above
+    # pydantic writes bytes in its own way, or refuses them. It does not refuse NaN.
+    _check_items((value.model_dump(),), declared=True)
 
 
-def _look_at_mapping(value: Any, declared: bool) -> None:  # noqa: FBT001 - as above
+def _check_mapping(value: Any, declared: bool) -> None:  # noqa: FBT001 - as above
     for key in value:
         if type(key) is not str:
-            _look_at_keys(value)
+            _check_keys(value)
             break
-    _look_at_items(value.values(), declared)
+    _check_items(value.values(), declared)
 
 
-def _look_at_fields(value: Any, _declared: bool) -> None:  # noqa: FBT001 - as above
+def _check_fields(value: Any, _declared: bool) -> None:  # noqa: FBT001 - as above
     kind = type(value)
     for name in _field_names(kind) or ():
         found = getattr(value, name, None)
         if type(found) not in _FAITHFUL:
-            _look_at_items((found,), name in _fields_of_bytes(kind))
+            _check_items((found,), name in _fields_of_bytes(kind))
 
 
-def _look_at_items(values: Iterable[Any], declared: bool) -> None:  # noqa: FBT001 - as above
+def _check_items(values: Iterable[Any], declared: bool) -> None:  # noqa: FBT001 - as above
     for value in values:
         kind = type(value)
         if kind in _FAITHFUL:
             continue
-        look = _look_of(kind)
-        if look is not None:
-            look(value, declared)
+        check = _check_for(kind)
+        if check is not None:
+            check(value, declared)
 
 
-def _look_at_keys(mapping: Mapping[Any, Any]) -> None:
-    _look_at_items(mapping, declared=False)
+def _check_keys(mapping: Mapping[Any, Any]) -> None:
+    _check_items(mapping, declared=False)
     written = msgspec.json.decode(msgspec.json.encode(dict.fromkeys(mapping)))
     if len(written) != len(mapping):
         raise NotFaithful("two of its keys are the same text in JSON, as 1 and '1' are; make all keys texts")
 
 
 def _find_field_names(kind: Any) -> tuple[str, ...] | None:
-    """The fields that a class declares; None for a class without any."""
+    """Return the names of the fields that a class declares; None if it declares none."""
     if issubclass(kind, msgspec.Struct):
         return tuple(kind.__struct_fields__)
     if is_dataclass(kind):
@@ -193,7 +198,7 @@ def _find_field_names(kind: Any) -> tuple[str, ...] | None:
 
 
 def _find_fields_of_bytes(kind: type) -> frozenset[str]:
-    """Those of its fields whose type says that there are bytes."""
+    """Return the names of those fields of *kind* whose type holds bytes."""
     try:
         hints = get_type_hints(kind, include_extras=True)
     except Exception:
@@ -205,7 +210,8 @@ def _find_fields_of_bytes(kind: type) -> frozenset[str]:
     )
 
 
-# Asked for each value that is not plain, so the answers are kept. Typed here, because a cache wants what is hashable.
-_look_of: Callable[[type], Look | None] = lru_cache(1000)(_choose_look)
+# These are called for each value that is not plain, so their results are cached. The types are written here, because a
+# cache accepts any hashable argument.
+_check_for: Callable[[type], Check | None] = lru_cache(1000)(_choose_check)
 _field_names: Callable[[type], tuple[str, ...] | None] = lru_cache(1000)(_find_field_names)
 _fields_of_bytes: Callable[[type], frozenset[str]] = lru_cache(1000)(_find_fields_of_bytes)

@@ -1,4 +1,4 @@
-"""What the methods of a worker class have to be like, checked when the class is made."""
+"""Checks the methods of a worker class when the class is defined."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from core_messaging.errors import OptionError
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method that the runtime calls: the arguments it gets, and whether ``context`` may be one more."""
+    """A method that the runtime calls: the arguments that it gets, and whether it may also take ``context``."""
 
     arguments: tuple[str, ...]
     may_take_context: bool = True
 
     def spelled(self, name: str) -> str:
-        """How a user writes it in a class."""
+        """Return the method as a user writes it in a class: ``process(self, message)``."""
         return f"{name}({', '.join(('self', *self.arguments))})"
 
 
@@ -41,7 +41,7 @@ METHODS = {
 }
 HANDLERS = ("process", "process_batch")
 
-# Other systems' names for ours, where a spelling check would not find the way.
+# Names of other systems for these methods, which a comparison of spellings does not find.
 _ALIASES = {
     "onfailure": "on_error",
     "onfail": "on_error",
@@ -55,7 +55,7 @@ _ALIASES = {
 
 
 def check_methods(cls: type) -> None:
-    """Raises OptionError where a method of *cls* that the runtime calls can never run."""
+    """Check all methods of *cls* that the runtime calls. Raises OptionError for one that can never run."""
     for name in METHODS:
         if inspect.getattr_static(cls, name, None) is not None:
             function = as_called(cls, name)
@@ -64,7 +64,10 @@ def check_methods(cls: type) -> None:
 
 
 def check_method(worker: str, name: str, function: Any) -> None:
-    """Raises OptionError where *function*, the method *name* of *worker* as it will be called, can never run."""
+    """Check one method: *function* is the method *name* of *worker*, as it will be called.
+
+    Raises OptionError if it can never run.
+    """
     method = METHODS[name]
     if not callable(function):
         raise OptionError(
@@ -88,7 +91,7 @@ def _check_signature(worker: str, name: str, function: Any) -> None:
     if name in HANDLERS and hides_its_message(function):
         raise OptionError(
             worker,
-            f"{name} takes *args, so the type of its message and its context cannot be seen",
+            f"{name} takes *args, so the type of its message and a parameter context cannot be found",
             "use functools.wraps in the decorator around it, or name the parameter",
         )
 
@@ -98,19 +101,19 @@ def _problem(name: str, function: Any, problem: str) -> str:
     signature = outermost(function)
     if arguments and signature is not None and not signature.parameters:
         return f"{name} takes no {arguments[0]}"
-    return f"{name} cannot be called with what it gets ({', '.join(arguments) or 'nothing'}): {problem}"
+    return f"{name} cannot be called with its arguments ({', '.join(arguments) or 'none'}): {problem}"
 
 
 def _remedy(name: str) -> str:
     method = METHODS[name]
     further = ", or the name context" if method.may_take_context else ""
-    return f"write {method.spelled(name)}; a further parameter needs a default{further}"
+    return f"write {method.spelled(name)}; a further parameter needs a default value{further}"
 
 
 def refuse_misspelled_methods(cls: type, base: type) -> None:
-    """A method that nearly is one of ours was meant to be it; in silence it would never be called. Raises OptionError.
+    """Raise OptionError for a method whose name resembles one that the runtime calls: it would never be called.
 
-    *base* is the class Worker: what stands in it is nobody's spelling.
+    *base*: the class Worker; its own methods are not looked at.
     """
     own = {
         name: value
@@ -131,7 +134,7 @@ def refuse_misspelled_methods(cls: type, base: type) -> None:
 
 
 def _lacks(cls: type, base: type, method: str) -> bool:
-    """Whether *cls* has no *method* of its own, and one would be called."""
+    """Whether the runtime would call *method*, and *cls* does not define it."""
 
     def has(name: str) -> bool:
         return getattr(cls, name, None) is not getattr(base, name, None)
@@ -148,11 +151,11 @@ def _is_method(value: object) -> bool:
 
 
 def nearest_method(name: str) -> str | None:
-    """The method somebody who wrote *name* probably meant: ``on_eror``, ``onError``, ``set_up``."""
+    """Return the method that *name* probably stands for: ``on_eror``, ``onError``, ``set_up``; None if there is none."""
     squeezed = name.replace("_", "").lower()
     if squeezed in _ALIASES:
         return _ALIASES[squeezed]
     ours = {method.replace("_", ""): method for method in METHODS}
     found = difflib.get_close_matches(squeezed, ours, n=1, cutoff=0.82)
-    # ``error`` and ``success`` are usual names of a user's own; a callback begins as ours do.
+    # ``error`` and ``success`` are common names of a user's own methods. So the first letter has to be the same.
     return ours[found[0]] if found and found[0][0] == squeezed[0] else None

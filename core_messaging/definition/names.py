@@ -1,11 +1,11 @@
-"""Names of topics, groups, workers and codecs: plain text, and none that is empty or that nobody can write."""
+"""Checks the names of topics, groups, workers and codecs."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-# A broker's limit: org.apache.kafka.common.internals.Topic, legal characters and MAX_NAME_LENGTH.
+# The limit of brokers: org.apache.kafka.common.internals.Topic, legal characters and MAX_NAME_LENGTH.
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 LONGEST_NAME = 249
 
@@ -13,19 +13,21 @@ TOPIC_RULE = "1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
 
 
 def plain(name: str) -> str:
-    """*name* as a text and nothing else. ``class Topics(str, Enum)`` is formatted as ``Topics.IN`` by whoever gets it; this
-    is its value."""
+    """Return *name* as a plain str.
+
+    A member of ``class Topics(str, Enum)`` is formatted as ``Topics.IN``; this function returns its value.
+    """
     return str.__str__(name)
 
 
 @lru_cache(1000)
 def is_topic(name: str) -> bool:
-    """Whether a broker takes *name* for a topic."""
+    """Whether a broker accepts *name* as the name of a topic."""
     return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
 
 
 def problem_of(name: str) -> str:
-    """Why *name* is no name of a group, a worker or a codec; empty if it is one."""
+    """Return why *name* cannot be the name of a group, a worker or a codec; "" if it can."""
     if not name.strip():
         return "an empty name"
     if name != name.strip():

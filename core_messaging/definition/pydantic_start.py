@@ -1,5 +1,8 @@
-"""pydantic looks for its plugins in every installed distribution, at the first model. One of a stranger that cannot be read
-would end the program there, so pydantic goes without plugins then. Import this before the first model is made."""
+"""Switches pydantic's plugins off if an installed distribution cannot be read. Import it before the first model is made.
+
+At the first model, pydantic looks for its plugins in every installed distribution. One that cannot be read would end the
+program there.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +12,5 @@ from pydantic import TypeAdapter
 
 try:
     TypeAdapter(bool)
-except Exception:  # whatever reading a stranger's metadata raises
+except Exception:  # reading the metadata of another distribution may raise anything
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -1,4 +1,4 @@
-"""Names that look like those of settings and are none: a misspelt one would leave the default in force, in silence."""
+"""Finds misspelt names of settings: the default would be used, and no message would say so."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-# How others call kafka_bootstrap_servers.
+# Names of other programs for kafka_bootstrap_servers.
 _SERVERS = "kafka_bootstrap_servers"
 _OTHER_NAMES_OF_SERVERS = frozenset(
     f"kafka_{name}"
@@ -16,17 +16,20 @@ _OTHER_NAMES_OF_SERVERS = frozenset(
     )
 )
 _PREFIXES = ("kafka_", "core_")
-# Of 1: how alike two names have to be. A name with our prefix may well be meant for us; others are of other programs.
+# How similar two names have to be (of 1). A name with one of these prefixes is more likely to be meant as a setting.
 _ALIKE_WITH_PREFIX, _ALIKE = 0.85, 0.9
-# Variables that we read and that are no settings; and those of plugins.
+# Environment variables that are read and are no settings; and the prefix of those of plugins.
 _OTHER_VARIABLES = frozenset(("core_plugins", "core_kafka_folder", "core_kafka_port"))
 _OF_A_PLUGIN = "core_plugin_"
 
 
 @dataclass(frozen=True, slots=True)
 class Misspelt:
-    """``name`` is as it was written; ``meant`` is the setting, in lower case. ``sure``: they differ by a few letters;
-    otherwise it is a name that other programs use for the same."""
+    """A misspelt name.
+
+    ``name``: as it was written. ``meant``: the setting, in lower case. ``sure``: True if the two differ by a few letters;
+    False if other programs use ``name`` for the same setting.
+    """
 
     name: str
     meant: str
@@ -34,7 +37,7 @@ class Misspelt:
 
 
 def misspelt(names: Iterable[str], settings: Collection[str]) -> Iterator[Misspelt]:
-    """Those of *names*, however they are cased, that are none of *settings* and look like one."""
+    """Yield those of *names*, in any case, that are none of *settings* and resemble one."""
     for name in names:
         lower = name.lower()
         if lower in settings or lower in _OTHER_VARIABLES or lower.startswith(_OF_A_PLUGIN):
@@ -48,7 +51,7 @@ def misspelt(names: Iterable[str], settings: Collection[str]) -> Iterator[Misspe
 def _nearest(name: str, settings: Collection[str]) -> str | None:
     if name in _OTHER_NAMES_OF_SERVERS:
         return None
-    for prefix in _PREFIXES:  # too many of them, or too few
+    for prefix in _PREFIXES:  # a prefix too many, or one is missing
         if name.removeprefix(prefix) in settings:
             return name.removeprefix(prefix)
         if prefix + name in settings:
@@ -58,5 +61,5 @@ def _nearest(name: str, settings: Collection[str]) -> str | None:
 
 
 def unread_constants(namespace: Mapping[str, object], settings: Collection[str]) -> list[str]:
-    """Names of a module that are spelled as settings: ``KAFKA_BOOTSTRAP_SERVERS = "..."`` outside of a class."""
+    """Return the names of a module that are spelled as settings: ``KAFKA_BOOTSTRAP_SERVERS = "..."`` outside a class."""
     return sorted(name for name in namespace if name.lower() in settings and not callable(namespace[name]))

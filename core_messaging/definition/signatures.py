@@ -1,4 +1,4 @@
-"""What a callable says of itself before it is called: whether a call runs its body, and what the call may pass."""
+"""Tells of a callable whether a call runs its body, and which arguments it accepts, without calling it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_UNKNOWN = object()  # stands for ``self`` and for every argument: only their number counts
+_UNKNOWN = object()  # a placeholder for ``self`` and for every argument: only their number counts
 
 
 def layers(function: Any) -> Iterator[Any]:
-    """*function*, and one by one what it calls: below partials, methods, callable objects and ``functools.wraps``."""
+    """Yield *function* and then each function that it wraps: partials, methods, callable objects, ``functools.wraps``."""
     seen: set[int] = set()
     while function is not None and id(function) not in seen:
         seen.add(id(function))
@@ -25,7 +25,7 @@ def _below(function: Any) -> Any:
     for attribute in ("__func__", "__wrapped__"):
         try:
             found = getattr(function, attribute, None)
-        except Exception:  # noqa: S112 - a stranger's object may raise for any attribute; then it has none
+        except Exception:  # noqa: S112 - another library's object may raise for any attribute; then it has none
             continue
         if callable(found) or isinstance(found, staticmethod | classmethod):
             return found
@@ -36,20 +36,20 @@ def _below(function: Any) -> Any:
 
 
 def is_generator(function: Any) -> bool:
-    """Whether *function* is, or calls in the end, a function with a ``yield``: a call makes a generator and runs nothing."""
+    """Whether *function* is or wraps a function with a ``yield``: a call makes a generator and runs nothing."""
     return any(_is_generator(layer) for layer in layers(function))
 
 
 def _is_generator(layer: Any) -> bool:
     if inspect.isasyncgenfunction(layer):
         return True
-    # ``types.coroutine`` makes a coroutine of a generator: that one is awaited, and runs.
+    # A generator under ``types.coroutine`` is a coroutine: it is awaited, and runs.
     flags = getattr(getattr(layer, "__code__", None), "co_flags", 0)
     return inspect.isgeneratorfunction(layer) and not flags & inspect.CO_ITERABLE_COROUTINE
 
 
 def is_async(function: Any) -> bool:
-    """Whether a call of *function* makes a coroutine: an ``async def``, or an object whose ``__call__`` is one."""
+    """Whether a call of *function* makes a coroutine: it is an ``async def``, or its ``__call__`` is one."""
     if inspect.iscoroutinefunction(function):
         return True
     called = function.func if isinstance(function, functools.partial) else function
@@ -59,7 +59,7 @@ def is_async(function: Any) -> bool:
 
 
 def as_called(cls: type, attribute: str) -> Any:
-    """What ``instance.attribute`` will be, without an instance; None where only an instance can tell (a property)."""
+    """Return what ``instance.attribute`` will be, without an instance; None if only an instance can tell (a property)."""
     found = inspect.getattr_static(cls, attribute, None)
     if isinstance(found, property | functools.cached_property):
         return None
@@ -69,20 +69,20 @@ def as_called(cls: type, attribute: str) -> Any:
     try:
         return bind(found, _UNKNOWN, cls)
     except Exception:
-        return None  # a stranger's descriptor that wants a real instance
+        return None  # a descriptor that needs a real instance
 
 
 def why_uncallable(function: Callable[..., Any], arguments: int, *named: str) -> str:
-    """Why *function* cannot be called with so many positional *arguments* and those *named*; empty if it can."""
+    """Return why *function* cannot be called with this number of positional *arguments* and those *named*; "" if it can."""
     given, by_name = [_UNKNOWN] * arguments, dict.fromkeys(named, _UNKNOWN)
-    while inspect.ismethod(function):  # inspect has no signature for a method that forgot its ``self``
+    while inspect.ismethod(function):  # inspect has no signature for a method without ``self``
         function, given = function.__func__, [_UNKNOWN, *given]
     own, written = outermost(function), declared(function)
     try:
         if own is not None:
             own.bind(*given, **by_name)
         if own != written and written is not None and _passes_all_on(own):
-            # What it wraps may get more than this from the decorator, and never less.
+            # A decorator may pass more arguments to the function that it wraps, never less.
             written.bind_partial(*given, **by_name)
     except TypeError as error:
         return str(error)
@@ -95,7 +95,7 @@ def _passes_all_on(signature: inspect.Signature | None) -> bool:
 
 
 def outermost(function: Callable[..., Any]) -> inspect.Signature | None:
-    """The parameters of *function* itself, not of what it wraps: what a call has to meet. None where it says nothing."""
+    """Return the signature of *function* itself, not of the function that it wraps. None if it has no signature."""
     try:
         return inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
@@ -103,7 +103,7 @@ def outermost(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def declared(function: Callable[..., Any]) -> inspect.Signature | None:
-    """The parameters as they were written: those of the wrapped function under ``functools.wraps``."""
+    """Return the signature of the innermost function under ``functools.wraps``. None if it has no signature."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -111,7 +111,7 @@ def declared(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def takes_context(function: Callable[..., Any]) -> bool:
-    """Whether *function* names a parameter ``context``, and a decorator around it lets it through."""
+    """Whether *function* has a parameter ``context``, and a decorator around it passes it on."""
     written, own = declared(function), outermost(function)
     if written is None or own is None or "context" not in written.parameters:
         return False
@@ -120,8 +120,10 @@ def takes_context(function: Callable[..., Any]) -> bool:
 
 
 def hides_its_message(function: Callable[..., Any]) -> bool:
-    """Whether it is a function whose first parameter is ``*args``, as a decorator without ``functools.wraps`` makes
-    one: neither the type of the message nor ``context`` can be seen through it."""
+    """Whether the first parameter of *function* is ``*args``, as with a decorator without ``functools.wraps``.
+
+    Then neither the type of the message nor a parameter ``context`` can be found.
+    """
     signature = declared(function)
     if signature is None or not inspect.isroutine(function):
         return False

@@ -212,7 +212,7 @@ HOPELESS: list[Anything] = [
 )
 @pytest.mark.parametrize("method", ["process", "process_batch"])
 def test_a_handler_that_no_call_can_satisfy_is_refused(process: Anything, method: str) -> None:
-    with pytest.raises(OptionError, match=f"{method} (cannot be called with what it gets|takes no)"):
+    with pytest.raises(OptionError, match=f"{method} (cannot be called with its arguments|takes no)"):
         type("Hopeless", (Worker,), {"input_topic": "t", "batch_size": 2, method: process})
 
 
@@ -231,7 +231,7 @@ def test_a_setup_that_wants_something_is_refused(method: str) -> None:
     async def wants(self: Worker, context: Context) -> None: ...
 
     for function in (wants, without_self):
-        with pytest.raises(OptionError, match=f"{method} cannot be called with what it gets"):
+        with pytest.raises(OptionError, match=f"{method} cannot be called with its arguments"):
             type("Hopeless", (Worker,), {"input_topic": "t", "process": coroutine_of, method: function})
 
 
