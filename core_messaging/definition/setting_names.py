@@ -40,12 +40,17 @@ def misspelt(names: Iterable[str], settings: Collection[str]) -> Iterator[Misspe
     """Yield those of *names*, in any case, that are none of *settings* and resemble one."""
     for name in names:
         lower = name.lower()
-        if lower in settings or lower in _OTHER_VARIABLES or lower.startswith(_OF_A_PLUGIN):
+        if lower in settings or lower in _OTHER_VARIABLES or _is_of_a_plugin(lower):
             continue
         if (meant := _nearest(lower, settings)) is not None:
             yield Misspelt(name, meant, sure=True)
         elif lower in _OTHER_NAMES_OF_SERVERS and _SERVERS in settings:
             yield Misspelt(name, _SERVERS, sure=False)
+
+
+def _is_of_a_plugin(name: str) -> bool:
+    """Whether *name* is ``core_plugin_NAME_FIELD``; ``core_plugin_disable`` is none, but a misspelt setting."""
+    return name.startswith(_OF_A_PLUGIN) and "_" in name.removeprefix(_OF_A_PLUGIN)
 
 
 def _nearest(name: str, settings: Collection[str]) -> str | None:

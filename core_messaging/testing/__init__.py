@@ -1,13 +1,12 @@
-"""The testing kit: run real workers with the real engine, without a broker and without waiting."""
+"""The testing kit: runs workers with the real engine, without a broker and without real waiting."""
 
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.testing.background_workbench import BackgroundWorkbench, MakeWorkbench
-from core_messaging.testing.beside import run_with
 from core_messaging.testing.faults import Fault, ProcessDied
 from core_messaging.testing.outcome import DeadLetter, Failure, HookCall, Outcome, Retry, Success
 from core_messaging.testing.simulation import Report, Simulation, simulate, simulate_many
 from core_messaging.testing.virtual_clock import run_virtually
-from core_messaging.testing.workbench import Message, Workbench, process_all, run, running
+from core_messaging.testing.workbench import Message, Workbench, process_all, run, run_with, running
 
 __all__ = [
     "BackgroundWorkbench",

@@ -1,4 +1,4 @@
-"""A workbench for tests without an event loop of their own: the worker runs in a thread until the test ends."""
+"""A workbench for tests that have no event loop: the worker runs in a thread until the test ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class BackgroundWorkbench:
-    """A worker that runs on a broker in memory, on the real clock; see ``running``, of which this is the plain twin.
+    """Runs a worker on a broker in memory, on the real clock. It does the same as ``running``, without ``async``.
 
     Raises NoWorker, PluginError.
     """
@@ -27,23 +27,26 @@ class BackgroundWorkbench:
         self._call(self._bench.start)
 
     def put(self, *messages: Message) -> None:
-        """Store *messages*, in the first input topic unless an Outgoing says otherwise. Raises RecordRefused."""
+        """Store *messages* in the first input topic; an Outgoing names its own topic. Raises RecordRefused."""
         self._call(lambda: self._bench.put(*messages))
 
     def until_finished(self, patience: float | None = None) -> Outcome:
-        """Wait until all that was put is settled and committed, and return what happened.
+        """Wait until all messages are settled and committed; return what happened.
 
-        *patience*: seconds, 10 by default. Raises NotFinished after that, and what the worker stopped with.
+        *patience*: seconds, 10 by default. Raises NotFinished after that time, and the error that the worker stopped with.
         """
         self._run(self._bench.until_finished(patience))
         return self.outcome()
 
     def outcome(self) -> Outcome:
-        """What has happened so far."""
+        """Return what has happened so far."""
         return self._call(self._bench.outcome)
 
     def stop(self) -> None:
-        """End in order: what runs may finish. Raises what the worker stopped with by itself."""
+        """Stop the worker in order: messages that are being processed may finish.
+
+        Raises the error that the worker stopped with by itself, if it did.
+        """
         try:
             self._run(self._bench.stop())
         finally:
@@ -53,17 +56,21 @@ class BackgroundWorkbench:
             self._loop.close()
         self._bench.raise_if_stopped()
 
-    def _call(self, what: Callable[[], Result]) -> Result:
+    def _call(self, function: Callable[[], Result]) -> Result:
+        """Call *function* in the thread of the worker."""
+
         async def called() -> Result:
-            return what()
+            return function()
 
         return self._run(called())
 
-    def _run(self, what: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result()
+    def _run(self, program: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(program, self._loop).result()
 
 
 class MakeWorkbench(Protocol):
     """Runs a worker (a class, or a function under ``@worker``) until the test ends: the fixture ``core_workbench``."""
 
-    def __call__(self, worker: object, *, plugins: Sequence[Any] = ()) -> BackgroundWorkbench: ...
+    def __call__(self, worker: object, *, plugins: Sequence[Any] = ()) -> BackgroundWorkbench:
+        """Run *worker* with *plugins* until the test ends. Raises NoWorker, PluginError."""
+        ...

@@ -1,4 +1,4 @@
-"""What can go wrong in a simulation, and when: drawn from a seed, so that the same seed does the same again."""
+"""The faults of a simulation and their times. Both come from a seed, so the same seed gives the same faults."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from enum import Enum
 
 
 class Fault(Enum):
-    """One thing that happens to a fleet of workers.
+    """One fault that happens to a fleet of workers.
 
-    What it can repeat (at least once): after CRASH, EXPEL and FETCH_BROKEN what was in flight or finished since the last
-    commit runs again; with COMMIT_REFUSED what was finished since then, where the refused commit is the last one before
-    partitions move (JOIN, LEAVE) or comes before one of those three. PUBLISH_UNHEARD stores a result or a dead letter
-    twice and repeats no work. After the others each runs exactly once.
+    Some faults repeat messages, because delivery is at least once. After CRASH, EXPEL and FETCH_BROKEN, messages that were
+    in flight, or were finished after the last commit, run again. After COMMIT_REFUSED, messages that were finished after the
+    last stored commit run again, if the refused commit is the last one before partitions move (JOIN, LEAVE) or before one
+    of the three faults above. PUBLISH_UNHEARD stores a result or a dead letter twice, and repeats no message. With the
+    other faults, each message runs exactly once.
     """
 
     JOIN = "a member joins"
@@ -31,12 +32,12 @@ class Fault(Enum):
 
 
 class ProcessDied(BaseException):
-    """Raised by a handler under simulation: its whole process dies here, as by the OOM killer."""
+    """Raise it in a handler under simulation to let its process die, as with the kernel's OOM killer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """*fault* at *at* seconds; *chance* in [0, 1) chooses whom it meets."""
+    """A fault and its time. ``at``: seconds since the start. ``chance``: in [0, 1), chooses the process that it hits."""
 
     at: float
     fault: Fault
@@ -44,11 +45,11 @@ class Planned:
 
 
 def draw(seed: int, faults: Iterable[Fault], count: int, seconds: float) -> list[Planned]:
-    """*count* faults within *seconds*, in the order they happen."""
+    """Draw *count* of *faults* within *seconds*; return them in the order of their times."""
     possible = sorted(faults, key=lambda fault: fault.name)
     if not possible:
         return []
-    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    chance = random.Random(seed)  # noqa: S311 - it has to be repeatable, not secret
     drawn = [
         Planned(chance.uniform(0, seconds), chance.choice(possible), chance.random()) for _ in range(count)
     ]

@@ -1,4 +1,4 @@
-"""Sees what the handlers of one simulated process do with their messages, and tells the ledger."""
+"""Observes what the handlers of one simulated process do with their messages, and writes it into the history."""
 
 from __future__ import annotations
 
@@ -16,37 +16,40 @@ from core_messaging.testing.history import History, Place
 from core_messaging.testing.result_marks import mark
 
 
-class Witness:
-    """Of the process *who*. ``die()`` ends that process; *clock* is the loop's (seconds)."""
+class HandlerProbe:
+    """Observes the handlers of the process called *who*.
+
+    *clock* returns the time of the event loop in seconds. *die* ends the process.
+    """
 
     def __init__(
         self,
         who: str,
         config: WorkerConfig,
-        ledger: History,
+        history: History,
         clock: Callable[[], float],
         die: Callable[[], None],
     ) -> None:
         self._who = who
         self._config = config
-        self._ledger = ledger
+        self._history = history
         self._clock = clock
         self._die = die
 
     def observers(self) -> Observers:
-        """What the engine has to call."""
-        # Where there is a dead-letter queue, only what it holds counts, not what is said of it.
+        """Return the observers for the engine."""
+        # With a dead-letter queue, only the records in it count, not the calls of on_error.
         skips = self._config.dlq_topic is None and self._config.on_exhausted == "skip"
         return Observers(wrap_process=self._watch, on_error=self._skipped if skips else None)
 
     async def _watch(self, process: Any, _worker: Any, message: Any, context: Any) -> Any:
         contexts = context if isinstance(context, list) else [context]
-        self._ledger.start(self._clock(), self._who, [_place(each) for each in contexts])
+        self._history.start(self._clock(), self._who, [_place(each) for each in contexts])
         try:
             result = await process(message, context)
         except ProcessDied:
             self._die()
-            # The dead do not go on.
+            # A dead process does not go on.
             await asyncio.get_running_loop().create_future()
         except PartialBatchError as error:
             if isinstance(context, list):
@@ -58,24 +61,24 @@ class Witness:
     def _returned(self, answers: Iterable[tuple[Context, Any]]) -> None:
         for context, result in answers:
             if result is None or self._config.output_topic is None:
-                self._ledger.finish(self._clock(), self._who, _place(context))
+                self._history.finish(self._clock(), self._who, _place(context))
             else:
-                # Done is what is stored: the broker tells by the mark.
+                # The message is finished when its result is stored. The broker knows it by the mark.
                 mark(context)
-                self._ledger.answer(self._clock(), self._who, _place(context))
+                self._history.answer(self._clock(), self._who, _place(context))
 
     def _skipped(self, *, context: Context, **_facts: Any) -> None:
-        self._ledger.skip(self._clock(), self._who, _place(context))
+        self._history.skip(self._clock(), self._who, _place(context))
 
 
 def _succeeded(contexts: Sequence[Context], error: PartialBatchError) -> list[Context]:
-    """Those that *error* does not name; none where it names no message of the batch, because then nobody knows."""
+    """Return the contexts that *error* does not name; none if it names no message of the batch: then nothing is known."""
     failed = error.errors.keys() & set(range(len(contexts)))
     return [context for index, context in enumerate(contexts) if failed and index not in failed]
 
 
 def _answers(contexts: Sequence[Context], results: Any) -> list[tuple[Context, Any]]:
-    """Each with its result; none where *results* are too many or too few: that is a failed attempt."""
+    """Return each context with its result; none if the number of *results* is wrong: that is a failed attempt."""
     if results is None:
         return [(context, None) for context in contexts]
     fits = hasattr(results, "__len__") and len(results) == len(contexts)

@@ -1,4 +1,4 @@
-"""What became of messages that were worked off in a test. Values only."""
+"""The outcome of a test: what became of each message. Holds values only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from core_messaging.records import Headers, Record, TopicPartition
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """A message that is done. ``message`` is what it was decoded to, ``result`` what the handler returned."""
+    """A message that is finished.
+
+    ``coordinates``: ``topic[partition]@offset``. ``message``: what it was decoded to. ``result``: what the handler returned.
+    ``attempts``: how many there were.
+    """
 
     coordinates: str
     message: Any
@@ -22,7 +26,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """An attempt that failed and was followed by another one. ``attempt`` is 1 for the first; ``delay``: seconds."""
+    """An attempt that failed and was followed by another one. ``attempt``: 1 for the first. ``delay``: seconds."""
 
     coordinates: str
     attempt: int
@@ -32,7 +36,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message that failed for good, dead-lettered or (without a ``dlq_topic``) skipped."""
+    """A message that failed for good: it was dead-lettered or, without a ``dlq_topic``, skipped."""
 
     coordinates: str
     error: Exception
@@ -41,9 +45,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record in the dead-letter queue, beside the exception that brought it there."""
+    """A record in the dead-letter queue, and the exception that is the reason."""
 
-    coordinates: str  # of the message it was
+    coordinates: str  # of the original message
     key: bytes | None
     value: bytes | None
     headers: Headers
@@ -52,7 +56,7 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class HookCall:
-    """One call of the plugin under test. ``facts``: the arguments it asked for. ``error``: what it raised."""
+    """One call of the plugin under test. ``facts``: its arguments by name. ``error``: what it raised, or None."""
 
     hook: str
     facts: Mapping[str, Any]
@@ -61,10 +65,10 @@ class HookCall:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened, each tuple in the order in which it did.
+    """What happened in a test. Each tuple is in the order in which it happened.
 
-    ``results``: the records on the output topic. ``committed``: the offset to read next, per partition that has a
-    commit. ``calls``: of the plugins under test. ``broker``: where everything is, for what is not told here.
+    ``results``: the records in the output topic. ``committed``: the next offset to read, for each partition that has a
+    commit. ``calls``: those of the plugins under test. ``broker``: holds all records and commits, for further checks.
     """
 
     successes: tuple[Success, ...]
@@ -77,9 +81,9 @@ class Outcome:
     broker: MemoryBroker = field(repr=False)
 
     def calls_of(self, hook: str) -> tuple[HookCall, ...]:
-        """The calls of one hook, by its name: ``"on_success"``."""
+        """Return the calls of one hook, by its name: ``"on_success"``."""
         return tuple(call for call in self.calls if call.hook == hook)
 
     def records(self, topic: str) -> tuple[Record, ...]:
-        """All records of any *topic*, those that were put into it too; none where there is no such topic."""
+        """Return all records of *topic*, also those that the test put there; none if the topic does not exist."""
         return tuple(self.broker.records(topic))

@@ -1,4 +1,4 @@
-"""Plugins of the testing kit: one that writes down what happens, and a stand-in that writes down its own calls."""
+"""Plugins of the testing kit: one records what becomes of messages, another records the calls of a plugin under test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core_messaging.testing.outcome import Failure, HookCall, Retry, Success
 
 
 class Recorder:
-    """Writes down what became of each message. *config*: as the user wrote it, with its delays."""
+    """Records what became of each message. *config*: the configuration of the worker, with its real delays."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self._policy = config.retry_policy
@@ -26,36 +26,40 @@ class Recorder:
         self.dead_lettered: dict[str, Exception] = {}
 
     def settled(self) -> set[str]:
-        """The coordinates of what is done, or has failed for good."""
+        """Return the coordinates of the messages that are finished or have failed for good."""
         done = {success.coordinates for success in self.successes}
         return done | {failure.coordinates for failure in self.failures}
 
     @hookimpl
     def on_success(self, message: Any, result: Any, context: Context) -> None:
+        """Record a finished message."""
         self.successes.append(Success(context.coordinates, message, result, context.attempt))
 
     @hookimpl
     def on_retry(self, error: Exception, context: Context, delay: float) -> None:
-        # Where delays are left out, the one that the worker would have waited is what its author wants to see.
+        """Record a failed attempt that is followed by another one."""
+        # Where the test leaves delays out, record the delay that the worker would have had.
         if delay == 0 and not isinstance(error, RetryAfter):
             delay = self._policy.delay(context.attempt)
         self.retries.append(Retry(context.coordinates, context.attempt, error, delay))
 
     @hookimpl
     def on_error(self, error: Exception, context: Context) -> None:
+        """Record a message that has failed for good."""
         self.failures.append(Failure(context.coordinates, error, context.attempt))
 
     @hookimpl
     def on_dead_letter(self, error: Exception, context: Context) -> None:
+        """Record the error of a dead letter."""
         self.dead_lettered[context.coordinates] = error
 
 
 class NoHooks:
-    """Stands for a plugin of which no hook is called, or which is given hooks that write down their calls."""
+    """A plugin without hooks. ``watched`` gives it hooks that record their calls."""
 
 
 def watched(plugin: Any, calls: list[HookCall]) -> Any:
-    """A plugin that does what *plugin* does and adds each call to *calls*. Raises PluginError, Incompatible."""
+    """Return a plugin that does the same as *plugin* and adds each call to *calls*. Raises PluginError, Incompatible."""
     stand_in: Any = NoHooks()
     for hook in check(plugin):
         setattr(stand_in, hook, _watched(hook, getattr(plugin, hook), calls))
@@ -91,6 +95,6 @@ def _watched(hook: str, function: Callable[..., Any], calls: list[HookCall]) -> 
             raise
 
     found = awaited if inspect.iscoroutinefunction(function) else plain
-    # A bound method shows its attributes, but has them in its function.
+    # The mark is copied: a bound method has its attributes on its function.
     setattr(found, f"{PROJECT}_impl", getattr(function, f"{PROJECT}_impl"))
     return found

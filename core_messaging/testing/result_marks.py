@@ -1,4 +1,4 @@
-"""The results of a simulation say which message they are of, until they reach the simulated broker."""
+"""Marks each result in a simulation with the message that it belongs to, until the simulated broker gets it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MARK = "core-simulated-source"
 
 
 def mark(context: Context) -> None:
-    """What is published as the result of this message will say so, beside the headers that it would have."""
+    """Add a header to the result of this message that names the message."""
     carried: object = trace_headers(context.headers) if context.carry is None else context.carry
-    # Anything else is the handler's mistake, and the engine's to tell.
+    # Anything else is a mistake of the handler, and the engine reports it.
     if isinstance(carried, Iterable):
         source = f"{context.partition} {context.offset} {context.topic}"
         context.carry = (*carried, (MARK, source.encode()))
 
 
 def source_of(record: Outgoing) -> Place | None:
-    """Where the message is that *record* is the result of; None where it is nobody's."""
+    """Return the place of the message that *record* is the result of; None if it is no result."""
     marks = [value for name, value in record.headers if name == MARK]
     if not marks:
         return None
@@ -33,6 +33,6 @@ def source_of(record: Outgoing) -> Place | None:
 
 
 def unmarked(record: Outgoing) -> Outgoing:
-    """*record* as it would be without a simulation."""
+    """Return *record* without the mark."""
     headers = tuple(pair for pair in record.headers if pair[0] != MARK)
     return record if len(headers) == len(record.headers) else msgspec.structs.replace(record, headers=headers)

@@ -1,4 +1,4 @@
-"""The in-memory broker as one simulated process sees it: slow, refusing, forgetful, whatever the fault is."""
+"""The in-memory broker with faults, as one simulated process sees it: slow, refusing, or losing its answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ TellRecord = Callable[[Outgoing], None]
 
 @dataclass(slots=True)
 class Trouble:
-    """What the next commits and publishes of all processes run into."""
+    """How many of the next commits and publishes of all processes fail, and how.
+
+    ``refused``: not stored. ``unheard``: stored, and the answer is lost. ``slow``: it takes SLOW_COMMIT_TAKES seconds.
+    """
 
     commits_refused: int = 0
     commits_unheard: int = 0
@@ -29,7 +32,7 @@ class Trouble:
     publishes_unheard: int = 0
 
     def end(self) -> None:
-        """From here on everything works."""
+        """Let all later commits and publishes work."""
         self.commits_refused = self.commits_unheard = self.commits_slow = 0
         self.publishes_refused = self.publishes_unheard = 0
 
@@ -40,18 +43,17 @@ ACK_TAKES = 0.005  # seconds
 
 
 class SimulatedConsumer:
-    """A MemoryConsumer whose commits take time and can fail."""
+    """A MemoryConsumer whose commits take time and can fail. *told* is called with the offsets of each commit."""
 
     def __init__(self, inner: MemoryConsumer, trouble: Trouble, told: TellCommit) -> None:
         self.inner = inner
         self._trouble = trouble
         self._told = told
-        self._given_up: asyncio.Future[None] = (
-            asyncio.get_running_loop().create_future()
-        )  # as dead, by its group
+        # Done when the group takes this member for dead.
+        self._session_expired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self, assigned: Assigned, revoked: Revoked, lost: Lost) -> None:
-        """The group calls back in its own time; what it calls is this process's, and dies with it."""
+        """Join the group. Its callbacks run as a part of this process, and end when the process dies."""
         process = copy_context()
 
         def of_process(callback: Revoked) -> Revoked:
@@ -64,7 +66,7 @@ class SimulatedConsumer:
     async def _call(self, process: Context, callback: Revoked, sources: frozenset[TopicPartition]) -> None:
         call = asyncio.get_running_loop().create_task(_called(callback, sources), context=process)
         try:
-            await asyncio.wait([call, self._given_up], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([call, self._session_expired], return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not call.done():
                 call.cancel()  # of a dead process: nothing runs there any more
@@ -72,25 +74,30 @@ class SimulatedConsumer:
             call.result()
 
     def vanish(self, session_timeout: float) -> None:
-        """Its process is dead; its group finds out *session_timeout* seconds later."""
-        asyncio.get_running_loop().call_later(session_timeout, self._given_up.set_result, None)
+        """Let the process of this member be dead; the group notices after *session_timeout* seconds."""
+        asyncio.get_running_loop().call_later(session_timeout, self._session_expired.set_result, None)
         self.inner.vanish(session_timeout)
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
+        """See ``MemoryConsumer.fetch``."""
         return await self.inner.fetch(limit, wait)
 
     async def keep_alive(self) -> None:
+        """See ``MemoryConsumer.keep_alive``."""
         await self.inner.keep_alive()
 
     def pause(self, sources: Sequence[TopicPartition]) -> None:
+        """See ``MemoryConsumer.pause``."""
         self.inner.pause(sources)
 
     def resume(self, sources: Sequence[TopicPartition]) -> None:
+        """See ``MemoryConsumer.resume``."""
         self.inner.resume(sources)
 
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Commit *offsets* after some time; fail or lose the answer if a fault says so. Raises BrokerError."""
         trouble = self._trouble
-        # Checked before it can be refused: what is asked for must be true whatever comes of it.
+        # The offsets are checked before the commit can be refused: they have to be right in any case.
         self._told(offsets)
         slow = trouble.commits_slow > 0
         trouble.commits_slow -= slow
@@ -104,12 +111,15 @@ class SimulatedConsumer:
             raise BrokerError("the simulation stored this commit and lost the answer")
 
     async def end_offsets(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """See ``MemoryConsumer.end_offsets``."""
         return await self.inner.end_offsets(sources)
 
     async def positions(self, sources: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """See ``MemoryConsumer.positions``."""
         return await self.inner.positions(sources)
 
     async def close(self) -> None:
+        """See ``MemoryConsumer.close``."""
         await self.inner.close()
 
 
@@ -118,7 +128,7 @@ async def _called(callback: Revoked, sources: frozenset[TopicPartition]) -> None
 
 
 class SimulatedPublisher:
-    """Stores at once and answers later, or not, or without having stored."""
+    """Stores a record at once and answers later; with a fault, it loses the answer or does not store the record."""
 
     def __init__(self, inner: MemoryPublisher, trouble: Trouble, told: TellRecord) -> None:
         self._inner = inner
@@ -126,9 +136,11 @@ class SimulatedPublisher:
         self._told = told
 
     async def start(self) -> None:
+        """See ``MemoryPublisher.start``."""
         await self._inner.start()
 
     async def publish(self, record: Outgoing) -> asyncio.Future[Receipt]:
+        """Store *record* unless a fault says otherwise; the returned future is done ACK_TAKES seconds later."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Receipt] = loop.create_future()
         loop.call_later(ACK_TAKES, _answer, answer, await self._outcome(record))
@@ -147,6 +159,7 @@ class SimulatedPublisher:
         return receipt
 
     async def close(self) -> None:
+        """See ``MemoryPublisher.close``."""
         await self._inner.close()
 
 
@@ -161,7 +174,7 @@ def _answer(answer: asyncio.Future[Receipt], outcome: Receipt | BrokerError) -> 
 
 @dataclass(slots=True)
 class SimulatedBroker:
-    """What one process of the simulation connects to. ``consumers``: those it has opened."""
+    """The broker that one process of the simulation connects to. ``consumers``: those that the process has opened."""
 
     memory: MemoryBroker
     trouble: Trouble
@@ -171,20 +184,24 @@ class SimulatedBroker:
 
     @property
     def address(self) -> str:
+        """What log lines and errors call this broker."""
         return self.memory.address
 
     def consumer(self, subscription: Subscription) -> SimulatedConsumer:
+        """Return a new consumer of this process."""
         opened = SimulatedConsumer(self.memory.consumer(subscription), self.trouble, self.tell_commit)
         self.consumers.append(opened)
         return opened
 
     def die(self, session_timeout: float) -> None:
-        """The process is gone; its group finds out *session_timeout* seconds later."""
+        """Let the process be dead; its group notices after *session_timeout* seconds."""
         for consumer in self.consumers:
             consumer.vanish(session_timeout)
 
     def publisher(self) -> SimulatedPublisher:
+        """Return a new publisher of this process."""
         return SimulatedPublisher(self.memory.publisher(), self.trouble, self.tell_record)
 
     def topics(self) -> Topics:
+        """Return what looks topics up and creates them; without faults."""
         return self.memory.topics()

@@ -1,4 +1,4 @@
-"""The life of one simulated process: whatever runs in it stops where it is, all at once, when it is killed."""
+"""One simulated process: when it is killed, everything that runs in it stops at once, wherever it is."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from weakref import WeakSet
 
 Facts = TypeVarTuple("Facts")
 
-# A coroutine that nobody has any more runs its ``finally`` blocks, which a killed process never does. So the dead are
-# kept, but not all of them for ever: each holds its whole simulation.
+# When Python collects a coroutine, its ``finally`` blocks run, which never happens in a killed process. So dead processes are
+# kept. Only the latest ones are: each holds its whole simulation in memory.
 KEPT = 200  # processes
-TRIES = 5  # a coroutine that waits in its ``finally`` is closed again
+TRIES = 5  # a coroutine that awaits in its ``finally`` is closed so many times
 
 
-class Life:
-    """A process knows its own by the context that its tasks, timers and callbacks inherit from each other."""
+class SimulatedProcess:
+    """One process of a simulation.
+
+    Its tasks, timers and callbacks inherit a context from each other; by that context they belong to the process.
+    """
 
     def __init__(self) -> None:
         self.context = Context()
-        self.context.run(_LIFE.set, self)
+        self.context.run(_PROCESS.set, self)
         self._alive = True
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._frozen: list[asyncio.Task[Any]] = []
 
-    def begin(self, program: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *program*, and all that it starts, as this process."""
+    def start(self, program: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *program*, and everything that it starts, as this process."""
         return asyncio.get_running_loop().create_task(program, context=self.context)
 
-    def has(self, task: asyncio.Task[Any]) -> None:
-        """*task* was started in this process."""
+    def add_task(self, task: asyncio.Task[Any]) -> None:
+        """Note that *task* was started in this process."""
         self._tasks.add(task)
 
-    def step(self, callback: Callable[[*Facts], object], *args: *Facts) -> None:
-        """What the event loop calls instead of *callback*."""
+    def call(self, callback: Callable[[*Facts], object], *args: *Facts) -> None:
+        """Call *callback* while the process is alive. The event loop calls this in its place."""
         if self._alive:
             callback(*args)
 
-    def end(self) -> None:
-        """As by SIGKILL: nothing is cancelled, and no ``finally`` runs."""
+    def kill(self) -> None:
+        """End the process as SIGKILL does: nothing is cancelled, and no ``finally`` runs."""
         self._alive = False
         self._frozen = [task for task in tuple(self._tasks) if not task.done()]
         for task in self._frozen:
-            # Else whoever closes the loop would cancel it, and wait for it.
-            tasks._unregister_task(task)  # noqa: SLF001 - documented for task implementations that end one
+            # Otherwise the end of the event loop would cancel the task, and wait for it.
+            tasks._unregister_task(task)  # noqa: SLF001 - documented for implementations of tasks
         _dead.append(self)
 
     def forget(self) -> None:
-        """Let go of what is frozen, and hear no complaints about it."""
+        """Drop the frozen tasks without warnings of asyncio."""
         for task in self._frozen:
             task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - as asyncio.gather does
             for coroutine in reversed(_chain(task.get_coro())):
@@ -63,7 +66,7 @@ class Life:
 
 
 def _chain(outermost: Any) -> list[CoroutineType[Any, Any, Any]]:
-    """*outermost*, what it awaits, what that awaits."""
+    """Return *outermost*, the coroutine that it awaits, the one that this awaits, and so on."""
     found: list[CoroutineType[Any, Any, Any]] = []
     while isinstance(outermost, CoroutineType):
         found.append(outermost)
@@ -76,24 +79,26 @@ def _close(coroutine: CoroutineType[Any, Any, Any]) -> None:
         with suppress(BaseException):
             coroutine.close()
             return
-    _stubborn.append(coroutine)
+    _unclosable.append(coroutine)
 
 
-_LIFE: ContextVar[Life | None] = ContextVar("core_messaging_simulated_life", default=None)
-_dead: deque[Life] = deque()
-_stubborn: list[CoroutineType[Any, Any, Any]] = []  # what waits again however often it is closed
+_PROCESS: ContextVar[SimulatedProcess | None] = ContextVar("core_messaging_simulated_process", default=None)
+_dead: deque[SimulatedProcess] = deque()
+_unclosable: list[CoroutineType[Any, Any, Any]] = []  # coroutines that await again at each close
 
 
 def forget_oldest() -> None:
-    """Of the dead, all but the last. Call it where no loop runs: that is how the engine's coroutines know that they are
-    thrown away."""
+    """Drop all dead processes but the last KEPT.
+
+    Call it where no event loop runs: by that, the coroutines of the engine know that they are being dropped.
+    """
     while len(_dead) > KEPT:
         _dead.popleft().forget()
 
 
-def life_of(context: Context | None) -> Life | None:
-    """The process that *context* (None: the current one) belongs to."""
-    return _LIFE.get() if context is None else context.get(_LIFE)
+def process_of(context: Context | None) -> SimulatedProcess | None:
+    """Return the process that *context* (None: the current one) belongs to; None if it belongs to none."""
+    return _PROCESS.get() if context is None else context.get(_PROCESS)
 
 
 @atexit.register

@@ -1,4 +1,4 @@
-"""A fleet of processes that join, leave, crash and meet a broker in trouble: the real engine on a virtual clock.
+"""Simulates a fleet of processes that join, leave and crash, and a broker with faults: the real engine, a virtual clock.
 
 >>> from core_messaging import Worker
 >>> from core_messaging.testing import simulate
@@ -30,29 +30,31 @@ from core_messaging.plugins.factories import codecs_of
 from core_messaging.records import Outgoing, TopicPartition
 from core_messaging.settings import Settings
 from core_messaging.testing.faults import Fault, Planned, draw
-from core_messaging.testing.handler_probe import Witness
+from core_messaging.testing.handler_probe import HandlerProbe
 from core_messaging.testing.history import History
 from core_messaging.testing.result_marks import source_of
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
-from core_messaging.testing.simulated_process import Life, forget_oldest
+from core_messaging.testing.simulated_process import SimulatedProcess, forget_oldest
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
 from core_messaging.worker import Worker, config_of
 
-START = 1_700_000_000.0  # seconds since the epoch at which every simulation begins
+START = 1_700_000_000.0  # seconds since the epoch at which every simulation starts
 SESSION_TIMEOUT = 10.0  # seconds after which the group notices that a process is dead
 UNAWARE = 6.0  # seconds at most until a member hears that its group takes it for dead: two heartbeats
 RESTART = 1.0  # seconds until a process that died is started again
 BURST = 10  # messages sent at once
-PATIENCE = 20_000.0  # seconds of the virtual clock in which everything must be settled
+PATIENCE = 20_000.0  # seconds of the virtual clock in which all messages must be settled
 
 Message = bytes | tuple[bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of one simulation. ``trace`` has a line an event; the same seed gives the same lines.
+    """The numbers of one simulation.
 
-    ``skipped``: given up by a worker that has no ``dlq_topic``.
+    ``sent`` to ``lost``: numbers of messages; ``skipped``: given up by a worker that has no ``dlq_topic``. ``repeated``:
+    how many times a message was processed after its first time. ``violations``: broken guarantees. ``trace``: one line for
+    each event; the same seed gives the same lines.
     """
 
     seed: int
@@ -70,27 +72,30 @@ class _Process:
     """One worker in one simulated process."""
 
     def __init__(
-        self, name: str, worker: type[Worker], broker: SimulatedBroker, around: SharedResources
+        self, name: str, worker: type[Worker], broker: SimulatedBroker, resources: SharedResources
     ) -> None:
         self.name = name
         self.broker = broker
-        self._life = life = Life()
-        self._worker = life.context.run(worker)
-        self.engine = life.context.run(Engine, self._worker, config_of(worker), around)
-        self.task = life.begin(self.engine.run())
+        self._process = process = SimulatedProcess()
+        self._worker = process.context.run(worker)
+        self.engine = process.context.run(Engine, self._worker, config_of(worker), resources)
+        self.task = process.start(self.engine.run())
 
     def die(self) -> None:
-        """At once: nothing is finished, committed or said to anybody, and no code of the user's runs any more."""
+        """Die at once: nothing is finished, committed or sent, and no code of the user runs any more."""
         self.broker.die(SESSION_TIMEOUT)
-        vars(self._worker)["teardown"] = _nothing  # not even when its frozen tasks are thrown away one day
-        self._life.end()
+        vars(self._worker)["teardown"] = _nothing  # also not later, when its frozen tasks are dropped
+        self._process.kill()
 
 
 def _nothing() -> None: ...
 
 
 class Simulation:
-    """*messages* through *worker* while *planned* faults happen. ``run`` once, on a virtual clock."""
+    """Sends *messages* to *worker* while planned faults happen. Call ``run`` once, on a virtual clock.
+
+    *messages*: values, or pairs (key, value). *partitions*: of each topic.
+    """
 
     def __init__(self, worker: type[Worker], messages: Sequence[Message], partitions: int = 4) -> None:
         self._worker = worker
@@ -99,8 +104,8 @@ class Simulation:
         self.broker = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
         self._trouble = Trouble()
         self._settings = Settings()
-        self._codecs = codecs_of([config], self._settings)  # of the plugins that are installed
-        self.ledger = History(config.ordering)
+        self._codecs = codecs_of([config], self._settings)  # those of installed plugins
+        self.history = History(config.ordering)
         self._fleet: list[_Process] = []
         self._leaving: list[_Process] = []
         self._names = (f"process-{number}" for number in itertools.count(1))
@@ -109,13 +114,13 @@ class Simulation:
         self._over = False
 
     async def run(self, planned: Iterable[Planned], members: int) -> None:
-        """Start *members* processes, let the faults happen, heal, and wait until all messages are settled."""
+        """Start *members* processes, let the faults happen, end them, and wait until all messages are settled."""
         for _ in range(members):
             await self._join()
         sending = asyncio.ensure_future(self._send())
         for fault in planned:
             await asyncio.sleep(max(0.0, fault.at - self._now()))
-            self.ledger.trace.append(f"{self._now():.3f} {fault.fault.value}")
+            self.history.trace.append(f"{self._now():.3f} {fault.fault.value}")
             await self._happen(fault)
         await sending
         await self._heal()
@@ -134,12 +139,12 @@ class Simulation:
             return START
 
     async def _send(self) -> None:
-        """All messages, a few at a time, so that faults fall between them."""
+        """Send all messages, a few at a time, so that faults happen between them."""
         for number, message in enumerate(self._messages):
             key, value = message if isinstance(message, tuple) else (None, message)
             topic = self._config.input_topics[number % len(self._config.input_topics)]
             self.broker.put(topic, value, key)
-            self.ledger.send(self.broker.records(topic)[-1])
+            self.history.send(self.broker.records(topic)[-1])
             if number % BURST == BURST - 1:
                 await asyncio.sleep(0.25)
 
@@ -148,30 +153,30 @@ class Simulation:
         broker = SimulatedBroker(
             self.broker,
             self._trouble,
-            lambda offsets: self.ledger.commit(self._now(), name, offsets),
+            lambda offsets: self.history.commit(self._now(), name, offsets),
             self._published,
         )
-        witness = Witness(
-            name, self._config, self.ledger, self._now, partial(Context().run, self._kill, name)
+        probe = HandlerProbe(
+            name, self._config, self.history, self._now, partial(Context().run, self._kill, name)
         )
         publisher = broker.publisher()
-        while self.broker.unreachable:  # noqa: ASYNC110 - whoever starts processes tries again and again
+        while self.broker.unreachable:  # noqa: ASYNC110 - a supervisor starts a process again and again too
             await asyncio.sleep(1)
         await publisher.start()
-        around = SharedResources(
+        resources = SharedResources(
             broker=broker,
             publisher=publisher,
             settings=self._settings,
             codecs=self._codecs,
             threads=HandlerThreads(self._settings.handler_threads, InlineThreads(1)),
-            observers=witness.observers(),
+            observers=probe.observers(),
         )
-        process = _Process(name, self._worker, broker, around)
+        process = _Process(name, self._worker, broker, resources)
         self._fleet.append(process)
-        process.task.add_done_callback(lambda _task: self._try_again(process))
+        process.task.add_done_callback(lambda _task: self._restart_if_unreachable(process))
 
-    def _try_again(self, process: _Process) -> None:
-        """A start that finds no broker ends the process with an error; whoever started it does so again."""
+    def _restart_if_unreachable(self, process: _Process) -> None:
+        """Start a process again, as a supervisor does, if it ended because it found no broker."""
         task = process.task
         if (
             process in self._fleet
@@ -183,17 +188,17 @@ class Simulation:
 
     def _published(self, record: Outgoing) -> None:
         if (place := source_of(record)) is not None:
-            self.ledger.store(self._now(), place)
+            self.history.store(self._now(), place)
         elif record.topic == self._config.dlq_topic:
             self._dead_lettered(record)
 
     def _dead_lettered(self, record: Outgoing) -> None:
         facts = dict(record.headers)
         source = TopicPartition(facts["core-original-topic"].decode(), int(facts["core-original-partition"]))
-        self.ledger.bury(self._now(), source, int(facts["core-original-offset"]))
+        self.history.dead_letter(self._now(), source, int(facts["core-original-offset"]))
 
     def _kill(self, name: str) -> None:
-        """The process dies and is started again a little later, as a supervisor would."""
+        """Kill the process, and start another one a little later, as a supervisor does."""
         for processes in (self._fleet, self._leaving):
             for process in [each for each in processes if each.name == name]:
                 process.die()
@@ -257,7 +262,7 @@ class Simulation:
             self._notice_failures()
 
     def _unsettled(self) -> bool:
-        return bool(self.ledger.lost()) or bool(self._uncommitted())
+        return bool(self.history.lost()) or bool(self._uncommitted())
 
     def _uncommitted(self) -> list[str]:
         late = []
@@ -275,7 +280,7 @@ class Simulation:
         for process in tuple(self._fleet):
             if process.task.done() and not process.task.cancelled():
                 error = process.task.exception()
-                self.ledger.violations.append(f"{process.name} stopped by itself: {error!r}")
+                self.history.violations.append(f"{process.name} stopped by itself: {error!r}")
                 self._fleet.remove(process)
 
     async def _stop_all(self) -> None:
@@ -285,31 +290,32 @@ class Simulation:
             process.engine.request_stop()
         ending = [process.task for process in (*self._fleet, *self._leaving)]
         outcomes = await asyncio.gather(*ending, return_exceptions=True)
-        # One that was asked to stop before it found a broker ends with that error.
+        # A process that was asked to stop before it found a broker ends with that error.
         wrong = [o for o in outcomes if o is not None and not isinstance(o, BrokerUnreachable)]
-        self.ledger.violations += [f"a process ended with {o!r}" for o in wrong]
+        self.history.violations += [f"a process ended with {o!r}" for o in wrong]
 
     def _check_commits(self) -> None:
-        lost = [f"{source}@{offset} was never settled" for source, offset in self.ledger.lost()]
+        lost = [f"{source}@{offset} was never settled" for source, offset in self.history.lost()]
         late = [f"{source} was settled and not committed to its end" for source in self._uncommitted()]
-        self.ledger.violations += lost + late
+        self.history.violations += lost + late
 
     def report(self, seed: int) -> Report:
-        ledger = self.ledger
+        """Return the numbers of this simulation. *seed*: the seed that the faults came from."""
+        history = self.history
         return Report(
             seed=seed,
-            sent=len(ledger.sent),
-            finished=len(ledger.finished),
-            dead_lettered=len(ledger.buried),
-            skipped=len(ledger.skipped),
-            lost=len(ledger.lost()),
-            repeated=ledger.repeated(),
-            violations=tuple(ledger.violations),
-            trace=tuple(ledger.trace),
+            sent=len(history.sent),
+            finished=len(history.finished),
+            dead_lettered=len(history.dead_lettered),
+            skipped=len(history.skipped),
+            lost=len(history.lost()),
+            repeated=history.repeated(),
+            violations=tuple(history.violations),
+            trace=tuple(history.trace),
         )
 
 
-def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by name
+def simulate(  # noqa: PLR0913 - the parameters of a simulation, all but two by name
     worker: type[Worker],
     messages: Sequence[Message],
     *,
@@ -319,15 +325,18 @@ def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by n
     seconds: float = 30.0,
     members: int = 2,
 ) -> Report:
-    """Run *worker* over *messages* (values, or (key, value)) while *count* faults happen within *seconds*.
+    """Let *members* processes of *worker* process *messages* while *count* of *faults* happen within *seconds*.
 
-    Raises SimulationFailed where a message is lost, started out of order or committed before it was settled.
-    A ``codec`` is looked for among the installed plugins; BrokenWorker says that there is none.
-    Handlers must wait by ``asyncio.sleep`` only; they may raise ProcessDied to die with their process.
+    *messages*: values, or pairs (key, value). *seed*: decides about faults, their times and the jitter of retries. Handlers
+    may wait with ``asyncio.sleep`` only, and may raise ProcessDied to let their process die. A ``codec`` has to be of an
+    installed plugin.
+
+    Raises SimulationFailed where a message is lost, starts out of order, or is committed before it is settled; BrokenWorker
+    for a codec that is not installed.
     """
     simulation = Simulation(worker, messages)
     state = random.getstate()
-    random.seed(seed)  # the engine's jitter draws from it
+    random.seed(seed)  # the jitter of the engine uses it
     try:
         run_virtually(simulation.run(draw(seed, faults, count, seconds), members))
     finally:
@@ -342,5 +351,5 @@ def simulate(  # noqa: PLR0913 - what a schedule is drawn from, all but two by n
 def simulate_many(
     worker: type[Worker], messages: Sequence[Message], *, seeds: Iterable[int], **options: Any
 ) -> list[Report]:
-    """``simulate`` for each of *seeds*; the first that fails is raised, and named."""
+    """Call ``simulate`` for each of *seeds*. Raises SimulationFailed, which names the seed, at the first that fails."""
     return [simulate(worker, messages, seed=seed, **options) for seed in seeds]

@@ -1,6 +1,6 @@
-"""An event loop whose clock jumps to whatever is due next: an hour of retries passes in milliseconds.
+"""An event loop whose clock jumps to the next event: an hour of retries passes in milliseconds.
 
-Nothing in it depends on how fast the machine is, so the same program does the same in every run.
+It does not depend on the speed of the machine, so the same program does the same in every run.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
 from core_messaging.errors import LoopRunning, SimulationStuck
-from core_messaging.testing.simulated_process import life_of
+from core_messaging.testing.simulated_process import process_of
 
 Result = TypeVar("Result")
 Facts = TypeVarTuple("Facts")
 
-MOST_TURNS = 200_000  # turns of the loop in which no time passes; more is an endless loop
+MOST_TURNS = 200_000  # passes of the event loop without a change of time; more is an endless loop
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for nothing: where the loop would sleep, the time passes at once."""
+    """Never waits: where the event loop would sleep, it moves the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,17 +30,18 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Move the clock by *timeout* seconds and return at once. Raises SimulationStuck."""
         if timeout is None:
-            raise SimulationStuck("nothing is left that could ever happen, and it is not over", self.now)
+            raise SimulationStuck("no event can happen any more, and the program has not ended", self.now)
         self._turns = 0 if timeout > 0 else self._turns + 1
         if self._turns > MOST_TURNS:
-            raise SimulationStuck("the event loop turns for ever while no time passes", self.now)
+            raise SimulationStuck("the event loop runs without an end while no time passes", self.now)
         self.now += max(0.0, timeout)
         return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """``time()`` starts at 0 and moves only when everything waits. No network: nobody waits for the real world."""
+    """``time()`` starts at 0 and moves only when everything waits. It has no network: it waits for nothing real."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -49,40 +50,45 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.set_default_executor(InlineThreads(1))
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
-        """There are no threads to wait for; asyncio would wait for them in one more."""
+        """Do nothing: there are no threads to wait for. asyncio would use another thread to wait for them."""
 
     def time(self) -> float:
+        """Return the virtual time in seconds."""
         return self._jumping.now
 
-    # What belongs to a simulated process is called only while that lives. Tasks take their steps by ``call_soon``.
+    # Callbacks of a simulated process are called only while it is alive. The steps of tasks come by ``call_soon`` too.
     def call_soon(
         self, callback: Callable[[*Facts], object], *args: *Facts, context: Context | None = None
     ) -> asyncio.Handle:
-        life = life_of(context)
-        if life is None:
+        """Call *callback* in the next pass, if its process is still alive then."""
+        process = process_of(context)
+        if process is None:
             return super().call_soon(callback, *args, context=context)
-        return super().call_soon(life.step, callback, *args, context=context)
+        return super().call_soon(process.call, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*Facts], object], *args: *Facts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        life = life_of(context)
-        if life is None:
+        """Call *callback* at the time *when* (seconds), if its process is still alive then."""
+        process = process_of(context)
+        if process is None:
             return super().call_at(when, callback, *args, context=context)
-        return super().call_at(when, life.step, callback, *args, context=context)
+        return super().call_at(when, process.call, callback, *args, context=context)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """Create a task that belongs to the process of its context."""
         task = super().create_task(coro, **options)
-        life = life_of(options.get("context"))
-        if life is not None:
-            life.has(task)
+        process = process_of(options.get("context"))
+        if process is not None:
+            process.add_task(task)
         return task
 
 
 class InlineThreads(ThreadPoolExecutor):
-    """Runs what is submitted at once, in the caller: a real thread would end at a moment of its own choice."""
+    """Runs each function at once, in the thread of the caller: the end of a real thread is not repeatable."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call *fn*; return a future that is done."""
         outcome: Future[Any] = Future()
         try:
             outcome.set_result(fn(*args, **kwargs))
@@ -92,8 +98,10 @@ class InlineThreads(ThreadPoolExecutor):
 
 
 def run_virtually(program: Coroutine[Any, Any, Result]) -> Result:
-    """``asyncio.run`` on a virtual clock. Raises SimulationStuck where the program can never end, LoopRunning inside of a
-    loop."""
+    """Run *program* as ``asyncio.run`` does, on a virtual clock.
+
+    Raises SimulationStuck if the program can never end, LoopRunning inside a running event loop.
+    """
     if _loop_runs():
         program.close()
         raise LoopRunning

@@ -1,4 +1,4 @@
-"""A worker on a workbench: the real engine on a broker in memory, messages in, what became of them out."""
+"""Runs a worker with the real engine on a broker in memory: messages go in, their outcome comes out."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from core_messaging.testing.recorder import NoHooks, Recorder, watched
 from core_messaging.testing.virtual_clock import InlineThreads, VirtualLoop, run_virtually
 from core_messaging.worker import Worker, as_worker, config_of, with_config
 
-# A value, a (key, value), a mapping (sent as JSON), or a whole record with headers, topic and partition.
+# A value, a pair (key, value), a mapping (sent as JSON), or a whole record with headers, topic and partition.
 Message = bytes | None | tuple[bytes | None, bytes | None] | Mapping[str, Any] | Outgoing
 
-PATIENCE = 10.0  # seconds in which everything must be finished
-VIRTUAL_PATIENCE = 20_000.0  # the same on a virtual clock, where a week of retries costs nothing
-SHORT = 0.02  # seconds between two looks, and between commits, where the clock is real
+PATIENCE = 10.0  # seconds in which all messages must be finished
+VIRTUAL_PATIENCE = 20_000.0  # the same on a virtual clock, where long delays of retries cost no time
+SHORT = 0.02  # seconds between two checks, and between commits, where the clock is real
 
 
 class Workbench:
-    """A worker that runs. Made by ``running``."""
+    """A worker that runs in a test. ``running`` makes it. ``broker``: the MemoryBroker that it uses."""
 
     def __init__(self, worker: type[Worker], plugins: Sequence[Any]) -> None:
         self._config = config = config_of(worker)
@@ -44,15 +44,17 @@ class Workbench:
         self._worker = worker
 
     def put(self, *messages: Message) -> None:
-        """Store *messages*, in the first input topic unless an Outgoing says otherwise. Raises RecordRefused."""
+        """Store *messages* in the first input topic; an Outgoing names its own topic. Raises RecordRefused."""
         for message in messages:
             record = _outgoing(message, self._config.input_topics[0])
             self.broker.put(record.topic, record.value, record.key, record.headers, record.partition)
 
     async def until_finished(self, patience: float | None = None) -> None:
-        """Wait until all that was put is settled and committed; what the worker stopped with is raised.
+        """Wait until all messages are settled and committed.
 
-        *patience*: seconds, 10 by default (20,000 on a virtual clock). Raises NotFinished after that.
+        *patience*: seconds, 10 by default (20,000 on a virtual clock).
+
+        Raises NotFinished after that time, and the error that the worker stopped with, if it did.
         """
         virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
         limit = patience or (VIRTUAL_PATIENCE if virtual else PATIENCE)
@@ -67,7 +69,7 @@ class Workbench:
             raise
 
     def outcome(self) -> Outcome:
-        """What has happened so far."""
+        """Return what has happened so far."""
         output = self._config.output_topic
         return Outcome(
             successes=tuple(self._recorder.successes),
@@ -81,20 +83,20 @@ class Workbench:
         )
 
     def start(self) -> None:
-        """Run the worker in this event loop, with its delays where they cost nothing and without where they do."""
+        """Run the worker in this event loop: with its delays on a virtual clock, without them on a real clock."""
         virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
         worker = self._worker if virtual else _undelayed(self._worker)
         options = _options(self._config, self.broker, [self._recorder, *self._plugins], virtual=virtual)
         self._task = asyncio.ensure_future(run_workers([worker], options))
 
     async def stop(self) -> None:
-        """End in order: what runs may finish."""
+        """Stop the worker in order: messages that are being processed may finish."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def raise_if_stopped(self) -> None:
-        """Raise what the worker stopped with by itself, if it did."""
+        """Raise the error that the worker stopped with by itself, if it did."""
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
 
@@ -125,18 +127,19 @@ class Workbench:
         for record in self.broker.records(self._config.dlq_topic or ""):
             facts = dict(record.headers)
             place = _original(facts)
-            # What a test put into the queue itself has no origin; what a hook was not told of yet has no error.
+            # A record that the test put into the queue has no origin. One that no hook was called for yet has no error.
             if (error := self._recorder.dead_lettered.get(place)) is not None:
                 yield DeadLetter(place, record.key, record.value, record.headers, error)
 
 
 @asynccontextmanager
 async def running(worker: object, *, plugins: Sequence[Any] = ()) -> AsyncIterator[Workbench]:
-    """Run *worker* (a class, or a function under ``@worker``) while the block lasts, on a broker in memory.
+    """Run *worker* (a class, or a function under ``@worker``) inside the block, on a broker in memory.
 
-    Retries wait for nothing unless the loop has a virtual clock; what a handler asks for itself (``RetryAfter``,
-    its own sleeping) is waited for. *plugins*: objects or modules with hooks; ``configure`` is not called.
-    Raises NoWorker, PluginError.
+    Retries have no delay unless the event loop has a virtual clock. Delays that a handler asks for itself (``RetryAfter``,
+    its own sleep) are kept. *plugins*: objects or modules with hooks; ``configure`` is not called.
+
+    Raises NoWorker, PluginError, and the error that the worker stopped with.
     """
     bench = Workbench(class_of(worker), plugins)
     bench.start()
@@ -148,9 +151,9 @@ async def running(worker: object, *, plugins: Sequence[Any] = ()) -> AsyncIterat
 
 
 async def process_all(worker: object, messages: Iterable[Message], *, plugins: Sequence[Any] = ()) -> Outcome:
-    """Let *worker* work off *messages* in this event loop, and stop it; see ``running``.
+    """Let *worker* process *messages* in this event loop, then stop it; see ``running``. Return what happened.
 
-    Raises what the worker stopped with, and NotFinished.
+    Raises NotFinished, and the error that the worker stopped with.
     """
     async with running(worker, plugins=plugins) as bench:
         bench.put(*messages)
@@ -159,14 +162,29 @@ async def process_all(worker: object, messages: Iterable[Message], *, plugins: S
 
 
 def run(worker: object, messages: Iterable[Message], *, plugins: Sequence[Any] = ()) -> Outcome:
-    """``process_all`` without an event loop of yours, on a virtual clock: delays are the real ones and cost nothing.
+    """Let *worker* process *messages* as ``process_all`` does, from a plain function and on a virtual clock.
 
-    Handlers must not wait for the real world (network, other threads); plain ``def`` handlers run inline.
+    Delays have their real length and cost no time. Handlers must not wait for anything real (network, other threads). Plain
+    ``def`` handlers run in the thread of the caller.
+
+    Raises NotFinished, LoopRunning inside a running event loop, SimulationStuck, and what the worker stopped with.
     """
     return run_virtually(process_all(worker, messages, plugins=plugins))
 
 
+def run_with(plugin: Any, worker: object, messages: Iterable[Message]) -> Outcome:
+    """Let *worker* process *messages* as ``run`` does, with *plugin* (a module or an object) loaded.
+
+    ``outcome.calls`` are the hooks that were called, with their arguments and errors. ``configure`` is not called; call it
+    yourself.
+
+    Raises PluginError where a hook is wrong, NotFinished where a message never finishes.
+    """
+    return run(worker, messages, plugins=[plugin])
+
+
 def class_of(thing: object) -> type[Worker]:
+    """Return the worker class of *thing*, a class or a decorated function. Raises NoWorker."""
     """The worker class behind a class or a function under ``@worker``. Raises NoWorker."""
     found = as_worker(thing)
     if found is None:
@@ -187,7 +205,7 @@ def _outgoing(message: Message, topic: str) -> Outgoing:
 
 
 def _undelayed(worker: type[Worker]) -> type[Worker]:
-    """*worker* without delays between attempts, and with little waiting for full batches."""
+    """Return *worker* without delays between attempts, and with a short wait for full batches."""
     return with_config(worker, _without_delays(config_of(worker)))
 
 
@@ -199,7 +217,7 @@ def _without_delays(config: WorkerConfig) -> WorkerConfig:
 def _options(
     config: WorkerConfig, broker: MemoryBroker, plugins: Sequence[Any], *, virtual: bool
 ) -> RunOptions:
-    # Kafka is often switched off where tests run; nothing here needs it.
+    # The environment of tests often sets KAFKA_ENABLED=false. The workbench does not use Kafka, so it ignores that.
     settings = Settings(kafka_enabled=True) if virtual else _quick_settings()
     reports = [_report(number, plugin) for number, plugin in enumerate(plugins)]
     if config.codec is not None:
@@ -219,7 +237,7 @@ def _report(number: int, plugin: Any) -> PluginReport:
 
 
 def _codecs_of_others(settings: Settings, tested: Sequence[PluginReport]) -> list[PluginReport]:
-    """The codecs of installed plugins, without their hooks; a name that a plugin under test has is that one's."""
+    """Return the codecs of installed plugins without their hooks. A plugin under test with the same name comes first."""
     taken = {offer.name for report in tested for offer in report.offers.get("codec", ())}
     found = ((report, report.offers.get("codec", ())) for report in find(settings) if report.usable)
     return [
