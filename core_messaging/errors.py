@@ -416,12 +416,12 @@ class NoSuchLetter(BrokerError):
 
 
 class UnreadableTopic(BrokerError):
-    """The client library cannot parse a record of a topic that is only looked at. *where*: its coordinates, if they are known."""
+    """The client library cannot parse a record of a topic that is only looked at. *where*: its coordinates."""
 
     def __init__(self, where: str, cause: str) -> None:
         super().__init__(
-            f"the Kafka client cannot parse {where or 'a stored record'}: {cause}; nothing was changed. Leave the record out "
-            "(--partition, --offsets), or read it with another client"
+            f"the Kafka client cannot parse {where} ({cause}); this record and those behind it in its partition are left as they "
+            "are. Read them with another client"
         )
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from core_messaging.config import WorkerConfig
 from core_messaging.definition.names import is_topic
 from core_messaging.discovery.catalog import Catalog, discover
@@ -16,6 +18,7 @@ from core_messaging.operations.dead_letters import Queue
 from core_messaging.plugins.registrations import KAFKA
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
+from core_messaging_cli.selection import workers_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,21 @@ def target_of(name: str) -> Target:
     """Find the queue that *name* means. Raises DiscoveryError."""
     catalog = discover()
     try:
-        config = config_of(catalog.find(name))
+        config = _config_named(catalog, name)
     except UnknownWorker as error:
         if not is_topic(name):
             raise
         following = [config for config in _configs(catalog) if config.dlq_topic == name]
         return Target(Queue(name), _followers(following), error)
     return Target(_queue_of(config), _followers([config]))
+
+
+def _config_named(catalog: Catalog, name: str) -> WorkerConfig:
+    found = [config_of(worker) for worker in workers_named(catalog, [name])]
+    if len(found) > 1:
+        names = ", ".join(f"{name}:{config.name}" for config in found)
+        raise click.UsageError(f"{name} defines several workers; name one of them: {names}")
+    return found[0]
 
 
 def every_queue() -> list[Queue]:

@@ -14,7 +14,7 @@ from aiokafka import errors as kafka_errors
 from core_messaging.errors import BrokerError, TopicForbidden, TopicMissing, UnreadableTopic
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
-from core_messaging.kafka.errors import UNREADABLE, as_broker_error, describe
+from core_messaging.kafka.errors import as_broker_error, describe
 from core_messaging.kafka.parse_errors import unparsable_in
 from core_messaging.kafka.topic_lookup import TopicLookup, look_up_topics
 from core_messaging.records import Record, TopicPartition
@@ -36,6 +36,7 @@ class Span:
 
 
 Spans = Mapping[TopicPartition, Span]
+Report = Callable[[TopicPartition, UnreadableTopic], None]  # of a partition that cannot be read to its end
 
 
 class TopicReader:
@@ -70,22 +71,26 @@ class TopicReader:
             raise as_broker_error(error, self._settings) from error
         return {TopicPartition(*each): Span(begins[each], ends[each]) for each in sources}
 
-    async def read(self, spans: Spans) -> AsyncIterator[Sequence[Record]]:
-        """All records of *spans*, each partition in its order. Raises BrokerError, UnreadableTopic."""
+    async def read(self, spans: Spans, report: Report | None = None) -> AsyncIterator[Sequence[Record]]:
+        """All records of *spans*, each partition in its order.
+
+        A record that cannot be parsed ends its partition, and *report* is called. Without *report*, UnreadableTopic is
+        raised. Raises BrokerError.
+        """
         left = list(spans.items())
         while left:
             some, left = dict(left[:PARTITIONS]), left[PARTITIONS:]
-            reading = Reading(self._settings, self._client, some)
+            reading = Reading(self._settings, self._client, some, report)
             while reading.left:
                 for source, records in (await reading.next_records(reading.left, RECORDS)).items():
                     if kept := reading.within(source, records):
                         yield kept
 
     async def merged(
-        self, spans: Spans, turn: Callable[[Record], tuple[float, int]]
+        self, spans: Spans, turn: Callable[[Record], tuple[float, int]], report: Report | None = None
     ) -> AsyncIterator[Record]:
         """All records of *spans*, one by one: each partition in its order, and the partitions by *turn* among each other."""
-        reading = Reading(self._settings, self._client, spans)
+        reading = Reading(self._settings, self._client, spans, report)
         streams = [_one_by_one(reading, source) for source in list(reading.left)]
         firsts = [(number, await anext(stream, None)) for number, stream in enumerate(streams)]
         heads = [(turn(record), number, record) for number, record in firsts if record is not None]
@@ -119,8 +124,9 @@ async def _one_by_one(reading: Reading, source: TopicPartition) -> AsyncIterator
 class Reading:
     """How far one pass over some partitions is. ``left``: the partitions that are not read to their end."""
 
-    def __init__(self, settings: Settings, client: Any, spans: Spans) -> None:
+    def __init__(self, settings: Settings, client: Any, spans: Spans, report: Report | None) -> None:
         self._settings = settings
+        self._report = report
         self._client = client
         self._ends = {source: span.end for source, span in spans.items()}
         self.left = {source: span for source, span in spans.items() if span.begin < span.end}
@@ -135,19 +141,30 @@ class Reading:
     ) -> Mapping[TopicPartition, Sequence[Record]]:
         """Return at most *most* records of *sources*; none where none came in time."""
         wanted = [aiokafka.TopicPartition(*source) for source in sources]
+        found: Mapping[Any, Sequence[Record]]
         try:
             found = await self._client.getmany(*wanted, timeout_ms=WAIT, max_records=most)
             await self._close_finished(wanted)
-        except UNREADABLE as error:
-            raise self._unreadable(error) from error
-        except kafka_errors.KafkaError as error:
-            raise as_broker_error(error, self._settings) from error
         except Exception as error:
-            if unparsable_in(error) is None:
-                raise
-            raise self._unreadable(error) from error
+            found = self._before(error)
         self._refuse_silence(found, wanted)
         return {TopicPartition(*source): records for source, records in found.items()}
+
+    def _before(self, error: Exception) -> Mapping[Any, Sequence[Record]]:
+        """End the partition that *error* is about; what was parsed before it. Raises whatever else it is."""
+        unreadable = unparsable_in(error)
+        if unreadable is None:
+            if isinstance(error, kafka_errors.KafkaError):
+                raise as_broker_error(error, self._settings) from error
+            raise error
+        source = TopicPartition(*unreadable.source)
+        told = UnreadableTopic(f"{source}@{unreadable.offset}", describe(error))
+        if self._report is None:
+            raise told from error
+        self._report(source, told)
+        self.left.pop(source, None)
+        self._client.pause(unreadable.source)
+        return unreadable.before
 
     async def _close_finished(self, sources: Sequence[Any]) -> None:
         """Stop to fetch partitions that are read to their end.
@@ -173,11 +190,6 @@ class Reading:
                 f"nothing came from {wanted[0].topic} for {self._silent:.0f} s, although there is more to read; the topic may "
                 "be gone, or a broker does not answer. Nothing was changed by reading; try again"
             )
-
-    def _unreadable(self, error: Exception) -> UnreadableTopic:
-        found = unparsable_in(error)
-        where = "" if found is None else f"{TopicPartition(*found.source)}@{found.offset}"
-        return UnreadableTopic(where, describe(error))
 
 
 @asynccontextmanager

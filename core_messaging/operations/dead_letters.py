@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from core_messaging.errors import NoSuchLetter, TopicMissing
-from core_messaging.kafka.topic_reader import Spans, TopicReader, reading_topics
+from core_messaging.errors import BrokerError, NoSuchLetter, TopicMissing, UnreadableTopic
+from core_messaging.kafka.topic_admin import topic_admin
+from core_messaging.kafka.topic_reader import Report, Spans, TopicReader, reading_topics
 from core_messaging.plugins.redaction import Redact, installed_redaction
 from core_messaging.records import TopicPartition
 from core_messaging.rules.dead_letter import FACTS
-from core_messaging.rules.letter_groups import Example, LetterGroup, LetterGroups
+from core_messaging.rules.letter_groups import Example, LetterGroup, LetterGroups, retention_of
 from core_messaging.rules.letter_ledger import Ledger, State, markers_topic
 from core_messaging.rules.letter_selection import Selection
 from core_messaging.rules.letters import Letter, text_of_bytes
@@ -53,27 +55,36 @@ class LetterView:
     headers: Sequence[tuple[str, bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """``unread``: partitions that could not be read to their end, and why."""
+
+    groups: Sequence[LetterGroup]
+    unread: Mapping[TopicPartition, UnreadableTopic]
+
+
 async def list_dead_letters(
     settings: Settings,
     queues: Sequence[Queue],
     *,
     redact: Redact | None = None,
     progress: Progress = untold,
-) -> list[LetterGroup]:
+) -> Listing:
     """The letters of *queues* by queue, worker, original topic and error type. *redact* None: by the plugins installed.
 
     Raises TopicMissing, BrokerError, PluginError.
     """
     redact = redact or installed_redaction(settings)
-    found = []
+    groups: list[LetterGroup] = []
+    unread: dict[TopicPartition, UnreadableTopic] = {}
     async with reading_topics(settings) as reader:
         for queue in queues:
-            found += await _groups_of(reader, queue, redact, progress)
-    return found
+            groups += await _groups_of(reader, queue, redact, progress, unread.__setitem__)
+    return Listing(groups, unread)
 
 
 async def _groups_of(
-    reader: TopicReader, queue: Queue, redact: Redact, progress: Progress
+    reader: TopicReader, queue: Queue, redact: Redact, progress: Progress, report: Report
 ) -> list[LetterGroup]:
     groups = LetterGroups(queue.topic, lambda letter: _example(letter, redact))
     ledger = await ledger_of(reader, queue.topic)
@@ -81,7 +92,7 @@ async def _groups_of(
     done, total = 0, size_of(spans)
     is_of_worker = queue.selection.is_of_worker
     progress(queue.topic, done, total)
-    async for records in reader.read(spans):
+    async for records in reader.read(spans, report):
         for letter in map(Letter, records):
             if is_of_worker(letter):
                 groups.add(letter, ledger.state_of(letter))
@@ -118,6 +129,32 @@ async def ledger_of(reader: TopicReader, queue: str) -> Ledger:
     async for records in reader.read(spans):
         ledger.read(records)
     return ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When the retention of a queue may remove its oldest open letter, in seconds since the epoch."""
+
+    topic: str
+    at: float
+
+
+async def expiries(settings: Settings, groups: Sequence[LetterGroup]) -> list[Expiry]:
+    """For each queue of *groups* with open letters. Empty where the cluster does not tell its configs."""
+    oldest: dict[str, float] = {}
+    for group in groups:
+        if group.oldest_open is not None:
+            oldest[group.dlq_topic] = min(group.oldest_open, oldest.get(group.dlq_topic, math.inf))
+    try:
+        async with topic_admin(settings) as admin:
+            topics = await admin.describe(sorted(oldest)) if oldest else {}
+    except BrokerError:
+        return []
+    return [
+        Expiry(topic, oldest[topic] + retention)
+        for topic, actual in topics.items()
+        if (retention := retention_of(actual.config)) is not None
+    ]
 
 
 async def missing_queues(settings: Settings, queues: Sequence[Queue]) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from core_messaging.definition.names import is_topic
-from core_messaging.errors import ConfigurationError, TopicMissing
+from core_messaging.errors import ConfigurationError, TopicMissing, UnreadableTopic
 from core_messaging.kafka.replay_writer import ReplayWriter, make_compacted, replay_writer
 from core_messaging.kafka.topic_reader import Span, Spans, TopicReader, reading_topics
 from core_messaging.operations.dead_letters import Progress, ledger_of, size_of, untold
@@ -37,7 +37,8 @@ LAST_ANSWER = 5.0  # seconds that a Ctrl-C waits for the transaction that is und
 class Planned:
     """What would be done. ``ends``: where each partition of the queue ended. ``spans``: where letters are taken. ``targets``: letters by topic. ``missing``: letters by original topic
     that does not exist. ``moved``: letters whose original partition does not exist. ``followers``: letters that are taken
-    because an earlier one of their key is. ``is_atomic``: whether the cluster has transactions."""
+    because an earlier one of their key is. ``is_atomic``: whether the cluster has transactions. ``unread``:
+    partitions that could not be read to their end, and why."""
 
     queue: str
     order: Order
@@ -52,6 +53,7 @@ class Planned:
     moved: int
     followers: int
     is_atomic: bool
+    unread: Mapping[TopicPartition, UnreadableTopic]
 
 
 @dataclass(slots=True)
@@ -108,11 +110,12 @@ class _Count:
         self._plan = Plan(order, ledger, keys or (), partitions)
         self._taken: dict[TopicPartition, Span] = {}
         self._looked_up: set[str] = set(partitions)
+        self._unread: dict[TopicPartition, UnreadableTopic] = {}
 
     async def run(self, reader: TopicReader, spans: Spans, progress: Progress) -> None:
         done, total = 0, size_of(spans)
         progress("reading", done, total)
-        async for records in reader.read(spans):
+        async for records in reader.read(spans, self._unread.__setitem__):
             letters = list(map(Letter, records))
             await self._look_up(reader, [letter for letter in letters if self._survey.add(letter)])
             for letter in letters:
@@ -160,6 +163,7 @@ class _Count:
             moved=plan.moved,
             followers=plan.followers,
             is_atomic=is_atomic,
+            unread=self._unread,
         )
 
 
@@ -213,6 +217,10 @@ async def _spans_now(reader: TopicReader, planned: Planned) -> Spans:
     return await reader.spans(planned.queue) if planned.keys else planned.spans
 
 
+def _passed_over(_source: TopicPartition, _why: UnreadableTopic) -> None:
+    """What cannot be parsed was told when it was counted."""
+
+
 async def _late(reader: TopicReader, planned: Planned, done: Spans) -> int:
     """Letters of the same keys behind *done*."""
     if not planned.keys:
@@ -220,7 +228,7 @@ async def _late(reader: TopicReader, planned: Planned, done: Spans) -> int:
     spans = await reader.spans(planned.queue)
     behind = {source: Span(done[source].end, span.end) for source, span in spans.items() if source in done}
     found = 0
-    async for records in reader.read(behind):
+    async for records in reader.read(behind, _passed_over):
         found += sum(key_of_group(Letter(record)) in planned.keys for record in records)
     return found
 
@@ -239,7 +247,7 @@ class _Execution:
         plan = Plan(planned.order, ledger, planned.keys, planned.partitions, self._is_counted)
         verb = "replaying" if planned.order.state == "replayed" else "dropping"
         self.progress(verb, 0, planned.taken)
-        async with _closing(reader.merged(spans, lambda record: turn_of(Letter(record)))) as records:
+        async with _closing(reader.merged(spans, _turn, _passed_over)) as records:
             async for chunk in _chunks(records, plan, self._most()):
                 await self._finish(chunk)
                 self.progress(verb, self.outcome.done, planned.taken)
@@ -273,6 +281,10 @@ class _Execution:
         if self.rate is not None:
             due = self._started + self.outcome.done / self.rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+def _turn(record: Record) -> tuple[float, int]:
+    return turn_of(Letter(record))
 
 
 def _to(taken: Taken) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core_messaging.rules.letter_ledger import State
@@ -25,7 +25,8 @@ class Example:
 
 @dataclass(slots=True)
 class LetterGroup:
-    """``first`` and ``last``: when the first and the last of them failed, in seconds since the epoch."""
+    """``first`` and ``last``: when the first and the last of them failed, in seconds since the epoch. ``oldest_open``: the time of
+    the oldest record that is open, by which the retention of the queue counts."""
 
     dlq_topic: str
     worker: str
@@ -34,6 +35,7 @@ class LetterGroup:
     first: float
     last: float
     example: Example
+    oldest_open: float | None = None
     open: int = 0
     replayed: int = 0
     dropped: int = 0
@@ -42,9 +44,11 @@ class LetterGroup:
     def count(self) -> int:
         return self.open + self.replayed + self.dropped
 
-    def add(self, state: State, failed_at: float) -> None:
+    def add(self, state: State, failed_at: float, stored_at: float) -> None:
         if state == "open":
             self.open += 1
+            if self.oldest_open is None or stored_at < self.oldest_open:
+                self.oldest_open = stored_at
         elif state == "replayed":
             self.replayed += 1
         else:
@@ -53,6 +57,14 @@ class LetterGroup:
             self.first = failed_at
         elif failed_at > self.last:
             self.last = failed_at
+
+
+def retention_of(config: Mapping[str, str]) -> float | None:
+    """Seconds that a topic with *config* keeps a record; None where it keeps it for ever, or does not say."""
+    milliseconds = config.get("retention.ms", "")
+    if "delete" not in config.get("cleanup.policy", "delete") or not milliseconds.isdigit():
+        return None
+    return int(milliseconds) / 1000
 
 
 class LetterGroups:
@@ -67,7 +79,7 @@ class LetterGroups:
         group = self._groups.get(letter.raw_kind) or self._begun(letter)
         if state == "open" and not group.open and group.count:
             group.example = self._describe(letter)
-        group.add(state, letter.failed_at)
+        group.add(state, letter.failed_at, letter.record.timestamp / 1000)
 
     def _begun(self, letter: Letter) -> LetterGroup:
         kind, error_type = letter.raw_kind, letter.error_type

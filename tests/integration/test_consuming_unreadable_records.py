@@ -27,7 +27,7 @@ async def _send(address: str, topic: str, partition: int, numbers: range) -> Non
             await producer.send_and_wait(topic, b"%d" % number, b"k%d" % number, partition)
 
 
-async def _send_unreadable(address: str, topic: str, partition: int) -> None:
+async def send_unreadable(address: str, topic: str, partition: int) -> None:
     """A record whose header has a name that is not UTF-8. The client cannot write one, so its bytes are changed."""
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
         batch = producer.create_batch()
@@ -57,7 +57,7 @@ def test_a_record_the_client_cannot_parse_stops_its_partition_only(
     async def test() -> dict[int, tuple[int, str]]:
         for partition in (0, 1, 2):  # one request brings all three, the bad one at its place
             await _send(address, topic, partition, range(100 * partition, 100 * partition + 30))
-        await _send_unreadable(address, topic, 1)
+        await send_unreadable(address, topic, 1)
         await _send(address, topic, 1, range(900, 903))
         async with running(address, made) as task:
             await until(lambda: told(f"{topic}[1] stands still at offset 30") >= 3, task)

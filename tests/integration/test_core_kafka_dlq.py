@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from core_messaging.partitioner import partition_of
 from core_messaging.rules.dead_letter import dead_letter
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import core, running_core
+from tests.integration.commands import CORE, core, environment, running_core
 from tests.integration.harness import Stored, publish, read, run
+from tests.integration.test_consuming_unreadable_records import send_unreadable
 from tests.unit.rules.records import PlainRecord
 
 WORKER = """
@@ -267,3 +272,130 @@ def test_without_a_terminal_nobody_is_asked_and_nothing_is_done(
     assert done.returncode == 2
     assert "give --yes to replay" in done.stderr
     assert dlq.counts() == {"ValueError": (3, 0, 0)}
+
+
+REDACTING = """
+from core_messaging import hookimpl
+
+@hookimpl
+def redact(topic, key, value):
+    return b"(a customer)", b"(a payment of " + topic.encode() + b")"
+"""
+
+
+def installed(folder: Path, source: str) -> dict[str, str]:
+    """The environment in which a plugin with *source* is installed."""
+    meta = folder / "hider_plugin-1.0.dist-info"
+    meta.mkdir(parents=True)
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: hider-plugin\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text("[core.plugins]\nhider = hider_plugin\n")
+    (folder / "hider_plugin.py").write_text(source)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_no_way_of_looking_goes_around_a_plugin_that_hides(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic(1)
+    dlq = Commands(broker, project(tmp_path / "project", topic))
+    broker.make_topic(1, name=f"{topic}-dlq")
+    secret = letter(topic, 1, key=b"ann@example.org", value=b'{"iban": "DE89", "n": 1}')
+    run(publish(broker.address, f"{topic}-dlq", [secret]))
+    place = (f"{topic}-dlq", "0", "0")
+    assert "DE89" in dlq.said("show", *place)
+    dlq.env |= installed(tmp_path / "hides", REDACTING)
+    said = [dlq.said("list", "Orders", "--json"), dlq.said("show", *place), dlq.said("show", *place, "--raw")]
+    for text in said:
+        assert "DE89" not in text
+        assert "ann@example.org" not in text
+    assert "(a customer)" in said[0]
+    assert said[2] == f"(a payment of {topic})"
+    # One that cannot be imported may be the one that hides.
+    dlq.env |= installed(tmp_path / "broken", "import no_such_module")
+    assert "set CORE_PLUGINS_DISABLE=hider" in dlq.said("show", *place, code=1)
+    # What is replayed is not changed.
+    assert "1 letter replayed" in dlq.said("replay", "Orders", "--yes")
+    (replayed,) = run(read(broker.address, topic, 1))
+    assert (replayed.key, replayed.value) == (b"ann@example.org", b'{"iban": "DE89", "n": 1}')
+
+
+def test_a_record_that_cannot_be_parsed_ends_its_partition_and_nothing_else(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    broker = apache_broker
+    topic = broker.make_topic(2)
+    dlq = Commands(broker, project(tmp_path, topic))
+    broker.make_topic(2, name=f"{topic}-dlq")
+
+    async def filled() -> None:
+        await publish(broker.address, f"{topic}-dlq", [letter(topic, n, key=b"k%d" % n) for n in range(10)])
+        await send_unreadable(broker.address, f"{topic}-dlq", 0)
+        await publish(
+            broker.address, f"{topic}-dlq", [letter(topic, n, key=b"k%d" % n) for n in range(10, 20)]
+        )
+
+    run(filled())
+    lost = len([n for n in range(10, 20) if partition_of(b"k%d" % n, 2) == 0])
+    assert 0 < lost < 10
+    told = dlq.said("list", "Orders", code=1)
+    assert f"not counted: the Kafka client cannot parse {topic}-dlq[0]@" in told
+    assert f" {20 - lost}  " in told
+    told = dlq.said("replay", "Orders", "--yes", code=1)
+    assert f"left out: the Kafka client cannot parse {topic}-dlq[0]@" in told
+    assert f"{20 - lost} letters replayed" in told
+
+
+def test_a_letter_that_retention_is_about_to_remove_is_told(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic = apache_broker.make_topic(1)
+    dlq = Commands(apache_broker, project(tmp_path, topic))
+    apache_broker.make_topic(1, {"retention.ms": "3600000"}, name=f"{topic}-dlq")
+    run(publish(apache_broker.address, f"{topic}-dlq", [letter(topic, 1)]))
+    warning = f"the retention of {topic}-dlq may remove its oldest open letter from "
+    assert warning in dlq.said("list", "Orders")
+    dlq.said("drop", "Orders", "--yes")
+    assert warning not in dlq.said("list", "Orders")
+
+
+def test_a_worker_of_a_file_is_meant_by_the_path_of_the_file(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic(1)
+    dlq = Commands(broker, tmp_path)
+    broker.make_topic(1, name=f"{topic}-dlq")
+    run(publish(broker.address, f"{topic}-dlq", [letter(topic, 1)]))
+    (tmp_path / "orders.py").write_text(WORKER.format(topic=topic, options=""))
+    assert dlq.counts("./orders.py") == {"ValueError": (1, 0, 0)}
+    second = WORKER.format(topic=topic, options="").replace("Orders", "More").replace("orders", "more")
+    (tmp_path / "orders.py").write_text(WORKER.format(topic=topic, options="") + second)
+    told = dlq.said("list", "./orders.py", code=2)
+    assert "name one of them: ./orders.py:Orders, ./orders.py:More" in told
+
+
+def test_at_a_terminal_it_says_how_far_it_is(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic(1)
+    dlq = Commands(broker, project(tmp_path, topic))
+    broker.make_topic(1, name=f"{topic}-dlq")
+    run(publish(broker.address, f"{topic}-dlq", [letter(topic, n) for n in range(30)]))
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        [CORE, "kafka", "dlq", "list", "Orders"],
+        cwd=dlq.folder,
+        env=environment(**dlq.env, TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while chunk := _read(master):
+            shown += chunk
+        out, _ = process.communicate(timeout=50)
+    os.close(master)
+    assert b"/30" in shown
+    assert b"ValueError  30" in out
+
+
+def _read(master: int) -> bytes:
+    """What is on the terminal; nothing once nobody writes to it any more."""
+    try:
+        return os.read(master, 4_096)
+    except OSError:
+        return b""

@@ -19,12 +19,13 @@ from core_messaging_cli.dlq_target import Target, settings_for_dead_letters, tar
 from core_messaging_cli.letter_selection import selecting, selection_of
 from core_messaging_cli.progress import records_progress
 from core_messaging_cli.tables import say
+from core_messaging_cli.worker_completion import complete_workers
 
 _DONE = {"replayed": ("replay", "replayed"), "dropped": ("drop", "dropped")}
 
 
 @click.command()
-@click.argument("name", metavar="WORKER|TOPIC")
+@click.argument("name", metavar="WORKER|TOPIC", shell_complete=complete_workers)
 @selecting
 @click.option("--to", metavar="TOPIC", help="To this topic, by key, instead of to the original ones.")
 @click.option("--again", is_flag=True, help="Also those that are replayed or dropped already.")
@@ -54,7 +55,7 @@ def replay(
 
 
 @click.command()
-@click.argument("name", metavar="WORKER|TOPIC")
+@click.argument("name", metavar="WORKER|TOPIC", shell_complete=complete_workers)
 @selecting
 @click.option("--dry-run", is_flag=True, help="Say how many there are, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -90,7 +91,7 @@ def _settle(settings: Settings, target: Target, order: Order, manner: _Manner) -
     if planned.taken and not manner.dry_run:
         _confirm(planned, asks=not manner.yes)
         _carry_out(settings, planned, manner.rate)
-    if planned.left.get(Reason.NO_ORIGIN, 0) or planned.missing:
+    if planned.left.get(Reason.NO_ORIGIN, 0) or planned.missing or planned.unread:
         sys.exit(1)
 
 
@@ -118,6 +119,8 @@ def _told(planned: Planned) -> Iterator[str]:
 
 
 def _told_left(planned: Planned) -> Iterator[str]:
+    for error in planned.unread.values():
+        yield f"left out: {error}"
     if dealt := planned.left.get(Reason.DEALT_WITH, 0):
         hint = " (--again takes them)" if planned.order.state == "replayed" else ""
         yield f"left out: {dealt} replayed or dropped before{hint}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,9 @@ import msgspec
 
 from core_messaging.operations.dead_letters import (
     LetterView,
+    Listing,
     Queue,
+    expiries,
     list_dead_letters,
     missing_queues,
     show_dead_letter,
@@ -27,16 +30,18 @@ from core_messaging.text.wording import counted
 from core_messaging_cli.dlq_target import every_queue, settings_for_dead_letters, target_of
 from core_messaging_cli.progress import records_progress
 from core_messaging_cli.tables import say, say_json, show_table
+from core_messaging_cli.worker_completion import complete_workers
 
 LONGEST_PAYLOAD = 64 * 1024  # characters of a payload that are shown
 LONGEST_HEX = 4 * 1024  # bytes
+SOON = 24 * 3600.0  # seconds before retention may remove an open letter
 _WIDTH = 16  # bytes of a line of hex digits
 
 COLUMNS = ("worker", "topic", "error type", "open", "replayed", "dropped", "first", "last", "example")
 
 
 @click.command(name="list")
-@click.argument("name", required=False, metavar="[WORKER|TOPIC]")
+@click.argument("name", required=False, metavar="[WORKER|TOPIC]", shell_complete=complete_workers)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def list_letters(name: str | None, as_json: bool) -> None:
     """Count the dead letters of a WORKER or of a dead-letter TOPIC; of all workers without a name.
@@ -52,20 +57,36 @@ def list_letters(name: str | None, as_json: bool) -> None:
     settings = settings_for_dead_letters()
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
     if name is None:
-        groups = _all_groups(settings)
+        listing = _all_queues(settings)
     else:
         target = target_of(name)
         with target.missing_told(settings.kafka_bootstrap_servers):
-            groups = _groups(settings, [target.queue])
+            listing = _listing(settings, [target.queue])
     if as_json:
-        say_json({"groups": [_facts(group) for group in groups]})
-    elif not groups:
+        say_json({"groups": [_facts(group) for group in listing.groups]})
+    elif not listing.groups:
         say("no dead letters")
     else:
-        show_table(COLUMNS, [_cells(group) for group in groups], optional=("first", "example"))
+        show_table(COLUMNS, [_cells(group) for group in listing.groups], optional=("first", "example"))
+    _warn(settings, listing)
 
 
-def _all_groups(settings: Settings) -> list[LetterGroup]:
+def _warn(settings: Settings, listing: Listing) -> None:
+    """Tell what is about to be lost, and what could not be read, which makes the exit code 1."""
+    for expiry in asyncio.run(expiries(settings, listing.groups)):
+        if expiry.at - time.time() < SOON:
+            say(
+                f"the retention of {expiry.topic} may remove its oldest open letter from {moment(expiry.at)} on; replay or drop "
+                "it, or raise retention.ms",
+                err=True,
+            )
+    for error in listing.unread.values():
+        say(f"not counted: {error}", err=True)
+    if listing.unread:
+        sys.exit(1)
+
+
+def _all_queues(settings: Settings) -> Listing:
     """A queue that does not exist yet has no letters, which is said."""
     queues = every_queue()
     if not queues:
@@ -73,10 +94,10 @@ def _all_groups(settings: Settings) -> list[LetterGroup]:
     missing = asyncio.run(missing_queues(settings, queues))
     for topic in missing:
         say(f"no topic {topic} yet, so no dead letters are in it", err=True)
-    return _groups(settings, [queue for queue in queues if queue.topic not in missing])
+    return _listing(settings, [queue for queue in queues if queue.topic not in missing])
 
 
-def _groups(settings: Settings, queues: Sequence[Queue]) -> list[LetterGroup]:
+def _listing(settings: Settings, queues: Sequence[Queue]) -> Listing:
     with records_progress() as progress:
         return asyncio.run(list_dead_letters(settings, queues, progress=progress))
 
@@ -94,6 +115,7 @@ def _facts(group: LetterGroup) -> dict[str, Any]:
         "dropped": group.dropped,
         "first": moment(group.first),
         "last": moment(group.last),
+        "oldest_open": None if group.oldest_open is None else moment(group.oldest_open),
         "example": {
             "partition": example.partition,
             "offset": example.offset,
@@ -122,7 +144,7 @@ def moment(seconds: float) -> str | None:
 
 
 @click.command()
-@click.argument("name", metavar="WORKER|TOPIC")
+@click.argument("name", metavar="WORKER|TOPIC", shell_complete=complete_workers)
 @click.argument("partition", type=click.IntRange(min=0))
 @click.argument("offset", type=click.IntRange(min=0))
 @click.option("--raw", is_flag=True, help="Write the bytes of the value, and nothing else.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +59,17 @@ def test_error_types_without_end_take_no_memory_without_end() -> None:
     assert len(found) <= letter_groups.MOST + 1
     assert sum(group.count for group in found) == letter_groups.MOST + 500
     assert next(group for group in found if group.error_type == OTHERS).count == 500
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        ({"retention.ms": "86400000", "cleanup.policy": "delete"}, 86_400.0),
+        ({"retention.ms": "1000", "cleanup.policy": "compact,delete"}, 1.0),
+        ({"retention.ms": "1000", "cleanup.policy": "compact"}, None),
+        ({"retention.ms": "-1"}, None),
+        ({}, None),
+    ],
+)
+def test_what_retention_keeps(config: dict[str, str], seconds: float | None) -> None:
+    assert letter_groups.retention_of(config) == seconds
