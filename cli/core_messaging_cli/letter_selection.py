@@ -79,7 +79,7 @@ def _time(option: str, text: str | None) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise click.UsageError(
-            f"{option} {text!r} is no time: write 90m, 2h, 3d, or 2026-01-31T08:00"
+            f"{option} {text!r} is not a time; write 90m, 2h, 3d, or 2026-01-31T08:00"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 

@@ -76,13 +76,11 @@ def names_for(name: str, installed: Mapping[str, str]) -> Names:
 
 def _refuse_module(name: str, module: str) -> None:
     if keyword.iskeyword(module):
-        raise NameRefused(
-            name, "is a word of Python itself", f"choose another name, for example {name}-tasks"
-        )
+        raise NameRefused(name, "is a keyword of Python", f"choose another name, for example {name}-tasks")
     if module in sys.stdlib_module_names or module in _TAKEN_MODULES:
         raise NameRefused(
             name,
-            f"would hide a module, {module}, that is there already",
+            f"would hide the module {module}, which exists already",
             f"choose another name, for example {name}-tasks",
         )
 
@@ -91,6 +89,6 @@ def _refuse_class(name: str, cls: str) -> None:
     if cls in _TAKEN_CLASSES or hasattr(builtins, cls):
         raise NameRefused(
             name,
-            f"would make a class {cls}, which means something else",
+            f"would make a class {cls}, a name that is taken",
             f"choose another name, for example {name}-tasks",
         )

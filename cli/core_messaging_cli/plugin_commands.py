@@ -160,7 +160,7 @@ def commands_of(report: PluginReport) -> dict[str, Any]:
     wrong = [name for name, command in given.items() if not isinstance(command, click.Command)]
     if wrong:
         raise PluginError(
-            f"plugin {report.name} ({report.label}): register_commands: {wrong[0]!r} is no click command; "
+            f"plugin {report.name} ({report.label}): register_commands: {wrong[0]!r} is not a click command; "
             "its author has to mend it"
         )
     return given

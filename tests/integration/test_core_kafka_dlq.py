@@ -255,7 +255,7 @@ def test_what_can_be_mended_is_told_in_one_line(broker: RunningBroker, tmp_path:
     for words, told in (
         (("--offsets", "9-3"), "ends before it begins"),
         (("--offsets", "a"), "is not FIRST-LAST"),
-        (("--since", "yesterday"), "is no time"),
+        (("--since", "yesterday"), "is not a time"),
         (("--match", "id"), "is not FIELD=VALUE"),
     ):
         assert told in dlq.said("replay", topic, *words, code=2)

@@ -83,4 +83,4 @@ def test_letters_that_come_while_a_key_is_replayed_are_counted(
         run(publish(apache_broker.address, f"{topic}-dlq", late))
         assert replay.wait() == 0
     assert "6 letters replayed" in replay.output
-    assert "1 more letter of these keys came meanwhile; look, and run it again" in replay.output
+    assert "1 more letter of these keys arrived meanwhile; look at it, and replay again" in replay.output

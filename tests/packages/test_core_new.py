@@ -110,11 +110,11 @@ def test_a_project_has_what_it_takes_to_be_deployed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("json", "would hide a module, json,"),
-        ("core", "would hide a module, core,"),
-        ("tests", "would hide a module, tests,"),
-        ("core-messaging", "would hide a module, core_messaging,"),
-        ("class", "is a word of Python itself"),
+        ("json", "would hide the module json,"),
+        ("core", "would hide the module core,"),
+        ("tests", "would hide the module tests,"),
+        ("core-messaging", "would hide the module core_messaging,"),
+        ("class", "is a keyword of Python"),
         ("none", "would make a class None"),
         ("worker", "would make a class Worker"),
         ("two words", "is not a package name"),

@@ -137,7 +137,7 @@ def _confirm(planned: Planned, *, asks: bool) -> None:
     if not asks:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"nobody can be asked here; give --yes to {verb}, or --dry-run to look")
+        raise click.UsageError(f"there is no terminal to ask at; give --yes to {verb}, or --dry-run to look")
     if not click.confirm(f"{verb} {counted(planned.taken, 'letter')}?"):
         raise click.ClickException(f"nothing was {_DONE[planned.order.state][1]}")
 
@@ -155,6 +155,8 @@ def _carry_out(settings: Settings, planned: Planned, rate: float | None) -> None
         say(f"created topic {outcome.made_topic}, which remembers what is replayed and dropped", err=True)
     say(f"{planned.queue}: {counted(outcome.done, 'letter')} {done}")
     if outcome.done < planned.taken:
-        say(f"{planned.taken - outcome.done} fewer than planned: somebody else has dealt with them meanwhile")
+        say(f"{planned.taken - outcome.done} fewer than planned: another replay or drop has dealt with them")
     if outcome.late:
-        say(f"{counted(outcome.late, 'more letter')} of these keys came meanwhile; look, and run it again")
+        say(
+            f"{counted(outcome.late, 'more letter')} of these keys arrived meanwhile; look at it, and replay again"
+        )

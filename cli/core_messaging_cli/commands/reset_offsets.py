@@ -26,10 +26,16 @@ COLUMNS = ("partition", "committed", "new", "processed again", "passed")
 
 @click.command("reset-offsets")
 @click.argument("name")
-@click.option("--to", "to", required=True, metavar="PLACE", help="Where the group goes on; see above.")
+@click.option(
+    "--to", "to", required=True, metavar="PLACE", help="Where the group goes on, as described above."
+)
 @click.option("--topic", help="Only this topic.")
 @click.option(
-    "--partition", "partitions", type=click.IntRange(min=0), multiple=True, help="Only this; repeatable."
+    "--partition",
+    "partitions",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Only this partition; repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -42,8 +48,8 @@ def reset_offsets(
     (`2026-01-31T12:00:00+00:00`; without a zone it is local time): the first message at or after it. An offset that is not
     there is moved to the nearest one.
 
-    What the commit says of finished messages and of attempts is dropped: messages from PLACE on are processed, all of them.
-    Keys that are blocked stay blocked.
+    All messages from PLACE on are processed, also those that were finished beyond the committed offset. Attempts start again
+    at 1. Blocked keys stay blocked.
 
     \b
     core kafka reset-offsets Orders --to earliest --dry-run
@@ -70,7 +76,7 @@ def reset_offsets(
 
 def _agreed(resets: Sequence[Reset]) -> bool:
     if not sys.stdin.isatty():
-        say("core: nobody can be asked here; use --yes", err=True)
+        say("core: there is no terminal to ask at; give --yes", err=True)
         return False
     return click.confirm(f"move {counted(len(resets), 'partition')}?", err=True)
 

@@ -102,7 +102,7 @@ def apply(names: tuple[str, ...], yes: bool) -> None:
 
 def _agreed(growing: Sequence[str]) -> bool:
     if not sys.stdin.isatty():
-        say("not added without --yes: nobody can be asked here", err=True)
+        say("not added: there is no terminal to ask at, and --yes is not given", err=True)
         return False
     return click.confirm(f"add partitions to {', '.join(growing)}?", err=True)
 

@@ -94,7 +94,7 @@ def _parse(text: str) -> NewTopic:
         )
     if not is_topic(name):
         raise click.BadParameter(
-            f"{name!r} is no topic name; a topic name has {TOPIC_RULE}", param_hint="--topic"
+            f"{name!r} is not a topic name; a topic name has {TOPIC_RULE}", param_hint="--topic"
         )
     return NewTopic(name, int(number) if colon else None)
 

@@ -174,7 +174,7 @@ def test_a_command_of_two_plugins_is_nobodys_until_one_is_disabled(
         (COMMAND, {"audits": "acme"}, "acme 1.0 announces `core audits`, but register_commands returns 'audit'"),
         (COMMAND, {"audit": "elsewhere"}, "by 'elsewhere', which is none of its plugins"),
         (COMMAND.replace("return", "raise SystemExit(4)\n    return"), {"audit": "acme"}, "plugin acme (acme 1.0): register_commands raised SystemExit: 4"),
-        (COMMAND.replace("return {", "return {'audit': 7} or {"), {"audit": "acme"}, "'audit' is no click command"),
+        (COMMAND.replace("return {", "return {'audit': 7} or {"), {"audit": "acme"}, "'audit' is not a click command"),
     ],
 )  # fmt: skip
 def test_a_broken_command_is_one_line_that_names_its_package(
