@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all test-oldest simulate chaos leaks demo bench clean
+.PHONY: help test check pytest test-all test-oldest simulate chaos leaks demo bench docs test-docs clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -57,8 +57,15 @@ bench: .venv-bench/installed ## beside raw aiokafka and seven peers (Java and Ma
 
 .venv-bench/installed: benchmarks/peers.txt
 
+docs: .venv-docs/installed ## the documentation site, in build/site; warnings are errors
+	rm -rf build/site
+	.venv-docs/bin/python -m sphinx -W --keep-going --quiet -b html docs build/site
+
+test-docs: docs ## build the site and check it: links, pictures, names; it works offline
+	.venv-docs/bin/python -m pytest -q -p no:cacheprovider -c docs/site/pytest.ini --confcutdir docs/site docs/site
+
 clean: ## remove the environments, caches and what was built
-	rm -rf .venv .venv-* .core dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .core dist build docs/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than pyproject.toml exactly when what that asks for is installed.
@@ -73,5 +80,5 @@ clean: ## remove the environments, caches and what was built
 	$(if $(findstring oldest,$*),$*/bin/python tools/oldest_versions.py > $*/oldest.txt;) \
 	$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $(if $(findstring oldest,$*),--constraint $*/oldest.txt) \
-	  $(if $(findstring bench,$*),--editable '.[speed]' -r benchmarks/peers.txt,--editable '.[$(if $(findstring demo,$*),demo,dev)]')
+	  $(if $(findstring bench,$*),--editable '.[speed]' -r benchmarks/peers.txt,--editable '.[$(or $(findstring demo,$*),$(findstring docs,$*),dev)]')
 	@touch $@

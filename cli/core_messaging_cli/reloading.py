@@ -90,6 +90,9 @@ def _watched(folders: Sequence[Path]) -> Iterable[Sequence[Path]]:
         from watchfiles import DefaultFilter, watch  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ExtraMissing("--reload", "watchfiles", "reload") from error
+    theirs = logging.getLogger("watchfiles")
+    if theirs.level == logging.NOTSET:  # else a line without the names of the files stands before ours
+        theirs.setLevel(logging.WARNING)
     usual = DefaultFilter()  # leaves out .venv, .git, __pycache__ and the like
 
     def matters(change: Any, path: str) -> bool:

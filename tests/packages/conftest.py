@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
 import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -16,6 +17,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from core_messaging.local_broker.embedded import EmbeddedBroker
 from core_messaging.local_broker.ports import HOST, free_ports
 from tests.environments import EXAMPLES, ROOT, Environment, layer, run
+from tests.integration.commands import environment
+from tests.packages.readme import README, blocks, section
+from tests.packages.shell import Beginner, commands_of, shell
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,31 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)])
     (built,) = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def beginner(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Beginner:
+    """Whoever starts in an empty folder, with the environment that the README's own lines have made. pip finds our wheel
+    where it would find the published one.
+    """
+    (port,) = free_ports(1)
+    places = " ".join([str(wheel.parent), os.environ.get("PIP_FIND_LINKS", "")])
+    env = environment(
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        PIP_FIND_LINKS=places.strip(),
+        PYTHONUNBUFFERED="1",
+        CORE_KAFKA_PORT=str(port),
+        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}",
+    )
+    (first,) = blocks(README.partition("\n## ")[0], "console")
+    installing, _ = blocks(section("Five minutes"), "console")
+    making, activating, with_broker = commands_of(installing)
+    (plain,) = commands_of(first)
+    folder = tmp_path_factory.mktemp("beginner")
+    with shell(folder, env) as given:
+        for command in (making, activating, plain, with_broker):
+            given.give(command.line)
+    return Beginner(folder, env, activating.line)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""A shell that is given the commands of a page as they stand, one after the other, as a reader types them."""
+"""Blocks of a page, and a shell that is given the commands of a page as they stand, one after the other, as a reader types them."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.commands import Running
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks_of(text: str) -> list[tuple[str, str]]:
+    """Language and content of each block of a page."""
+    return _BLOCK.findall(text)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Shell:
         self._process = process
         self._running = Running(process)
         self._given = 0
+        self._heard = 0  # lines before the last command
 
     @property
     def output(self) -> str:
@@ -47,6 +56,7 @@ class Shell:
     def give(self, line: str) -> None:
         """Run *line* to its end, or until it is in the background; it has to succeed."""
         self._given += 1
+        self._heard = len(self._running.lines)
         done = f"[command {self._given}: "
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\necho '{done}'$?']'\n")
@@ -55,7 +65,20 @@ class Shell:
         assert f"{done}0]" in self.output, self.output
 
     def until_said(self, text: str) -> None:
-        self._running.until_said(text)
+        """Wait until *text* is shown, by the last command or by what runs in the background since then."""
+        self._running.until(lambda: any(text in line for line in self._running.lines[self._heard :]))
+
+    def follow(self, block: str) -> None:
+        """Give the commands of a console block, and wait for what it shows below each."""
+        for command in commands_of(block):
+            self.give(command.line)
+            for line in command.shown:
+                # Any free port instead of the default one, which somebody on this machine may use.
+                self.until_said(line.replace("127.0.0.1:9092", self.env["KAFKA_BOOTSTRAP_SERVERS"]))
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file that a page shows."""
+        self.give(f"cat > {name} <<'END OF FILE'\n{text}END OF FILE")
 
 
 @contextmanager
@@ -81,3 +104,19 @@ def shell(folder: Path, env: Mapping[str, str]) -> Iterator[Shell]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@dataclass(frozen=True)
+class Beginner:
+    """A folder with an environment in it, and what makes a shell use that."""
+
+    folder: Path
+    env: Mapping[str, str]
+    activating: str
+
+    @contextmanager
+    def terminal(self) -> Iterator[Shell]:
+        """A new shell, whose first job is number 1."""
+        with shell(self.folder, self.env) as given:
+            given.give(self.activating)
+            yield given

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.picture import PICTURE, RESULTS, drawn
 from core_messaging.local_broker.embedded import EmbeddedBroker
-from core_messaging.local_broker.ports import free_ports
 from tests.environments import ROOT, Environment, layer
-from tests.integration.commands import core, environment, running_core
+from tests.integration.commands import core, running_core
 from tests.integration.harness import publish
 from tests.integration.harness import run as run_async
-from tests.packages.shell import Shell, commands_of, shell
+from tests.packages.readme import README, blocks, section
+from tests.packages.shell import Beginner, commands_of
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-README = (ROOT / "README.md").read_text("utf-8")
-
-
-def section(title: str) -> str:
-    _, _, rest = README.partition(f"\n## {title}\n")
-    assert rest, f"README.md has no section {title!r}"
-    return rest.partition("\n## ")[0]
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return [block for found, block in _BLOCK.findall(text) if found == language]
 
 
 def commands(title: str) -> list[list[str]]:
@@ -43,41 +28,15 @@ def commands(title: str) -> list[list[str]]:
     return [words[1:] for words in lines if words[0] == "core"]
 
 
-@pytest.fixture(scope="session")
-def beginner(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell in an empty folder, in the environment that the README's own lines have made. pip finds our wheel where
-    it would find the published one."""
-    (port,) = free_ports(1)
-    places = " ".join([str(wheel.parent), os.environ.get("PIP_FIND_LINKS", "")])
-    env = environment(
-        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        PIP_FIND_LINKS=places.strip(),
-        PYTHONUNBUFFERED="1",
-        CORE_KAFKA_PORT=str(port),
-        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}",
-    )
-    (first,) = blocks(README.partition("\n## ")[0], "console")
-    installing, _ = blocks(section("Five minutes"), "console")
-    making, activating, with_broker = commands_of(installing)
-    (plain,) = commands_of(first)
-    with shell(tmp_path_factory.mktemp("beginner"), env) as given:
-        for command in (making, activating, plain, with_broker):
-            given.give(command.line)
-        yield given
-
-
 @pytest.mark.timeout(180)  # pip asks the index for each dependency
-def test_five_minutes(beginner: Shell) -> None:
+def test_five_minutes(beginner: Beginner) -> None:
     hello, _ = blocks(section("Five minutes"), "python")
-    beginner.give(f"cat > hello.py <<'END'\n{hello}END")
     _, trying = blocks(section("Five minutes"), "console")
-    given = commands_of(trying)
-    assert all(command.shown for command in given)
-    for command in given:
-        beginner.give(command.line)
-        for line in command.shown:
-            # Any free port instead of the default one, which somebody on this machine may use.
-            beginner.until_said(line.replace("127.0.0.1:9092", beginner.env["KAFKA_BOOTSTRAP_SERVERS"]))
+    assert all(command.shown for command in commands_of(trying))
+    with beginner.terminal() as given:
+        given.write("hello.py", hello)
+        given.follow(trying)
+        given.give("wait")
 
 
 @pytest.fixture
