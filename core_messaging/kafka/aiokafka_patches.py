@@ -27,7 +27,7 @@ from aiokafka.protocol import admin
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from core_messaging.kafka.errors import register_invalid_record_error
-from core_messaging.kafka.membership import patch_membership
+from core_messaging.kafka.membership import know_fenced_instance_ids
 from core_messaging.logs.throttle import Throttle, also
 from core_messaging.text.printable import printable
 
@@ -63,7 +63,7 @@ def patch_aiokafka() -> None:
     _wrap(AIOKafkaClient, "send", _with_commit_error)
     _wrap(OAuthAuthenticator, "step", _with_token_error)
     register_invalid_record_error()
-    patch_membership(_wrap)
+    know_fenced_instance_ids()
     for request_or_response in _WITH_SECRETS:
         setattr(request_or_response, "__repr__", _without_secrets)  # noqa: B010 - a class that mypy sees as final
 

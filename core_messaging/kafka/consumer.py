@@ -10,8 +10,6 @@ from typing import Any
 
 import aiokafka
 from aiokafka import errors as kafka_errors
-from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
@@ -29,6 +27,8 @@ from core_messaging.kafka.errors import (
     own_cancellation_or_error,
 )
 from core_messaging.kafka.fetch_buffer import LONG_POLL, ClientBuffer, PollWait
+from core_messaging.kafka.group_callbacks import GroupCallbacks
+from core_messaging.kafka.group_coordinator import cooperate
 from core_messaging.kafka.membership import membership_error
 from core_messaging.kafka.parse_errors import Unreadable, remedy_for, unparsable_in
 from core_messaging.kafka.positions import KafkaPositions
@@ -47,7 +47,7 @@ _FETCH_SHARE = 4  # one fetch may add max_in_flight_bytes divided by this to the
 _PARSE_RETRY = 60.0  # seconds between two tries to parse a record that the client could not parse
 
 
-class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+class KafkaConsumer:
     """One member of a consumer group. It belongs to the event loop that it was started on."""
 
     def __init__(self, settings: Settings, subscription: Subscription, taken: set[str] | None = None) -> None:
@@ -60,10 +60,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         self._subscription = subscription
         self._client: Any = None
         self._positions: KafkaPositions
-        self._assigned: Assigned | None = None
-        self._revoked: Revoked | None = None
-        self._lost: Lost | None = None
-        self._failure: BrokerError | None = None  # raised by the next fetch
+        self._callbacks: GroupCallbacks
         self._only_member: OnlyMember | None = None  # at the embedded broker only
         self._paused: set[TopicPartition] = set()
         self._unparsable: dict[Any, float] = {}  # partition -> when the client failed to parse a record of it
@@ -77,14 +74,15 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         Raises BrokerUnreachable, BrokerRefused or another BrokerError; ConfigurationError for settings that the client
         does not take, and SecondMember where the embedded broker has a member of this group already.
         """
-        self._assigned, self._revoked, self._lost = assigned, revoked, lost
         self._client = await connect(self._settings, self._make_client)
         reset = self._settings.kafka_auto_offset_reset
         self._positions = KafkaPositions(self._client, self._subscription.topics, reset)
+        self._callbacks = GroupCallbacks(self._client, self._positions, assigned, revoked, lost, self._forget)
+        await cooperate(self._client, self._callbacks)
         await self._adapt_to_embedded_broker()
         self._buffer, self._poll_wait = ClientBuffer(self._client), PollWait(self._client)
         # The client subscribes after its start: with a subscription, start() waits for the assignment without a limit.
-        self._client.subscribe(topics=list(self._subscription.topics), listener=self)
+        self._client.subscribe(topics=list(self._subscription.topics))
 
     async def _adapt_to_embedded_broker(self) -> None:
         with self._translated_errors():
@@ -95,9 +93,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
     def _make_client(self) -> Any:
         settings = self._settings
-        # The assignor keeps its state on the class. Each member needs a class of its own, or two workers in one process
-        # claim each other's partitions.
-        assignor = type("StickyOfOneMember", (StickyPartitionAssignor,), {})
         return aiokafka.AIOKafkaConsumer(
             group_id=self._subscription.group_id,
             group_instance_id=self._instance_id(),
@@ -109,7 +104,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             heartbeat_interval_ms=_ms(settings.kafka_heartbeat_interval),
             rebalance_timeout_ms=_ms(settings.kafka_rebalance_timeout),
             metadata_max_age_ms=_ms(settings.kafka_metadata_max_age),
-            partition_assignment_strategy=(assignor,),
             **client_options(settings, self._subscription.client_id),
             **consumer_options(settings),
         )
@@ -128,8 +122,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
         Raises BrokerError when this member cannot go on.
         """
-        if self._failure is not None:
-            raise self._failure
+        self._callbacks.check()
         self._resume_unparsable()
         wanted = self._unpaused() if self._paused else ()
         if self._paused and not wanted:
@@ -184,7 +177,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
         except Exception as error:
             if (found := unparsable_in(error)) is None:
                 # Records that were taken already are returned; the next fetch raises the error.
-                self._fail(self._as_fetch_error(error))
+                self._callbacks.fail(self._as_fetch_error(error))
                 return ()
             self._pause_unparsable(found, error)
             return found.before.get(source, ())
@@ -253,7 +246,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
                 await self._client.getmany(timeout_ms=0)
         finally:
             self._client.resume(
-                *(source for source in mine & self._client.assignment() if source not in self._unparsable)
+                *mine.intersection(self._client.assignment()).difference(
+                    self._unparsable, self._callbacks.moving
+                )
             )
 
     def pause(self, sources: Sequence[TopicPartition]) -> None:
@@ -333,47 +328,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
             if self._only_member is not None:
                 self._only_member.release()
 
-    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        """Pass the revoked partitions on; called by the client.
-
-        The client swallows errors that are raised here, so the next fetch raises them.
-        """
-        if not revoked or self._revoked is None:
-            return
-        try:
-            await self._revoked(frozenset(TopicPartition(*source) for source in revoked))
-        except Exception as error:
-            self._fail(error)
-
-    async def on_partitions_assigned(self, assigned: set[Any]) -> None:
-        """Pass the assigned partitions on, each with its commit; called by the client.
-
-        The client starts fetching while this runs. The partitions are paused first, without an await in between, so no
-        record is returned before the commits and their metadata are known.
-        """
-        client = self._client
-        if client is None:
-            return
-        client.pause(*assigned)
-        self._paused.clear()
-        self._unparsable.clear()
-        self._served.clear()
-        try:
-            commits = await self._positions.start(assigned)
-            if self._assigned is not None:
-                self._assigned(commits)
-            client.resume(*assigned)
-        except Exception as error:
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        """Let the next fetch raise *error*."""
-        self._failure = (
-            error
-            if isinstance(error, BrokerError)
-            else BrokerError(f"a rebalance failed: {error!r}; the worker joins the group again")
-        )
-        self._failure.__cause__ = error
+    def _forget(self, sources: frozenset[Any]) -> None:
+        self._paused -= sources
+        for source in sources:
+            self._unparsable.pop(source, None)
+            self._served.pop(source, None)
 
 
 def _ms(seconds: float) -> int:

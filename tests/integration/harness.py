@@ -125,14 +125,16 @@ async def read(address: str, topic: str, count: int) -> list[Stored]:
     return found
 
 
-async def committed(address: str, group: str, topic: str | None = None) -> dict[int, tuple[int, str]]:
+async def committed(
+    address: str, group: str, topic: str | None = None, partitions: int = 4
+) -> dict[int, tuple[int, str]]:
     """partition -> (offset, metadata) as the broker keeps them for *group*; *topic* None: named like the group."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:
         # The embedded broker answers only for partitions that are named.
-        partitions = [TopicPartition(topic or group, partition) for partition in range(4)]
-        offsets = await _offsets(admin, group, partitions)
+        sources = [TopicPartition(topic or group, partition) for partition in range(partitions)]
+        offsets = await _offsets(admin, group, sources)
     finally:
         await admin.close()
     return {source.partition: (o.offset, o.metadata) for source, o in offsets.items() if o.offset >= 0}

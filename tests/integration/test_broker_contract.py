@@ -241,6 +241,7 @@ def test_a_second_member_is_let_in_after_the_first_has_committed_in_its_callback
         held = {**first.has, **second.has}
         assert len(held) == 4
         assert held[source] == Committed(1, "handed over")
+        assert first.revoked == [frozenset(second.has)]  # what stays is not taken away
         assert first.lost == second.lost == []
         gone = next(iter(second.has))
         with pytest.raises(CommitRefused):

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from core_messaging.broker import Subscription
-from core_messaging.errors import BrokerError
 from core_messaging.kafka.consumer import KafkaConsumer
-from core_messaging.records import TopicPartition
 from core_messaging.settings import Settings
 
 
@@ -24,26 +20,10 @@ def test_a_static_identity_names_the_group_too_so_that_two_workers_of_a_process_
     assert consumer()._instance_id() is None
 
 
-def test_an_error_of_a_rebalance_is_raised_by_the_next_fetch() -> None:
-    # The client swallows what a listener raises, and the worker went on without partitions.
-    async def broken(_sources: object) -> None:
-        raise RuntimeError("boom")
-
-    async def test() -> None:
-        made = consumer()
-        made._revoked = broken
-        await made.on_partitions_revoked({TopicPartition("t", 0)})
-        with pytest.raises(BrokerError, match="boom"):
-            await made.fetch(1, 0.0)
-
-    asyncio.run(test())
-
-
 def test_closing_before_it_was_started_is_safe_and_may_be_repeated() -> None:
     async def test() -> None:
         made = consumer()
         await made.close()
         await made.close()
-        await made.on_partitions_assigned({TopicPartition("t", 0)})  # it may come late
 
     asyncio.run(test())

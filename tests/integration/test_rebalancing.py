@@ -1,0 +1,317 @@
+"""What a rebalance does to those whom it does not concern: nothing. On Apache Kafka, also beside other clients."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import pytest
+from aiokafka.protocol.group import LeaveGroupRequest
+
+from chaos.ledger import Ledger, project
+from core_messaging.broker import Broker
+from core_messaging.errors import CommitRefused, ConfigurationError
+from core_messaging.kafka.client import KafkaBroker
+from core_messaging.partitioner import partition_of
+from core_messaging.records import Committed, Outgoing
+from tests.integration.brokers import RunningBroker
+from tests.integration.commands import Running, running_core
+from tests.integration.harness import PATIENCE, committed, publish, run, settings_for
+from tests.integration.test_broker_contract import Member, send
+from tests.integration.test_joining_a_group import members_of
+
+pytestmark = pytest.mark.timeout(150)
+
+
+def broker_of(running: RunningBroker) -> Broker:
+    return KafkaBroker(
+        settings_for(running.address, kafka_session_timeout=10.0, kafka_heartbeat_interval=0.3)
+    )
+
+
+@asynccontextmanager
+async def polled(broker: Broker, topic: str) -> AsyncIterator[Member]:
+    """A member that fetches all the time."""
+    member = Member(broker, topic, topic)
+    await member.start()
+
+    async def poll() -> None:
+        while True:
+            for records in (await member.consumer.fetch(1_000, 0.1)).values():
+                member.records += records
+
+    polling = asyncio.create_task(poll())
+    try:
+        yield member
+    finally:
+        polling.cancel()
+        await asyncio.wait([polling])
+        await member.consumer.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - members have no event for it
+            await asyncio.sleep(0.02)
+
+
+def settled(partitions: int, *members: Member) -> bool:
+    """Each partition has one owner, and none has two more than another."""
+    shares = [len(member.has) for member in members]
+    return sum(shares) == partitions and max(shares) - min(shares) < 2
+
+
+def test_who_joins_interrupts_nothing_that_stays(apache_broker: RunningBroker) -> None:
+    topic = apache_broker.make_topic()
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polled(broker, topic) as first:
+            await until(lambda: len(first.has) == 4)
+            async with polled(broker, topic) as second:
+                await until(lambda: settled(4, first, second))
+            assert [len(gone) for gone in first.revoked] == [2]
+            await until(lambda: len(first.has) == 4)
+            assert len(first.revoked) == 1  # the other one left, which takes nothing away
+            assert first.lost == second.lost == []
+
+    run(test())
+
+
+# The accident: a handler of ten seconds in one partition kept the whole group waiting.
+def test_what_takes_long_to_give_up_holds_up_its_own_partition_only(apache_broker: RunningBroker) -> None:
+    topic = apache_broker.make_topic()
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polled(broker, topic) as slow:
+            await until(lambda: len(slow.has) == 4)
+            held = asyncio.Event()
+            slow.on_revoke = held.wait
+            async with polled(broker, topic) as second:
+                await until(lambda: slow.revoked and second.assignments)
+                (leaving,) = slow.revoked
+                assert second.has == {}
+                kept = next(iter(slow.has.keys() - leaving))
+                await send(broker, Outgoing(topic, b"kept", partition=kept.partition))
+                await until(lambda: [record.value for record in slow.records] == [b"kept"])
+                await slow.consumer.commit({kept: Committed(1)})
+                # What it gives up is still its own, through another rebalance as well.
+                async with polled(broker, topic) as third:
+                    await until(lambda: third.assignments)
+                    await slow.consumer.commit(dict.fromkeys(leaving, Committed(0, "still mine")))
+                    assert not leaving & (second.has.keys() | third.has.keys())
+                    held.set()
+                    await until(lambda: settled(4, slow, second, third))
+                    taken = second.has | third.has
+                    assert {taken[s] for s in leaving & taken.keys()} == {Committed(0, "still mine")}
+
+    run(test())
+
+
+def test_many_rebalances_at_once_end_with_one_owner_for_each_partition(apache_broker: RunningBroker) -> None:
+    topic = apache_broker.make_topic(partitions=7)
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polled(broker, topic) as first, polled(broker, topic) as second:
+            await until(lambda: first.has)
+            async with polled(broker, topic) as third, polled(broker, topic) as fourth:
+                await until(lambda: settled(7, first, second, third, fourth))
+            async with polled(broker, topic) as fifth:
+                await until(lambda: settled(7, first, second, fifth))
+                owned = [*first.has, *second.has, *fifth.has]
+                assert len(set(owned)) == 7
+
+    run(test())
+
+
+def test_a_member_that_its_group_does_not_know_any_more_has_lost_all_and_joins_again(
+    apache_broker: RunningBroker,
+) -> None:
+    topic = apache_broker.make_topic()
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polled(broker, topic) as member, polled(broker, topic) as other:
+            await until(lambda: settled(4, member, other))
+            mine = frozenset(member.has)
+            coordinator: Any = member.consumer._client._coordinator  # type: ignore[attr-defined]
+            await coordinator._send_req(LeaveGroupRequest(topic, coordinator.member_id))
+            await until(lambda: member.lost)
+            assert member.lost == [mine]
+            await until(lambda: settled(4, member, other))
+            assert other.lost == []
+            gone = next(iter(other.has))
+            with pytest.raises(CommitRefused):
+                await member.consumer.commit({gone: Committed(1)})
+
+    run(test())
+
+
+@contextmanager
+def librdkafka(address: str, topic: str) -> Iterator[set[int]]:
+    """A member by librdkafka that polls in a thread, and the partitions that it has."""
+    has: set[int] = set()
+    options = {
+        "bootstrap.servers": address,
+        "group.id": topic,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 300,
+        "auto.offset.reset": "earliest",
+    }
+    consumer, over = confluent_kafka.Consumer(options), threading.Event()
+
+    def assigned(_consumer: Any, partitions: list[Any]) -> None:
+        has.update(source.partition for source in partitions)
+
+    def revoked(_consumer: Any, partitions: list[Any]) -> None:
+        has.difference_update(source.partition for source in partitions)
+
+    def poll() -> None:
+        while not over.is_set():
+            consumer.poll(0.1)
+
+    consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked)
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield has
+    finally:
+        over.set()
+        thread.join()
+        consumer.close()
+
+
+@pytest.mark.parametrize("leader", ["librdkafka", "ours"])
+def test_a_librdkafka_consumer_is_a_member_of_the_same_group(
+    apache_broker: RunningBroker, leader: str
+) -> None:
+    topic = apache_broker.make_topic(partitions=6)
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        with ExitStack() as stack:
+            other: set[int] = set()
+            if leader == "librdkafka":
+                other = stack.enter_context(librdkafka(apache_broker.address, topic))
+                await until(lambda: len(other) == 6)
+            async with polled(broker, topic) as ours:
+                if leader == "ours":
+                    await until(lambda: len(ours.has) == 6)
+                    other = stack.enter_context(librdkafka(apache_broker.address, topic))
+                await until(lambda: (len(other), len(ours.has)) == (3, 3))
+                assert {source.partition for source in ours.has} | other == set(range(6))
+                stack.close()
+                await until(lambda: len(ours.has) == 6)
+                assert ours.lost == []
+                # Only what moved to the other one was taken away.
+                assert [len(gone) for gone in ours.revoked] == ([3] if leader == "ours" else [])
+
+    run(test())
+
+
+def test_a_client_without_a_name_that_is_needed_is_refused_by_that_name(
+    apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("aiokafka.consumer.fetcher.Fetcher._notify")
+
+    async def test() -> None:
+        member = Member(broker_of(apache_broker), "any")
+        with pytest.raises(ConfigurationError, match=r"has no Fetcher\._notify.*aiokafka>=0\.14,<0\.15"):
+            await member.start()
+        monkeypatch.undo()
+        await member.consumer.close()
+
+    run(test())
+
+
+class Fleet:
+    """Processes of one group, and who of them handles which partition."""
+
+    def __init__(self, broker: RunningBroker, topic: str, folder: Path) -> None:
+        self.address, self._topic, self._folder = broker.address, topic, folder
+        self._numbers = itertools.count()
+        self.each = 0  # messages that were sent to each partition
+        self.keys: dict[int, str] = {}  # partition -> a key of it
+        for number in itertools.count():
+            self.keys.setdefault(partition_of(b"key-%d" % number, 6), f"key-{number}")
+            if len(self.keys) == 6:
+                break
+        self.ledger = Ledger(folder)
+
+    def join(self) -> Any:
+        variables = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.address,
+            "KAFKA_SESSION_TIMEOUT": "12",
+            "KAFKA_HEARTBEAT_INTERVAL": "0.3",
+        }
+        return running_core("kafka", "worker", "Ledger", folder=self._folder, env=variables)
+
+    def send(self, each: int) -> dict[int, set[int]]:
+        """*each* messages for each partition: partition -> their numbers."""
+        numbers: dict[int, set[int]] = {partition: set() for partition in self.keys}
+        records = []
+        self.each += each
+        for _ in range(each):
+            for partition, key in self.keys.items():
+                number = next(self._numbers)
+                numbers[partition].add(number)
+                value = {"n": number, "key": key, "seconds": 0.001}
+                records.append((key.encode(), json.dumps(value).encode()))
+        run(publish(self.address, self._topic, records))
+        return numbers
+
+    def committed(self, partitions: Collection[int]) -> bool:
+        """Whether the commits of *partitions* have come to their ends."""
+        commits = run(committed(self.address, self._topic, self._topic, 6))
+        return all(commits.get(partition, (0, ""))[0] == self.each for partition in partitions)
+
+    def owners(self, process: Running) -> dict[int, int]:
+        """Send a message for each partition: partition -> the process that has handled it."""
+        sent = self.send(1)
+        wanted = set().union(*sent.values())
+        process.until(lambda: wanted <= self.ledger.finished())
+        by_number = {entry.number: entry.pid for entry in self.ledger.entries() if entry.event == "finish"}
+        return {partition: by_number[number] for partition, (number,) in sent.items()}
+
+
+# The accident: one process of three was killed, and the whole group handled nothing until its session had ended.
+def test_a_killed_process_stops_nobody_else(apache_broker: RunningBroker, tmp_path: Path) -> None:
+    topic, dlq = apache_broker.make_topic(partitions=6), apache_broker.make_topic()
+    fleet = Fleet(apache_broker, topic, project(tmp_path, topic, dlq))
+    with ExitStack() as stack:
+        first, second, third = (stack.enter_context(fleet.join()) for _ in range(3))
+        owners: dict[int, int] = {}
+
+        def shared_out() -> bool:
+            owners.update(fleet.owners(first))
+            return len(set(owners.values())) == 3
+
+        first.until(shared_out)
+        third.process.kill()
+        third.process.wait()
+        dead = {partition for partition, pid in owners.items() if pid == third.process.pid}
+        replacement = stack.enter_context(fleet.join())
+        # The group waits for the dead one: from here on an eager member would do nothing.
+        first.until(lambda: run(members_of(fleet.address, topic)) == 4)
+        sent = fleet.send(20)
+        survivors = set().union(*(sent[partition] for partition in owners.keys() - dead))
+        first.until(lambda: survivors <= fleet.ledger.finished())
+        waiting = set().union(*(sent[partition] for partition in dead))
+        assert not waiting & fleet.ledger.finished(), "the group waits no more, so nothing is shown"
+        first.until(lambda: fleet.committed(owners.keys() - dead))
+        assert not waiting & fleet.ledger.finished(), "the group waits no more, so nothing is shown"
+        first.until(lambda: waiting <= fleet.ledger.finished())
+        first.until(lambda: replacement.process.pid in fleet.owners(first).values())
+    assert fleet.ledger.out_of_order() == []
+    assert {number for _, number in fleet.ledger.repeats()} <= waiting | set(range(60))
+    assert second.process.pid in owners.values()
