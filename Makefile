@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all test-oldest simulate chaos leaks demo bench docs test-docs clean
+.PHONY: help test check pytest test-all test-oldest simulate chaos leaks rebalance demo bench docs test-docs clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,9 @@ chaos: $(VENV)/installed ## three workers on three nodes while everything breaks
 
 leaks: $(VENV)/installed ## ten minutes of rebalances and retries: memory must not grow (Java and Maven)
 	$(BIN)/python -m chaos --only leaks $(CHAOS_ARGS)
+
+rebalance: $(VENV)/installed ## how long a group stands still after a crash, a join and a leave (Java and Maven, two minutes)
+	$(BIN)/python -m benchmarks.rebalance
 
 demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,400 e-mail tasks and the worker package that sends them
 	@.venv-demo/bin/python -m demo

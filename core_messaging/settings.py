@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     kafka_isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     kafka_session_timeout: float = Field(default=45.0, gt=0)
-    kafka_heartbeat_interval: float = Field(default=3.0, gt=0)
+    kafka_heartbeat_interval: float = Field(default=1.0, gt=0)
     kafka_rebalance_timeout: float = Field(default=60.0, gt=0)
     kafka_metadata_max_age: float = Field(default=30.0, gt=0)  # until a worker sees partitions that are added
     kafka_group_instance_id: str | None = None

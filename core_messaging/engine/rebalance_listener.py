@@ -51,10 +51,14 @@ class RebalanceListener:
         self._status.rebalance_ended(self._clock())
         self._flow.assigned(commits)
         self._runner_pool.runners.wake(1)
-        kept = [a.source for a in self._assignment_table.assignments if a.state is AssignmentState.OPEN]
+        kept = self._kept()
         if commits or not kept:
             self._say_assigned(kept)
             self._tell_assigned(kept)
+
+    def _kept(self) -> list[TopicPartition]:
+        """The partitions that this member has and is not giving up."""
+        return [a.source for a in self._assignment_table.assignments if a.state is AssignmentState.OPEN]
 
     def _say_assigned(self, sources: Iterable[TopicPartition]) -> None:
         names = ", ".join(map(str, sorted(sources)))
@@ -82,6 +86,8 @@ class RebalanceListener:
         await self._finish_running(leaving)
         await self._committer.give_back(self._consumer, leaving)
         await self._let_go(leaving)
+        if kept := self._kept():
+            self._say_assigned(kept)
 
     async def lost(self, sources: frozenset[TopicPartition]) -> None:
         """The group has taken this member for dead: others may have *sources* by now, so nothing of them is committed.

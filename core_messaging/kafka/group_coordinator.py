@@ -39,7 +39,7 @@ Partitions = frozenset[Any]  # the client's own named tuples
 
 _JOINING = 2  # a connection of its own: the broker answers one request of a connection after the other, and a join waits
 _JOIN_SLACK = 5.0  # seconds that the broker may take longer to answer than the group may take to rebalance
-_LEAVE_TIMEOUT = 1.0  # seconds the broker has to answer a member that leaves
+_LEAVE_TIMEOUT = 1.0  # seconds the broker has to answer a member that leaves while it joins
 _NOT_JOINED = OffsetCommitRequest.DEFAULT_GENERATION_ID
 _REBALANCED = (
     kafka_errors.UnknownMemberIdError,
@@ -339,7 +339,7 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         """
         if self.member_id and self._group_instance_id is None and self.coordinator_id is not None:
             try:
-                async with asyncio.timeout(_LEAVE_TIMEOUT):
+                async with asyncio.timeout(_LEAVE_TIMEOUT if self.generation == _NOT_JOINED else None):
                     await self._send_req(LeaveGroupRequest(self.group_id, self.member_id))
             except (kafka_errors.KafkaError, TimeoutError) as error:
                 logger.debug("leaving group %s: %r", self.group_id, error)
