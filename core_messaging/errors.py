@@ -34,6 +34,7 @@
     │   ├── UnreadableRecords      the client cannot parse what the broker stored
     │   ├── UnreadableTopic        ... in a topic that is only looked at
     │   ├── ReplayFenced           another replay of the same dead-letter queue has begun
+    │   ├── LetterRefused          a topic does not take a dead letter that is replayed
     │   ├── TopicForbidden         an ACL is missing that looking needs
     │   ├── ReplayDenied           an ACL is missing that a replay needs
     │   └── NoSuchLetter           there is no record at the coordinates that were given
@@ -381,6 +382,17 @@ class ReplayFenced(BrokerError):
             "marked; the other one does the rest"
         )
         self.queue = queue
+
+
+class LetterRefused(BrokerError):
+    """A topic does not take a dead letter that is to be replayed. *place*: queue, partition and offset."""
+
+    def __init__(self, place: str, cause: str) -> None:
+        super().__init__(
+            f"letter {place} was not stored: {cause}. Nothing of this step was stored either; mend the topic, leave the letter out "
+            "(--partition, --offsets), or drop it"
+        )
+        self.place = place
 
 
 class TopicForbidden(BrokerError):

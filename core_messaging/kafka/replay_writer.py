@@ -11,7 +11,7 @@ import aiokafka
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import NewTopic
 
-from core_messaging.errors import BrokerError, CoreMessagingError, ReplayDenied, ReplayFenced
+from core_messaging.errors import BrokerError, CoreMessagingError, RecordRefused, ReplayDenied, ReplayFenced
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
 from core_messaging.kafka.errors import UNWRITABLE, as_broker_error, as_publish_error, describe
@@ -33,6 +33,14 @@ _DENIED = (
 )
 
 
+class RecordNotTaken(Exception):
+    """A topic does not take the record at *index* of what was written, or another one that was sent together with it."""
+
+    def __init__(self, index: int, cause: RecordRefused) -> None:
+        super().__init__(str(cause))
+        self.index, self.cause = index, cause
+
+
 class ReplayWriter(Protocol):
     """Stores letters and their markers."""
 
@@ -42,7 +50,7 @@ class ReplayWriter(Protocol):
         ...
 
     async def write(self, letters: Sequence[Outgoing], markers: Sequence[Outgoing]) -> None:
-        """Store all of it. Raises BrokerError; then nothing of it is stored, where it is atomic."""
+        """Store all of it. Raises BrokerError, RecordNotTaken; then nothing of it is stored, where it is atomic."""
         ...
 
 
@@ -62,23 +70,32 @@ class TransactionalWriter:
         self._producer = producer
 
     async def write(self, letters: Sequence[Outgoing], markers: Sequence[Outgoing]) -> None:
-        """Store all of it in one transaction, or nothing. Raises BrokerError."""
+        """Store all of it in one transaction, or nothing. Raises BrokerError, RecordNotTaken.
+
+        After RecordNotTaken the writer cannot be used any more: the batch that was refused has used up its sequence numbers.
+        """
         try:
             await self._producer.begin_transaction()
             await self._send([*letters, *markers])
             await self._producer.commit_transaction()
-        except (BrokerError, kafka_errors.KafkaError, *UNWRITABLE) as error:
+        except (BrokerError, RecordNotTaken, kafka_errors.KafkaError, *UNWRITABLE) as error:
             await self._abort()
             raise self._named(error) from error
 
     async def _send(self, records: Sequence[Outgoing]) -> None:
-        answers = [(record, await self._sent(record)) for record in records]
-        await asyncio.wait([answer for _, answer in answers])
-        failures = [(record, error) for record, answer in answers if (error := answer.exception())]
-        for record, error in failures:
-            if isinstance(error, (*_FENCED, *_DENIED)):
-                raise error
-            raise as_publish_error(record.topic, error, forwarded=True) from error
+        answers = []
+        for record in records:
+            answer = await self._sent(record)
+            answer.add_done_callback(_looked_at)
+            answers.append(answer)
+        await asyncio.wait(answers)
+        failures = {index: error for index, answer in enumerate(answers) if (error := answer.exception())}
+        for index, error in failures.items():
+            refused = as_publish_error(records[index].topic, error, forwarded=True)
+            if isinstance(refused, RecordRefused):
+                raise RecordNotTaken(index, refused) from error
+        for error in failures.values():
+            raise error
 
     async def _sent(self, record: Outgoing) -> asyncio.Future[Any]:
         headers, partition = list(record.headers), record.partition
@@ -96,7 +113,7 @@ class TransactionalWriter:
             await self._producer.abort_transaction()
 
     def _named(self, error: Exception) -> Exception:
-        if isinstance(error, CoreMessagingError):
+        if isinstance(error, CoreMessagingError | RecordNotTaken):
             return error
         if isinstance(error, _FENCED):
             return ReplayFenced(self._queue)
@@ -114,15 +131,30 @@ class PlainWriter:
         self._publisher = publisher
 
     async def write(self, letters: Sequence[Outgoing], markers: Sequence[Outgoing]) -> None:
-        """Store the letters, then the markers. Raises BrokerError."""
+        """Store the letters, then the markers. Raises BrokerError, RecordNotTaken."""
         for records in (letters, markers):
-            for answer in [await self._publisher.publish(record) for record in records]:
-                await answer
+            answers = [await self._publisher.publish(record) for record in records]
+            for index, answer in enumerate(answers):
+                try:
+                    await answer
+                except RecordRefused as error:
+                    raise RecordNotTaken(index, error) from error
+
+
+def _looked_at(answer: asyncio.Future[Any]) -> None:
+    """Else the event loop complains of an error that nobody waits for any more."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 @asynccontextmanager
-async def replay_writer(settings: Settings, queue: str) -> AsyncIterator[ReplayWriter]:
-    """Open inside the block. From here on whoever replays *queue* elsewhere is fenced, and its transaction is ended."""
+async def replay_writer(
+    settings: Settings, queue: str, *, batch_size: int | None = None
+) -> AsyncIterator[ReplayWriter]:
+    """Open inside the block. From here on whoever replays *queue* elsewhere is fenced, and its transaction is ended.
+
+    *batch_size*: bytes, ``kafka_batch_size`` without it; with 1 each record is sent alone.
+    """
     if await _is_embedded(settings):
         publisher = KafkaPublisher(settings)
         await publisher.start()
@@ -131,7 +163,7 @@ async def replay_writer(settings: Settings, queue: str) -> AsyncIterator[ReplayW
         finally:
             await publisher.close()
         return
-    producer = await _producer(settings, queue)
+    producer = await _producer(settings, queue, batch_size or settings.kafka_batch_size)
     try:
         yield TransactionalWriter(settings, queue, producer)
     finally:
@@ -144,13 +176,13 @@ async def _is_embedded(settings: Settings) -> bool:
         return (await look_up_topics(admin, [])).cluster.is_embedded
 
 
-async def _producer(settings: Settings, queue: str) -> Any:
+async def _producer(settings: Settings, queue: str, batch_size: int) -> Any:
     def make() -> Any:
         return aiokafka.AIOKafkaProducer(
             transactional_id=transactional_id(queue),
             transaction_timeout_ms=TRANSACTION,
             max_request_size=LARGEST,
-            max_batch_size=settings.kafka_batch_size,
+            max_batch_size=batch_size,
             compression_type=settings.kafka_compression,
             **client_options(settings, settings.kafka_client_id),
         )

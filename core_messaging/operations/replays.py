@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from core_messaging.definition.names import is_topic
-from core_messaging.errors import ConfigurationError, TopicMissing, UnreadableTopic
-from core_messaging.kafka.replay_writer import ReplayWriter, make_compacted, replay_writer
+from core_messaging.errors import ConfigurationError, LetterRefused, TopicMissing, UnreadableTopic
+from core_messaging.kafka.replay_writer import RecordNotTaken, ReplayWriter, make_compacted, replay_writer
 from core_messaging.kafka.topic_reader import Span, Spans, TopicReader, reading_topics
 from core_messaging.operations.dead_letters import Progress, ledger_of, size_of, untold
 from core_messaging.records import Record, TopicPartition
@@ -30,6 +30,7 @@ from core_messaging.rules.replay_plan import (
 from core_messaging.settings import Settings
 
 CHUNK, CHUNK_BYTES = 500, 4 * 1024 * 1024  # letters of one transaction, and their bytes
+ALONE = 1  # bytes of a batch: each record has one of its own
 LAST_ANSWER = 5.0  # seconds that a Ctrl-C waits for the transaction that is under way
 
 
@@ -198,18 +199,33 @@ async def carry_out(
 ) -> None:
     """Do what *planned* says; *outcome* is kept up to date, also where this raises or is cancelled. *rate*: letters a second.
 
-    What somebody else has dealt with meanwhile is left out. Raises BrokerError, ReplayFenced, ReplayDenied.
+    What somebody else has dealt with meanwhile is left out. Raises BrokerError, ReplayFenced, ReplayDenied,
+    LetterRefused.
     """
     topic = markers_topic(planned.queue)
     if await make_compacted(settings, topic, planned.queue):
         outcome.made_topic = topic
-    async with replay_writer(settings, planned.queue) as writer, reading_topics(settings) as reader:
+    execution = _Execution(planned, outcome, rate, progress)
+    try:
+        await _carried_out(settings, execution, batch_size=None)
+    except LetterRefused:
+        if not planned.is_atomic:
+            raise
+        # Its neighbours were refused with it, or all of them together were too large.
+        await _carried_out(settings, execution, batch_size=ALONE)
+
+
+async def _carried_out(settings: Settings, execution: _Execution, *, batch_size: int | None) -> None:
+    planned = execution.planned
+    async with (
+        replay_writer(settings, planned.queue, batch_size=batch_size) as writer,
+        reading_topics(settings) as reader,
+    ):
         # Only now: nobody else can add to them any more.
         ledger = await ledger_of(reader, planned.queue)
-        execution = _Execution(planned, writer, outcome, rate, progress)
         spans = await _spans_now(reader, planned)
-        await execution.run(reader, spans, ledger)
-        outcome.late = await _late(reader, planned, spans)
+        await execution.run(reader, writer, spans, ledger)
+        execution.outcome.late = await _late(reader, planned, spans)
 
 
 async def _spans_now(reader: TopicReader, planned: Planned) -> Spans:
@@ -236,20 +252,19 @@ async def _late(reader: TopicReader, planned: Planned, done: Spans) -> int:
 @dataclass(slots=True)
 class _Execution:
     planned: Planned
-    writer: ReplayWriter
     outcome: Outcome
     rate: float | None
     progress: Progress
     _started: float = field(default_factory=time.monotonic)
 
-    async def run(self, reader: TopicReader, spans: Spans, ledger: Ledger) -> None:
+    async def run(self, reader: TopicReader, writer: ReplayWriter, spans: Spans, ledger: Ledger) -> None:
         planned = self.planned
         plan = Plan(planned.order, ledger, planned.keys, planned.partitions, self._is_counted)
         verb = "replaying" if planned.order.state == "replayed" else "dropping"
         self.progress(verb, 0, planned.taken)
         async with _closing(reader.merged(spans, _turn, _passed_over)) as records:
             async for chunk in _chunks(records, plan, self._most()):
-                await self._finish(chunk)
+                await self._finish(writer, chunk)
                 self.progress(verb, self.outcome.done, planned.taken)
                 await self._keep_rate()
 
@@ -261,21 +276,31 @@ class _Execution:
     def _most(self) -> int:
         return CHUNK if self.rate is None else max(1, min(CHUNK, int(self.rate)))
 
-    async def _finish(self, chunk: list[Taken]) -> None:
-        """Store *chunk* and count it. A first Ctrl-C waits for the transaction that is under way, so that the count is right."""
+    async def _finish(self, writer: ReplayWriter, chunk: list[Taken]) -> None:
+        """Store *chunk* and count it."""
         order, queue = self.planned.order, self.planned.queue
-        letters = [taken.outgoing for taken in chunk if taken.outgoing is not None]
+        sent = [(taken.letter.record, taken.outgoing) for taken in chunk if taken.outgoing is not None]
         markers = [marker(t.letter, queue, order.state, time.time(), _to(t)) for t in chunk]
-        writing = asyncio.ensure_future(self.writer.write(letters, markers))
+        storing = writer.write([outgoing for _, outgoing in sent], markers)
         try:
-            await asyncio.shield(writing)
+            await self._stored(asyncio.ensure_future(storing), len(chunk))
+        except RecordNotTaken as error:
+            if error.index >= len(sent):  # a marker
+                raise error.cause from error
+            record, _ = sent[error.index]
+            raise LetterRefused(f"{queue} {record.partition} {record.offset}", str(error.cause)) from error
+
+    async def _stored(self, storing: asyncio.Task[None], count: int) -> None:
+        """Wait for *storing*. A first Ctrl-C waits for the transaction that is under way too, so that the count is right."""
+        try:
+            await asyncio.shield(storing)
         except asyncio.CancelledError:
-            await asyncio.wait({writing}, timeout=LAST_ANSWER)
+            await asyncio.wait({storing}, timeout=LAST_ANSWER)
             raise
         finally:
-            if writing.done() and not writing.cancelled() and writing.exception() is None:
-                self.outcome.done += len(chunk)
-            writing.cancel()
+            if storing.done() and not storing.cancelled() and storing.exception() is None:
+                self.outcome.done += count
+            storing.cancel()
 
     async def _keep_rate(self) -> None:
         if self.rate is not None:

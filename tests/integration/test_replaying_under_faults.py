@@ -172,3 +172,24 @@ def test_a_queue_whose_name_leaves_no_room_for_its_markers_is_told_in_one_line(
     assert done.returncode == 1
     assert "the name of its topic of markers" in done.stderr
     assert TopicPartition(name, 0).topic in done.stderr
+
+
+def test_letters_that_are_too_large_together_go_one_by_one_and_one_that_is_too_large_alone_is_named(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    # The limit of a topic is for batches, and the client fills its batches without knowing it.
+    topic = apache_broker.make_topic(1, {"max.message.bytes": "20000"})
+    dlq = Commands(apache_broker, project(tmp_path, topic))
+    apache_broker.make_topic(1, name=f"{topic}-dlq")
+    small, large = b'"%s"' % (b"x" * 1_000), b'"%s"' % (b"x" * 30_000)
+    letters = [letter(topic, n, key=b"%d" % n, value=large if n == 50 else small) for n in range(100)]
+    run(publish(apache_broker.address, f"{topic}-dlq", letters))
+    told = dlq.said("replay", "Orders", "--yes", code=1)
+    assert f"core: letter {topic}-dlq 0 50 was not stored: {topic} does not take this record" in told
+    assert "stopped: 0 letters replayed and marked" in told
+    assert "Traceback" not in told
+    assert "never retrieved" not in told
+    assert "1 letter dropped" in dlq.said("drop", "Orders", "--offsets", "50", "--yes")
+    assert "99 letters replayed" in dlq.said("replay", "Orders", "--yes")
+    found = run(read(apache_broker.address, topic, 99))
+    assert [record.key for record in found] == [b"%d" % n for n in range(100) if n != 50]
