@@ -55,17 +55,17 @@ def laid_out(
 ) -> Iterator[str]:
     """Yield the lines of a table.
 
-    If the table is wider than *width*, the widest *optional* columns are left out. Then the widest other columns stand below
-    their row, indented.
+    If the table is wider than *width*, the *optional* columns are left out. If it is still wider, its widest columns stand
+    below their row, indented.
     """
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
     inside, below = list(range(len(columns))), list[int]()
+    if width is not None and _total(widths, inside) > width:
+        inside = [i for i in inside if i == 0 or columns[i] not in optional]
     while width is not None and len(inside) > 1 and _total(widths, inside) > width:
-        spare = [i for i in inside[1:] if columns[i] in optional]
-        widest = max(spare or inside[1:], key=lambda i: widths[i])
+        widest = max(inside[1:], key=lambda i: widths[i])
         inside.remove(widest)
-        if columns[widest] not in optional:
-            below.append(widest)
+        below.append(widest)
     for row in (columns, *rows):
         yield _GAP.join(row[i].ljust(widths[i]) for i in inside).rstrip()
         if row is not columns:

@@ -46,6 +46,12 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
     each commit says what is finished beyond the committed offset.
 
     \b
+    finished beyond  messages after the first unfinished one that are finished
+    gaps             ranges of unfinished messages before finished ones
+    crashes          processes in a row that ended without a last commit
+    blocked keys     keys whose messages follow a dead letter
+
+    \b
     core kafka offsets EmailWorker
     core kafka offsets EmailWorker --unfinished 50 --json
     core kafka offsets --all
