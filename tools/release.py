@@ -83,14 +83,9 @@ def release(version: str, day: date) -> None:
     for file in build(ROOT / "dist" / version):
         print(f"built {file.relative_to(ROOT)}")
     run("git", "commit", "--all", "--message", f"Release {version}")
-    run(
-        "git",
-        "tag",
-        "--annotate",
-        f"v{version}",
-        "--message",
-        section_of(changelog.read_text("utf-8"), version),
-    )
+    text = section_of(changelog.read_text("utf-8"), version)
+    # Without --cleanup git takes the headings for comments.
+    run("git", "tag", "--annotate", "--cleanup=whitespace", f"v{version}", "--message", text)
     print(f"tagged v{version}; next: push it, and python -m twine upload dist/{version}/*")
 
 
