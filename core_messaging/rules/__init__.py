@@ -1,1 +1,1 @@
-"""Rules that decide about data. They know no Kafka, no clock and no task; time is an argument."""
+"""Rules that decide about data. They know no Kafka, no clock and no task. Time is an argument."""

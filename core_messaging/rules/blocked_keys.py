@@ -1,4 +1,4 @@
-"""Keys whose later messages must follow a dead letter to its queue, until it is replayed or cleared. Pure."""
+"""Keys whose later messages follow a dead letter to its queue, until it is replayed or cleared."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from hashlib import blake2b
 
 from core_messaging.records import Headers
 
-MOST = 64  # keys a partition; as many always fit beside the commit
-SIZE = 6  # bytes of a digest, because keys can be long; one key in 10 ** 12 is taken for one of 64 others
+MOST = 64  # keys of a partition; so many always fit beside the commit
+SIZE = 6  # bytes of a digest, because keys can be long; one key in 10 ** 12 is mistaken for one of 64 others
 
-# A record of the key with this header lifts the block: "replay" is then processed as any other message,
-# "clear" is not.
+# A record of the key with this header lifts the block. With "replay" the record is then processed as any other message, with
+# "clear" it is not.
 HEADER = "core-unblock"
 REPLAY, CLEAR = b"replay", b"clear"
 
@@ -22,7 +22,7 @@ class BlockedKeys:
     __slots__ = ("_digests", "_reserved")
 
     def __init__(self, packed: bytes = b"") -> None:
-        self._reserved: set[bytes] = set()  # whose dead letter is on its way and not acknowledged
+        self._reserved: set[bytes] = set()  # their dead letters are sent and not acknowledged
         self._digests = {packed[at : at + SIZE]: None for at in range(0, len(packed), SIZE)}
 
     def __contains__(self, key: bytes | None) -> bool:
@@ -33,13 +33,13 @@ class BlockedKeys:
 
     @property
     def full(self) -> bool:
-        """No place is left: another key's dead letter has to wait until one of these is replayed or cleared."""
+        """No place is left: the dead letter of one more key has to wait until one of these keys is replayed or cleared."""
         return len(self._digests) + len(self._reserved) >= MOST
 
     def reserve(self, key: bytes | None) -> bool:
-        """Keep a place for *key*, which is about to be dead-lettered. False: there is none.
+        """Keep a place for *key*, a message of which is about to be dead-lettered. False: there is none.
 
-        A message without a key has none that could follow it, and needs no place.
+        No message follows one without a key, so that needs no place.
         """
         if key is None or (mine := digest(key)) in self._digests:
             return True
@@ -49,18 +49,18 @@ class BlockedKeys:
         return True
 
     def add(self, key: bytes | None) -> None:
-        """The dead letter is acknowledged: from here on what follows *key* follows it."""
+        """The dead letter is acknowledged: later messages of *key* follow it from here on."""
         if key is not None:
             self._digests[digest(key)] = None
             self._reserved.discard(digest(key))
 
     def discard(self, key: bytes | None) -> None:
-        """Let *key* go again; a key that is not blocked is no error."""
+        """Lift the block of *key*; a key that is not blocked is no error."""
         if key is not None:
             self._digests.pop(digest(key), None)
 
     def packed(self) -> bytes:
-        """What travels with the commit."""
+        """Return the digests as the metadata of a commit holds them."""
         return b"".join(self._digests)
 
 
@@ -70,7 +70,7 @@ def digest(key: bytes) -> bytes:
 
 
 def unblocking(headers: Headers | Iterable[tuple[str, bytes]]) -> bytes | None:
-    """REPLAY or CLEAR where *headers* say so."""
+    """Return REPLAY or CLEAR where *headers* say so; None where they lift no block."""
     for name, value in headers:
         if name == HEADER and value in (REPLAY, CLEAR):
             return value

@@ -1,4 +1,4 @@
-"""Running, rebalancing, blocked, stuck: what the facts about a worker mean. Pure."""
+"""The condition of a worker, judged by facts: running, rebalancing, blocked, stuck."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import Enum
 from core_messaging.snapshot import Condition
 from core_messaging.text.wording import counted
 
-REBALANCE_LIMIT = 180.0  # seconds; a group that takes longer to agree does not agree
-FETCH_LIMIT = 60.0  # seconds without a record although the partitions have more
+REBALANCE_LIMIT = 180.0  # seconds; a group that takes longer to rebalance does not come to an end
+FETCH_LIMIT = 60.0  # seconds without a record, although the partitions have more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ Verdict = tuple[Condition, str]
 
 
 def judge(facts: Facts) -> Verdict:
-    """The condition and, unless all is well, what a person should know about it."""
+    """Return the condition and, unless all is well, a sentence for people about it."""
     if facts.attempt_limit is not None and facts.longest_running > facts.attempt_limit:
         return Condition.STUCK, f"an attempt at {facts.longest_job} runs for {facts.longest_running:.0f} s"
     if facts.draining:
@@ -92,7 +92,7 @@ class AtHand(Enum):
 
 
 class Standstill:
-    """Adds up the time in which a worker could only wait, since it finished a message or had other work."""
+    """Adds up the time in which a worker could only wait, since it last finished a message or had other work."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -100,7 +100,7 @@ class Standstill:
         self._finished = 0
 
     def seconds(self, now: float, at_hand: AtHand, finished: int) -> float:
-        """How long it has stood still at *now*. *finished* counts messages and only grows."""
+        """Return for how many seconds the worker has stood still at *now*. *finished* counts messages and only grows."""
         if at_hand is AtHand.WORK or finished != self._finished:
             self._seconds, self._waiting_since = 0.0, None
         elif self._waiting_since is not None:

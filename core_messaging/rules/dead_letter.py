@@ -1,4 +1,4 @@
-"""What a dead letter looks like: the message as it came, and a small bounded set of headers that tell why."""
+"""A dead letter: the message as it came, and a few bounded headers that tell why it failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACTS = (
     "error-message",
     "failed-at",
 )
-# Ours are replaced and taken off by a replay. Another header that begins so is the producer's, and stays.
+# A replay takes these off. Another header with the same prefix belongs to the producer, and stays.
 OURS = frozenset(PREFIX + fact for fact in FACTS)
 REPLAYS = (
     PREFIX + "replays"
@@ -45,7 +45,7 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
     error: BaseException,
     failed_at: float,
 ) -> Outgoing:
-    """*record* for the dead-letter queue *topic*: same key, same value bytes, same headers plus ``core-…`` ones.
+    """Make *record* a dead letter for the queue *topic*: same key, same value bytes, same headers plus ``core-…`` ones.
 
     Headers of an earlier dead-lettering are replaced, so replaying a message does not make it grow.
     *failed_at* is seconds since the epoch.
@@ -69,8 +69,10 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
 
 
 def smaller(letter: Outgoing) -> Outgoing | None:
-    """*letter*, which is too large for its queue, with fewer of the headers that we add: at first without the text of the
-    error, then as the record came. None where there is nothing left to leave out."""
+    """Return *letter*, which is too large for its queue, with fewer of the headers that we add.
+
+    First the text of the error is left out, then all headers that we add. None: nothing is left to leave out.
+    """
     names = {name for name, _ in letter.headers}
     leave_out = {ERROR_TEXT} if ERROR_TEXT in names else OURS
     kept = tuple(pair for pair in letter.headers if pair[0] not in leave_out)
@@ -83,10 +85,10 @@ def has_facts(letter: Outgoing) -> bool:
 
 
 def trace_headers(headers: Headers) -> tuple[tuple[str, bytes], ...]:
-    """Those of *headers* that tie a result to the trace of the message it came from."""
+    """Return those of *headers* that connect a result with the trace of the message it was made of."""
     return tuple(pair for pair in headers if pair[0] in TRACE_HEADERS) if headers else ()
 
 
 def without_core_headers(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
-    """The headers as the first producer wrote them; what a replay publishes."""
+    """Return *headers* as the first producer wrote them, as a replay publishes them."""
     return tuple(pair for pair in headers if pair[0] not in OURS and pair[0] != UNBLOCK)

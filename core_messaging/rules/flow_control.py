@@ -1,4 +1,4 @@
-"""How much may be fetched: one rule in one place. Pure."""
+"""How much may be fetched, and from which partitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core_messaging.records import Record, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.commit_metadata import LIMIT
 
-LITTLE = 8  # one part in so many of the room is none
+LITTLE = 8  # less room than one part in so many counts as none
 
 Source = TypeVar("Source", bound=TopicPartition | tuple[str, int])
 
@@ -21,20 +21,25 @@ Source = TypeVar("Source", bound=TopicPartition | tuple[str, int])
 class FlowLimits:
     """Bounds for one worker, counted in messages that were fetched and are not finished.
 
-    ``waiting_retries`` bounds messages that wait for a retry, or behind one: they have a budget of their own, so that
-    keys that fail for ever do not close the intake for all others. Each partition has its share of it.
+    - ``records``: messages of all partitions that do not wait for a retry
+    - ``size``: bytes of all messages
+    - ``partition_records``: messages of one partition beside others
+    - ``waiting_retries``: messages that wait for a retry, or behind one. They have a budget of their own, so that keys that
+      always fail do not stop the intake for all others. Each partition has its share of it
+    - ``on_full``: what happens where that budget is used up; "dead-letter" makes room by itself, so it pauses later
+    - ``batch_size``: messages that a batch waits for; 0: no batches
     """
 
     records: int = 10_000
-    size: int = 64 * 1024 * 1024  # bytes of values
+    size: int = 64 * 1024 * 1024
     partition_records: int = 5_000
     waiting_retries: int = 10_000
-    on_full: OnFullRetries = "wait"  # "dead-letter" makes room by itself, so it pauses later
-    batch_size: int = 0  # messages that a batch waits for; 0: no batches
+    on_full: OnFullRetries = "wait"
+    batch_size: int = 0
 
     @property
     def shared(self) -> int:
-        """What partitions may have in flight together: a little room is none."""
+        """How many messages all partitions may have in flight together: a little room counts as none."""
         return self.records - self.records // LITTLE
 
     def fullest(self, partitions: int) -> int:
@@ -44,30 +49,35 @@ class FlowLimits:
 
 @dataclass(frozen=True, slots=True)
 class FlowPlan:
-    """What to do before the next fetch."""
+    """What to do before the next fetch.
 
-    room: int  # messages to ask for; 0: do not fetch
+    - ``room``: messages to ask for; 0: do not fetch
+    - ``pause``, ``resume``: partitions to pause, and to resume
+    - ``over_budget``: assignments with too many waiting retries, and how many fewer would be half of the budget
+    - ``crowded``: partitions whose finished messages hardly fit into the metadata of a commit any more
+    - ``stranded``: partitions where no more keys can be blocked and nothing more is read. The record that lifts a block may
+      come later, and then nobody sees it
+    - ``closed``: partitions of which nothing more comes for now, so a batch takes what is there
+    """
+
+    room: int
     pause: tuple[TopicPartition, ...]
     resume: tuple[TopicPartition, ...]
-    # Whose waiting retries are too many, and how many fewer would be half of the budget.
     over_budget: tuple[tuple[Assignment, int], ...] = ()
-    crowded: tuple[TopicPartition, ...] = ()  # whose note hardly fits beside the commit any more
-    # Where no more keys can be blocked and no more is read, so that the record that lifts a block may never be seen.
+    crowded: tuple[TopicPartition, ...] = ()
     stranded: tuple[TopicPartition, ...] = ()
-    closed: frozenset[TopicPartition] = (
-        frozenset()
-    )  # nothing comes from these: what they have is all there is
+    closed: frozenset[TopicPartition] = frozenset()
 
 
-NOTE_FULL = LIMIT * 3 // 4  # bytes; what one more fetch adds has to fit too
-LEAST = 100  # messages of one partition, so that fetches stay large where there are very many of them
-ROOMY = 0.5  # of full; below it a partition that was paused goes on
-FIRST_PIECE = 16  # messages to ask for of a partition that has none at hand while others have enough
+NOTE_FULL = LIMIT * 3 // 4  # bytes; the metadata of one more fetch has to fit too
+LEAST = 100  # messages of one partition, so that fetches stay large where there are very many partitions
+ROOMY = 0.5  # share of full; below it a paused partition is resumed
+FIRST_PIECE = 16  # messages to ask for from a partition that has none at hand while others have enough
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """How full one partition is, by each thing that can fill it; 1 is full."""
+    """How full one partition is. ``waiting``, ``noted`` and ``flowing`` are shares by what fills it; 1 is full."""
 
     assignment: Assignment
     unfinished: int
@@ -87,9 +97,12 @@ def plan(
     limits: FlowLimits,
     held_back: Collection[Assignment] = (),
 ) -> FlowPlan:
-    """A partition pauses when it is full, so that it does not take the room of the others, and resumes at half
-    of that, so that it does not flap. Fetches of a few records each would cost more than they bring, so a little
-    room is none. *held_back* pause while the batches of others are filled (``BatchSchedule.crowded_out``)."""
+    """Decide what to do before the next fetch.
+
+    A partition is paused when it is full, so that it does not take the room of the others. It is resumed at half of that, so
+    that it does not flap. A fetch of a few records costs more than it brings, so a little room counts as none. *held_back* are
+    paused while the batches of others are filled (``BatchSchedule.crowded_out``).
+    """
     mine = list(assignments)
     budget = max(1, limits.waiting_retries // max(1, len(mine)))
     levels = [_level(assignment, limits, budget, len(mine)) for assignment in mine]
@@ -103,7 +116,9 @@ def plan(
     pausing = paused.union(pause).difference(resume)
     closed = pausing - waits if room else frozenset(a.source for a in mine)
     if mine and pausing.issuperset(a.source for a in mine):
-        room = 0  # a fetch of nothing would look like one, and nobody would tell the group that we are alive
+        room = (
+            0  # a fetch from no partition would keep the engine from telling the group that this member lives
+        )
     return FlowPlan(
         room,
         pause=pause,
@@ -147,14 +162,17 @@ def _too_large(levels: Sequence[_Level], size: int) -> bool:
 
 
 def _share(limits: FlowLimits, partitions: int) -> int:
-    """What one partition may hold of all the room, so that there is some for each. Two of four that held all of it
-    kept the others waiting for hours under ordering "partition", where more of the same gives nobody work."""
+    """Return how many messages one partition may hold, so that there is room for each.
+
+    Two of four partitions once held all of it, and kept the others waiting for hours under ordering "partition", where more
+    messages of the same partition give no runner work.
+    """
     share = max(LEAST, limits.shared // partitions, min(limits.batch_size, limits.shared))
     return min(limits.partition_records, share)
 
 
 def _is_roomy(level: _Level, limits: FlowLimits) -> bool:
-    """Whether a partition that was paused goes on: it is half empty, or its next batch is not full."""
+    """Whether a paused partition is resumed: it is half empty, or its next batch is not full."""
     return level.highest <= ROOMY or (level.highest < 1 and level.in_flight < limits.batch_size)
 
 
@@ -176,8 +194,10 @@ def _level(assignment: Assignment, limits: FlowLimits, budget: int, partitions: 
 def quiet(
     assignments: Iterable[Assignment], working: Collection[Assignment], paused: Collection[TopicPartition]
 ) -> list[TopicPartition]:
-    """Partitions that have nothing to start while others (*working*) have enough: a message of theirs must not wait at the
-    broker until the backlog of the others is through. Not those that have much in flight: more of the same starts nothing.
+    """Return the partitions that have nothing to start while others (*working*) have enough.
+
+    A message of theirs must not wait at the broker until the backlog of the others is through. Partitions with much in flight
+    are left out: more messages of them would start nothing.
     """
     return [
         assignment.source
@@ -189,7 +209,7 @@ def quiet(
 def share_out(
     sources: Iterable[Source], limit: int, read: Callable[[Source, int], Sequence[Record]]
 ) -> dict[Source, list[Record]]:
-    """Up to *limit* records of *sources*, an equal part of each; what one does not need of its part goes to the others.
+    """Return up to *limit* records of *sources*: an equal part of each, and where one has fewer, more of the others.
 
     ``read(source, count)`` brings the next records of *source*, at most *count*; fewer mean that it has no more.
     """

@@ -1,4 +1,4 @@
-"""What a group's commit says about one partition, for people. Pure."""
+"""How far a consumer group is with one partition, by its commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from core_messaging.rules.commit_metadata import CommitNote, Run, is_ours
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """One partition as the broker has it: its first and its next offset, and the group's commit."""
+    """One partition as the broker has it.
+
+    ``begin`` is its first offset, ``end`` the offset after its last record, ``committed`` the commit of the group.
+    """
 
     source: TopicPartition
     begin: int
@@ -24,14 +27,14 @@ class PartitionOffsets:
 class Progress:
     """How far a group is with one partition.
 
-    - ``committed``: None where the group has none yet
+    - ``committed``: the committed offset; None where the group has no commit yet
     - ``lag``: offsets from the committed one (or the beginning, where that is later) to the end
-    - ``finished_beyond``: of those, how many the commit's note knows to be finished
-    - ``gaps``: runs (first, last) of offsets that are not finished while something after them is
-    - ``attempts``: offset -> number of the attempt that comes next, where it is not the first
+    - ``finished_beyond``: how many of these are finished, as far as the commit tells
+    - ``gaps``: runs (first, last) of unfinished offsets before a finished one
+    - ``attempts``: offset -> number of the next attempt, where it is not the first one
     - ``crashes``: members in a row that crashed without giving the partition back
     - ``blocked``: keys whose messages follow a dead letter
-    - ``foreign``: the commit's metadata is not ours, or of a newer version; everything beyond the offset is unknown
+    - ``foreign``: the metadata of the commit is not ours, or of a newer version; what lies beyond the offset is unknown
     """
 
     source: TopicPartition
@@ -47,7 +50,7 @@ class Progress:
 
 
 def progress_of(offsets: PartitionOffsets) -> Progress:
-    """Read the commit and its note."""
+    """Read the commit of *offsets* and its metadata."""
     commit = offsets.committed
     if commit is None:
         return Progress(offsets.source, None, offsets.end, offsets.end - offsets.begin)
@@ -69,7 +72,7 @@ def progress_of(offsets: PartitionOffsets) -> Progress:
 
 
 def _gaps(start: int, runs: list[Run]) -> tuple[Run, ...]:
-    """Before each finished run; the first one begins at *start*: the commit, or the first offset that is still there."""
+    """Return the gaps before finished *runs*. The first begins at *start*: the commit, or the first offset that is left."""
     gaps, position = [], start
     for first, last in runs:
         if first > position:

@@ -1,4 +1,4 @@
-"""Keys of one partition whose earlier message is not settled: what comes after it in its key waits behind it. Pure."""
+"""Keys of one partition with an unsettled message: later messages of the key wait behind it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from itertools import takewhile
 
 from core_messaging.rules.job import Job
 
-# Of one message that waits: its offset, when it came, and its job.
+# A message that waits: its offset, when it came, and its job.
 Waiting = tuple[int, float, Job]
 
 
 class _Lane:
-    """``holders``: offsets that wait for a retry or for an answer, or are tried again. ``behind``: what waits for them."""
+    """One held lane.
+
+    - ``holders``: offsets of messages that wait for a retry or for an answer, or are tried again
+    - ``behind``: messages that wait for them
+    """
 
     __slots__ = ("behind", "holders")
 
@@ -23,8 +27,10 @@ class _Lane:
 
 
 class HeldKeys:
-    """For workers with a ``batch_size``. A lane is a key, or the whole partition under ``ordering`` "partition"; messages
-    without one (None) wait for nobody."""
+    """The held keys of one partition, for workers with a ``batch_size``.
+
+    A lane is a key, or the whole partition under ``ordering`` "partition". Messages without a lane (None) wait for no other.
+    """
 
     def __init__(self) -> None:
         self._lanes: dict[Hashable, _Lane] = {}
@@ -37,23 +43,26 @@ class HeldKeys:
 
     @property
     def behind(self) -> int:
-        """Messages that wait behind another one."""
+        """The number of messages that wait behind another one."""
         return sum(len(lane.behind) for lane in self._lanes.values())
 
     def hold(self, lane: Hashable, job: Job) -> None:
-        """What comes after *job* in *lane* waits until it is settled. Safe to repeat."""
+        """Later messages of *lane* wait until *job* is settled. Safe to repeat."""
         if lane is not None:
             self._lanes.setdefault(lane, _Lane()).holders.add(job.record.offset)
 
     def wait_behind(self, lane: Hashable, job: Job, arrived: float) -> None:
-        """*job* waits until what holds *lane* is settled."""
+        """*job* waits until the messages that hold *lane* are settled."""
         held = self._lanes.setdefault(lane, _Lane())
         held.holders.discard(job.record.offset)
         insort(held.behind, (job.record.offset, arrived, job), key=lambda waiting: waiting[0])
 
     def settle(self, lane: Hashable, job: Job) -> list[Waiting]:
-        """*job* is settled. What may go on in *lane* by that: all of it, unless it begins with messages that were tried
-        before. They go first, in a batch of their own, and hold the lane."""
+        """*job* is settled. Returns the messages of *lane* that may go on because of that.
+
+        That is all that wait, unless the first of them were tried before. These go first, in a batch of their own, and hold
+        the lane.
+        """
         held = self._lanes.get(lane)
         if held is None:
             return []

@@ -1,4 +1,4 @@
-"""Which delivered records are finished, as runs of offsets. Pure."""
+"""Finished records as runs of offsets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNDONE, _DONE = b"\x00", b"\x01"
 
 
 class Delivered(Protocol):
-    """Records of one fetch in delivered order: their offsets, and for each whether it is finished (1) or not (0)."""
+    """Records of one fetch, in the order in which they were delivered."""
 
     @property
     def offsets(self) -> Sequence[int]:
@@ -26,7 +26,7 @@ class Delivered(Protocol):
 
 
 def offsets_of(records: Sequence[Record]) -> Sequence[int]:
-    """A range where the offsets have no gaps (nearly always): it takes no memory a record."""
+    """Return the offsets of *records*: a range where they have no gaps, because that takes no memory for each record."""
     first, last = records[0].offset, records[-1].offset
     if last - first + 1 == len(records):
         return range(first, last + 1)
@@ -34,9 +34,9 @@ def offsets_of(records: Sequence[Record]) -> Sequence[int]:
 
 
 def runs_beyond(chunks: Iterable[Delivered]) -> Iterator[Run]:
-    """Runs (first offset, last offset) of finished records after the first unfinished one.
+    """Yield runs (first offset, last offset) of finished records after the first unfinished one.
 
-    A run spans offsets that were never delivered (gaps), but no record that was delivered and is not done.
+    A run may span offsets that were never delivered (gaps), but no record that was delivered and is not finished.
     """
     start: int | None = None
     last = 0
@@ -55,7 +55,7 @@ def runs_beyond(chunks: Iterable[Delivered]) -> Iterator[Run]:
 
 
 def _stretches(done: bytearray) -> Iterator[tuple[int, int, bool]]:
-    """(first index, index after the last, finished) of each stretch of equals, at the speed of memchr."""
+    """Yield (first index, index after the last, finished) of each stretch of equal bytes, at the speed of memchr."""
     first, size = 0, len(done)
     while first < size:
         after = done.find(_UNDONE if done[first] else _DONE, first)

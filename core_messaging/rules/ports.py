@@ -1,4 +1,4 @@
-"""Ports that plugins listen on, over all processes of a run: process 2 has the one after process 1, and so on. Pure."""
+"""Ports that plugins listen on in all processes of a run. Each process has the port after that of the process before."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import combinations
 
-LAST = 65_535
+LAST = 65_535  # the largest port
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """*plugin* listens on *port* of *host* in the first process."""
+    """``plugin`` listens on ``port`` of ``host`` in the first process. Port 0: the system chooses a free one."""
 
     plugin: str
     host: str
     port: int
 
     def ports(self, processes: int) -> range:
-        """Those of all *processes*. None where the port is 0: the system chooses a free one."""
+        """Return the ports of all *processes*; none where the port is 0."""
         return range(self.port, self.port + processes) if self.port else range(0)
 
 
 def problem(listening: Sequence[Listening], processes: int) -> str:
-    """Why these cannot all be listened on, with the remedy; empty where they can."""
+    """Return why these ports cannot all be listened on, with the remedy; an empty text where they can."""
     for each in listening:
         if each.ports(processes) and each.ports(processes)[-1] > LAST:
             return (
@@ -44,7 +44,7 @@ def _clash(first: Listening, second: Listening, processes: int) -> bool:
 
 
 def _one_interface(first: str, second: str) -> bool:
-    """Whether the two hosts may be one. A name may be any address."""
+    """Whether the two hosts may be the same interface. A name may be any address."""
     try:
         one, other = ip_address(first), ip_address(second)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How much memory records take: values, keys and headers. Pure."""
+"""How much memory records take: values, keys and headers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from core_messaging.records import Record
 
-HEADER = 128  # bytes that a header takes beside its name and value: the objects that hold them
+HEADER = 128  # bytes of the objects that hold the name and the value of a header
 
 
 def sizes_of(records: Sequence[Record]) -> list[int]:
-    """Bytes of each of *records*, about."""
+    """Return the bytes of each of *records*, about."""
     return [
         len(record.value or b"")
         + len(record.key or b"")
@@ -20,5 +20,5 @@ def sizes_of(records: Sequence[Record]) -> list[int]:
 
 
 def headers_size(headers: Iterable[tuple[str, bytes | None]]) -> int:
-    """Bytes of *headers* and of the objects that hold them."""
+    """Return the bytes of *headers* and of the objects that hold them."""
     return sum([HEADER + len(name) + len(value or b"") for name, value in headers])

@@ -1,4 +1,4 @@
-"""When a failed message is tried again. Pure: no clock, no sleep, no randomness of its own."""
+"""When a failed message is tried again. Chance is an argument."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BACKOFFS: tuple[str, ...] = get_args(Backoff)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when a failed message is tried again. An ``ExceptionGroup`` is judged by the errors in it.
+    """How often and when a failed message is tried again. The errors in an ``ExceptionGroup`` are judged one by one.
 
     Retry *n* (1, 2, ... ``max_retries``) starts this long after the failure:
 
@@ -24,10 +24,10 @@ class RetryPolicy:
 
     capped by ``max_delay``. Delays are seconds.
 
-    - ``jitter``: share of the delay, 0 to 1, that is taken off at random, so that what failed together
-      does not come back together.
-    - ``retry_on``: only these exceptions are retried. ``give_up_on``: these never are, and win.
-    - ``max_retries=None``: the worker's own ``max_retries`` counts.
+    - ``jitter``: share of the delay, 0 to 1, of which a random part is taken off, so that messages that failed together are
+      not tried again together.
+    - ``retry_on``: only these exceptions are retried. ``give_up_on``: these never are, even if ``retry_on`` names them.
+    - ``max_retries=None``: the ``max_retries`` of the worker counts.
 
     Raises ConfigurationError for values that make no sense.
     """
@@ -57,21 +57,21 @@ class RetryPolicy:
             )
 
     def delay(self, retry: int, chance: float = 0.0) -> float:
-        """Seconds to wait before retry number *retry* (1-based); *chance* in [0, 1) feeds the jitter."""
+        """Return the seconds to wait before retry number *retry*; the first one is 1. *chance* in [0, 1) feeds the jitter."""
         match self.backoff:
             case "fixed":
                 seconds = self.initial_delay
             case "linear":
                 seconds = self.initial_delay * retry
             case "exponential":
-                # 2.0 ** 1024 overflows; any cap a person sets is reached long before 2 ** 60.
+                # 2.0 ** 1024 overflows; any max_delay that a person sets is reached long before 2 ** 60.
                 seconds = self.initial_delay * 2.0 ** min(retry, 60)
             case _:
                 assert_never(self.backoff)
         return min(seconds, self.max_delay) * (1.0 - self.jitter * chance)
 
     def retries(self, error: BaseException) -> bool:
-        """Whether this kind of failure is worth another try at all."""
+        """Whether the policy allows another attempt after *error*."""
         leaves = leaves_of(error)
         if any(isinstance(each, self.give_up_on) for each in (error, *leaves)):
             return False
@@ -108,17 +108,17 @@ Decision = TryAgain | GiveUp
 def decide(
     error: BaseException, attempt: int, max_retries: int, policy: RetryPolicy, chance: float = 0.0
 ) -> Decision:
-    """What a failed attempt means. *attempt* is 1-based: the first try is 1, retry n is attempt n + 1."""
+    """Decide what follows a failed attempt that raised *error*. The first attempt is 1, and retry n is attempt n + 1."""
     leaves = leaves_of(error)
     reason = _why_never(leaves, policy)
     if reason is not None:
         return GiveUp(reason)
     if attempt > max_retries:
         return GiveUp("retries exhausted")
-    # The handler knows better than the policy, but not better than max_retries.
+    # RetryAfter of the handler counts more than the policy, and less than max_retries.
     asked = [leaf for leaf in leaves if isinstance(leaf, RetryAfter)]
     if asked:
-        # A class made of it may have forgotten to say how long.
+        # A subclass may not have called its constructor, so it has no seconds.
         return TryAgain(max(getattr(leaf, "seconds", policy.delay(attempt, chance)) for leaf in asked))
     if not policy.retries(error):
         return GiveUp(f"{type(error).__name__} is not retried")
@@ -126,8 +126,8 @@ def decide(
 
 
 def _why_never(leaves: Sequence[BaseException], policy: RetryPolicy) -> str | None:
-    """Why no attempt may follow one that raised *leaves*, however many are left; None where one may."""
-    # What is undecodable today is undecodable tomorrow; waiting only holds up its key.
+    """Return why no attempt follows one that raised *leaves*, however many retries are left; None where one may follow."""
+    # An undecodable message stays undecodable; waiting would only hold up its key.
     if any(isinstance(leaf, Undecodable) for leaf in leaves):
         return "undecodable"
     if any(isinstance(leaf, Reject) for leaf in leaves):
@@ -139,7 +139,10 @@ def _why_never(leaves: Sequence[BaseException], policy: RetryPolicy) -> str | No
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
-    """The errors in the group *error* (``asyncio.TaskGroup`` raises one), however they nest; *error* itself if it is none."""
+    """Return the errors in the group *error*, however they nest; *error* itself if it is no group.
+
+    ``asyncio.TaskGroup`` raises such a group.
+    """
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     inside: Sequence[BaseException] = error.exceptions
@@ -147,14 +150,17 @@ def leaves_of(error: BaseException) -> list[BaseException]:
 
 
 def sole(error: BaseException) -> BaseException:
-    """What a group of one holds; else *error* itself."""
+    """Return the only error in the group *error*; *error* itself if it is no group, or holds more than one."""
     leaves = leaves_of(error)
     return leaves[0] if len(leaves) == 1 else error
 
 
 def together(delays: Mapping[int, float], lane_of: Callable[[int], Hashable]) -> dict[int, float]:
-    """The *delays* of messages that failed together, by their index: those of one lane wait for the longest of theirs,
-    because they keep their order. A message whose lane is None waits for nobody."""
+    """Return the *delays* of messages that failed together, by their index.
+
+    Messages of one lane all wait for the longest delay of the lane, because they keep their order. A message whose lane is
+    None waits for no other.
+    """
     longest: dict[Hashable, float] = {}
     for index, delay in delays.items():
         lane = lane_of(index)

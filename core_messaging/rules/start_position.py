@@ -1,4 +1,4 @@
-"""Where a consumer group starts in a partition it has no commit of, and what it finds missing. Pure."""
+"""Where a consumer group starts in a partition without a commit, and which records it finds missing."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from core_messaging.rules.commit_metadata import CommitNote, Run
 from core_messaging.text.wording import counted
 
 OffsetReset = Literal["earliest", "latest"]
-MAX_TOPICS = 64  # whose partitions a commit can name
+MAX_TOPICS = 64  # topics that a commit can name
 
 
 def topic_id(topic: str) -> int:
-    """A short stand-in for the name: a commit has little room."""
+    """Return a short number for the name *topic*, because the metadata of a commit has little room."""
     return zlib.crc32(topic.encode())
 
 
 def began_with(counts: Mapping[str, int]) -> dict[int, int]:
-    """What the commits say of the topics (name -> number of partitions) that a group begins with."""
+    """Return what commits say of the topics that a group begins with. *counts*: name -> number of partitions."""
     first = sorted(counts.items())[:MAX_TOPICS]
     return {topic_id(topic): count for topic, count in first if count}
 
 
 def beginning_of(commits: Iterable[Committed | None]) -> dict[int, int]:
-    """What *commits* of a group say of its beginning; where they differ, the smaller number of partitions."""
+    """Return what *commits* of a group say of its beginning; where they differ, the smaller number of partitions."""
     began: dict[int, int] = {}
     for commit in commits:
         for topic, count in (CommitNote.decode(commit.metadata).began if commit else {}).items():
@@ -35,10 +35,10 @@ def beginning_of(commits: Iterable[Committed | None]) -> dict[int, int]:
 
 
 def reset_of(source: TopicPartition, *, has_commits: bool, began: Mapping[int, int]) -> OffsetReset:
-    """Where a group with ``latest`` starts in *source*, of which it has no commit.
+    """Decide where a group with ``latest`` starts in *source*, for which it has no commit.
 
-    A group without any commit begins now. Later only the partitions that it began with are read from their end: records
-    of a partition that was added since then were written for this group too.
+    A group without any commit begins at the end. Later only the partitions that it began with are read from their end. A
+    partition that was added since then is read from its first record, because its records were written for this group too.
     """
     if not has_commits or source.partition < began.get(topic_id(source.topic), 0):
         return "latest"
@@ -46,13 +46,13 @@ def reset_of(source: TopicPartition, *, has_commits: bool, began: Mapping[int, i
 
 
 def unread(first: int, last: int, finished: Sequence[Run]) -> int:
-    """How many offsets from *first* to *last* are in no run of *finished* (ascending)."""
+    """Count the offsets from *first* to *last* that are in no run of *finished*, which ascend."""
     total = max(0, last - first + 1)
     return total - sum(max(0, min(last, end) - max(first, start) + 1) for start, end in finished)
 
 
 def gone_text(source: TopicPartition, position: int, begin: int, end: int, finished: Sequence[Run]) -> str:
-    """What to say where *position* is outside of what the broker has of *source*: offsets *begin* to *end* - 1."""
+    """Return the text for a *position* outside of the records that the broker has of *source*: offsets *begin* to *end* - 1."""
     if position < begin:
         count = unread(position, begin - 1, finished)
         return (
