@@ -30,7 +30,7 @@ KAFKA = {
     ),
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
     "topics": (f"{_COMMANDS}.topics:topics", "Compare declared topics with those of the cluster."),
-    "dlq": (f"{_COMMANDS}.dlq:dlq", "Dead letters: list, show, replay, drop."),
+    "dlq": (f"{_COMMANDS}.dlq:dlq", "List, show, replay and drop dead letters."),
     "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),
     "reset-offsets": (
         f"{_COMMANDS}.reset_offsets:reset_offsets",

@@ -70,3 +70,24 @@ def test_the_delays_in_the_table_of_backoffs_are_those_of_the_policy(backoff: Ba
     policy = RetryPolicy(backoff=backoff, initial_delay=1.0)
     delays = [float(number) for number in re.findall(r"(\d+) s", row)]
     assert delays == [policy.delay(retry) for retry in (1, 2, 3, 4)]
+
+
+def promised_by() -> list[str]:
+    named: list[str] = []
+    for text in re.findall(
+        r"`([\w/]*(?:test_\w+\.py)?(?:::\w+)?)`", (ROOT / "docs/guarantees.md").read_text()
+    ):
+        if text.startswith("::"):
+            named.append(named[-1].partition("::")[0] + text)
+        elif "test_" in text:
+            named.append(text)
+    return named
+
+
+@pytest.mark.parametrize("named", sorted(set(promised_by())))
+def test_each_test_that_the_guarantees_name_is_there(named: str) -> None:
+    file, _, function = named.partition("::")
+    (path,) = [
+        each for each in (ROOT / "tests/unit" / file, ROOT / "tests/integration" / file) if each.exists()
+    ]
+    assert f"def {function}" in path.read_text()

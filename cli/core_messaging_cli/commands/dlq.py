@@ -18,7 +18,7 @@ TABLE = {
 
 @click.group(cls=LazyGroup, table=TABLE)
 def dlq() -> None:
-    """Dead letters: what failed for good, and what becomes of it.
+    """List, show, replay and drop dead letters: messages that failed for good.
 
     \b
     core kafka dlq list                      how many, by worker, topic and error

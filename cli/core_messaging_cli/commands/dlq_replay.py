@@ -1,4 +1,4 @@
-"""``core kafka dlq replay`` and ``drop``: what becomes of dead letters."""
+"""``core kafka dlq replay`` and ``drop``: publish dead letters again, or mark them as dealt with."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def drop(name: str, dry_run: bool, yes: bool, **given: Any) -> None:
 
 
 class _Manner:
-    """How it is done: at which *rate*, and whether somebody is asked."""
+    """How to carry it out: the *rate*, and whether to ask first."""
 
     def __init__(self, rate: float | None, dry_run: bool, yes: bool) -> None:
         self.rate, self.dry_run, self.yes = rate, dry_run, yes
@@ -103,7 +103,7 @@ def _plan(settings: Settings, target: Target, order: Order) -> Planned:
 
 
 def _told(planned: Planned) -> Iterator[str]:
-    """The plan, for people."""
+    """Describe the plan for people."""
     verb = _DONE[planned.order.state][0]
     yield f"{planned.queue}: {counted(planned.taken, 'letter')} to {verb}"
     if planned.order.state == "replayed":
@@ -125,7 +125,7 @@ def _told_left(planned: Planned) -> Iterator[str]:
         hint = " (--again takes them)" if planned.order.state == "replayed" else ""
         yield f"left out: {dealt} replayed or dropped before{hint}"
     if strange := planned.left.get(Reason.NO_ORIGIN, 0):
-        yield f"left out: {strange} without core headers, so nobody knows where they came from; use --to TOPIC, or drop them"
+        yield f"left out: {strange} without core headers, so their topic is unknown; use --to TOPIC, or drop them"
     for topic, count in sorted(planned.missing.items()):
         yield f"left out: {count} of topic {topic}, which does not exist; create it, or use --to TOPIC"
 

@@ -1,4 +1,4 @@
-"""``core kafka dlq list`` and ``show``: how many dead letters there are and why, and one of them whole."""
+"""``core kafka dlq list`` and ``show``: count the dead letters, and show one of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COLUMNS = ("worker", "topic", "error type", "open", "replayed", "dropped", "firs
 @click.argument("name", required=False, metavar="[WORKER|TOPIC]", shell_complete=complete_workers)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def list_letters(name: str | None, as_json: bool) -> None:
-    """Count the dead letters of a WORKER or of a dead-letter TOPIC; of all workers without a name.
+    """Count the dead letters of a WORKER, of a dead-letter TOPIC, or of all workers.
 
     They are grouped by worker, original topic and error type. A letter is open until it is replayed or dropped. It only reads: it
     joins no group and makes no topic.
@@ -87,7 +87,7 @@ def _warn(settings: Settings, listing: Listing) -> None:
 
 
 def _all_queues(settings: Settings) -> Listing:
-    """A queue that does not exist yet has no letters, which is said."""
+    """Say that a queue does not exist yet. It has no letters then."""
     queues = every_queue()
     if not queues:
         raise click.ClickException("no worker has a dlq_topic; name a topic, or see `core kafka workers`")
@@ -136,7 +136,7 @@ def _cells(group: LetterGroup) -> list[str]:
 
 
 def moment(seconds: float) -> str | None:
-    """ISO 8601, in UTC; None where it is no time."""
+    """Write a time in ISO 8601, in UTC; None if there is none."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
@@ -220,7 +220,7 @@ def _readable(value: bytes) -> tuple[str, str]:
         return "hex", "\n".join(_hex(value))
     try:
         json.loads(text)
-        # As it is written: numbers keep their digits, and a name that is there twice is shown twice.
+        # Shown as it is written: numbers keep their digits, and a repeated name is shown twice.
         return "JSON", msgspec.json.format(text, indent=2)
     except (ValueError, RecursionError):
         return "text", text

@@ -1,4 +1,4 @@
-"""``core kafka doctor``: what a person checks first when something is wrong, each with a remedy."""
+"""``core kafka doctor``: checks what people check first when something is wrong. Each finding has a remedy."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from core_messaging_cli.tables import say, say_json
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
 def doctor(names: tuple[str, ...], as_json: bool) -> None:
-    """Check the cluster, the topics, the groups, the settings, the plugins and this machine, for the workers called NAME or
-    for all workers.
+    """Check the cluster, topics, groups, settings, plugins and this machine.
 
-    Each finding has a remedy. Exit code 0: no problem was found (there may be warnings). 1: at least one.
+    It checks what the workers called NAME need, or all workers. Each finding has a remedy. Exit code 0: no problem (there may
+    be warnings). 1: at least one problem.
 
-    It reads only: it joins no group, commits nothing and creates no topic.
+    The command only reads: it joins no group, commits nothing and creates no topic.
 
     \b
     core kafka doctor

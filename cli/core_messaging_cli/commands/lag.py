@@ -1,4 +1,4 @@
-"""``core kafka lag``: how far the groups of workers are behind, and whether they catch up."""
+"""``core kafka lag``: the lag of each worker, and whether it catches up."""
 
 from __future__ import annotations
 
@@ -49,12 +49,16 @@ COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
 def lag(names: tuple[str, ...], everything: bool, watch: bool, interval: float, as_json: bool) -> None:
     """Show how far the group of worker NAME is behind.
 
-    lag: messages after the committed offsets. useful: those of them that are not finished and do not wait for a retry.
-    in/s and out/s: messages a second that are added and that are finished. behind: the age of the oldest message that is
-    not finished. catch up: the time until the lag is 0 at these rates.
+    The command only reads. So it is safe beside running workers, and it works while they are stopped. `core kafka offsets`
+    shows each partition.
 
-    It only reads, so it is safe beside running workers, and it works while they are stopped. `core kafka offsets` shows
-    each partition.
+    \b
+    lag       messages after the committed offsets
+    useful    the lag without what is finished or waits for a retry
+    in/s      messages per second that are added
+    out/s     messages per second that are finished
+    behind    the age of the oldest message that is not finished
+    catch up  the time until the lag is 0 at these rates
 
     \b
     core kafka lag --all

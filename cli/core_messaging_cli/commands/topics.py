@@ -1,4 +1,4 @@
-"""``core kafka topics``: the topics that workers need and declare, beside those of the cluster."""
+"""``core kafka topics``: compares the topics that workers need and declare with those of the cluster."""
 
 from __future__ import annotations
 
