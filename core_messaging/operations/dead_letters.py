@@ -18,6 +18,19 @@ from core_messaging.rules.letter_selection import Selection
 from core_messaging.rules.letters import Letter, text_of_bytes
 from core_messaging.settings import Settings
 
+__all__ = [
+    "Example",
+    "Expiry",
+    "LetterGroup",
+    "LetterView",
+    "Listing",
+    "Queue",
+    "expiries",
+    "list_dead_letters",
+    "missing_queues",
+    "show_dead_letter",
+]
+
 LONGEST = 200  # characters of a key or an error in an example
 
 Progress = Callable[[str, int, int], None]  # what is done, how many of it, of how many

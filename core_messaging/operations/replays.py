@@ -15,6 +15,7 @@ from core_messaging.kafka.topic_reader import Span, Spans, TopicReader, reading_
 from core_messaging.operations.dead_letters import Progress, ledger_of, size_of, untold
 from core_messaging.records import Record, TopicPartition
 from core_messaging.rules.letter_ledger import Ledger, marker, markers_topic
+from core_messaging.rules.letter_selection import FieldMatch, Selection
 from core_messaging.rules.letters import Letter
 from core_messaging.rules.record_size import sizes_of
 from core_messaging.rules.replay_plan import (
@@ -28,6 +29,17 @@ from core_messaging.rules.replay_plan import (
     turn_of,
 )
 from core_messaging.settings import Settings
+
+__all__ = [
+    "FieldMatch",
+    "Order",
+    "Outcome",
+    "Planned",
+    "Reason",
+    "Selection",
+    "carry_out",
+    "plan_replay",
+]
 
 CHUNK, CHUNK_BYTES = 500, 4 * 1024 * 1024  # letters of one transaction, and their bytes
 ALONE = 1  # bytes of a batch: each record has one of its own

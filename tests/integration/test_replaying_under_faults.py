@@ -48,8 +48,7 @@ def test_a_replay_that_is_killed_is_finished_by_the_next_one_and_each_letter_is_
         run(read(apache_broker.address, topic, 1))  # the first transaction is committed, and others are not
         replay.process.kill()
         replay.process.wait()
-    told = dlq.said("replay", "Orders", "--yes")
-    assert "letters replayed" in told
+    dlq.said("replay", "Orders", "--yes")
     assert_each_once_in_order(apache_broker, topic, 3_000)
     assert dlq.counts() == {"ValueError": (0, 3_000, 0)}
 
@@ -59,7 +58,7 @@ def test_a_ctrl_c_says_how_many_are_done_and_the_next_replay_does_the_rest(
 ) -> None:
     topic, dlq = a_queue(apache_broker, tmp_path, 200)
     with running_core(
-        "kafka", "dlq", "replay", "Orders", "--yes", "--rate", "20", folder=dlq.folder, env=dlq.env
+        "kafka", "dlq", "replay", "Orders", "--yes", "--rate", "10", folder=dlq.folder, env=dlq.env
     ) as replay:
         run(read(apache_broker.address, topic, 1))
         replay.signal(signal.SIGINT)
@@ -67,7 +66,7 @@ def test_a_ctrl_c_says_how_many_are_done_and_the_next_replay_does_the_rest(
     (stopped,) = [line for line in replay.lines if line.startswith("stopped: ")]
     assert "Traceback" not in replay.output
     done = int(stopped.split()[1])
-    assert 20 <= done < 200
+    assert 10 <= done < 200
     assert stopped == f"stopped: {done} letters replayed and marked"
     assert dlq.counts() == {"ValueError": (200 - done, done, 0)}
     assert f"{200 - done} letters replayed" in dlq.said("replay", "Orders", "--yes")
@@ -79,7 +78,7 @@ def test_of_two_that_replay_at_once_the_second_one_stops_the_first_and_does_the_
 ) -> None:
     topic, dlq = a_queue(apache_broker, tmp_path, 200)
     with running_core(
-        "kafka", "dlq", "replay", "Orders", "--yes", "--rate", "10", folder=dlq.folder, env=dlq.env
+        "kafka", "dlq", "replay", "Orders", "--yes", "--rate", "4", folder=dlq.folder, env=dlq.env
     ) as first:
         run(read(apache_broker.address, topic, 1))
         second = dlq.said("replay", "Orders", "--yes")
