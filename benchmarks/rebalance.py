@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,6 +137,17 @@ async def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
             await asyncio.sleep(0.2)
 
 
+async def settled(group: Group, processes: int) -> None:
+    """Wait until each of *processes* has its part of the partitions, and a little longer."""
+
+    def even() -> bool:
+        counts = Counter(group.owners().values())
+        return len(group.owners()) == PARTITIONS and set(counts.values()) == {PARTITIONS // processes}
+
+    await until(lambda: even() and len(set(group.owners().values())) == processes)
+    await asyncio.sleep(CALM)
+
+
 async def killed(group: Group) -> None:
     """SIGKILL and a replacement a second later."""
     owners, began = group.owners(), time.time()
@@ -148,7 +159,11 @@ async def killed(group: Group) -> None:
     victim.wait()
     await asyncio.sleep(1)
     group.join()
-    await until(lambda: mine <= {e.partition for e in group.handled(time.time() - 2)}, SESSION + 60)
+
+    def taken_over() -> bool:
+        return mine <= {each.partition for each in group.handled(began) if each.pid != victim.pid}
+
+    await until(taken_over, SESSION + 60)
     handled = group.handled(began)
     print(
         f"SIGKILL + replacement: longest silence of what survivors own {silence(handled, others, began):.2f} s"
@@ -162,9 +177,8 @@ async def killed(group: Group) -> None:
 async def joined(group: Group) -> None:
     """One more process."""
     owners, began = group.owners(), time.time()
-    newcomer = group.join()
-    await until(lambda: list(group.owners().values()).count(newcomer.pid) == PARTITIONS // (PROCESSES + 1))
-    await asyncio.sleep(CALM)
+    group.join()
+    await settled(group, PROCESSES + 1)
     moved = {partition for partition, pid in group.owners().items() if pid != owners[partition]}
     _report("join", group.handled(began), owners.keys() - moved, moved, began)
 
@@ -203,12 +217,9 @@ async def measure(folder: Path, address: str) -> None:
     try:
         for _ in range(PROCESSES):
             group.join()
-        await until(
-            lambda: len(group.owners()) == PARTITIONS and len(set(group.owners().values())) == PROCESSES
-        )
-        await asyncio.sleep(2 * CALM)
+        await settled(group, PROCESSES)
         await killed(group)
-        await asyncio.sleep(CALM)
+        await settled(group, PROCESSES)
         await joined(group)
         await left(group)
     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import subprocess
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -19,9 +21,10 @@ from chaos.ledger import Ledger, project
 from core_messaging.broker import Broker
 from core_messaging.errors import CommitRefused, ConfigurationError
 from core_messaging.kafka.client import KafkaBroker
+from core_messaging.local_broker import artifacts
 from core_messaging.partitioner import partition_of
 from core_messaging.records import Committed, Outgoing
-from tests.integration.brokers import RunningBroker
+from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import Running, running_core
 from tests.integration.harness import PATIENCE, committed, publish, run, settings_for
 from tests.integration.test_broker_contract import Member, send
@@ -191,23 +194,88 @@ def librdkafka(address: str, topic: str) -> Iterator[set[int]]:
         consumer.close()
 
 
-@pytest.mark.parametrize("leader", ["librdkafka", "ours"])
-def test_a_librdkafka_consumer_is_a_member_of_the_same_group(
-    apache_broker: RunningBroker, leader: str
+JAVA = """
+import java.time.Duration;
+import java.util.*;
+import org.apache.kafka.clients.consumer.*;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+public class Member {
+    public static void main(String[] arguments) {
+        var over = new Thread(() -> { try { System.in.read(); } catch (java.io.IOException error) { } });
+        over.start();
+        var options = new Properties();
+        options.put("bootstrap.servers", arguments[0]);
+        options.put("group.id", arguments[1]);
+        options.put("session.timeout.ms", "10000");
+        options.put("heartbeat.interval.ms", "300");
+        options.put("partition.assignment.strategy", CooperativeStickyAssignor.class.getName());
+        options.put("key.deserializer", ByteArrayDeserializer.class.getName());
+        options.put("value.deserializer", ByteArrayDeserializer.class.getName());
+        try (var consumer = new KafkaConsumer<byte[], byte[]>(options)) {
+            consumer.subscribe(List.of(arguments[1]), new ConsumerRebalanceListener() {
+                public void onPartitionsAssigned(Collection<TopicPartition> added) { tell("+", added); }
+                public void onPartitionsRevoked(Collection<TopicPartition> gone) { tell("-", gone); }
+                void tell(String sign, Collection<TopicPartition> sources) {
+                    for (var source : sources) System.out.println(sign + source.partition());
+                }
+            });
+            while (over.isAlive()) consumer.poll(Duration.ofMillis(100));
+        }
+    }
+}
+"""
+
+
+@contextmanager
+def java(address: str, topic: str) -> Iterator[set[int]]:
+    """A member by Java's client, and the partitions that it has."""
+    require_apache()
+    has: set[int] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "Member.java"
+        program.write_text(JAVA)
+        command = [artifacts.java(), "-cp", f"{artifacts.kafka_jars()}/*", str(program), address, topic]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+        def read() -> None:
+            for line in process.stdout or ():
+                if line[0] in "+-":
+                    (has.add if line[0] == "+" else has.discard)(int(line[1:]))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield has
+        finally:
+            process.communicate()  # the end of its input ends it
+            thread.join()
+
+
+CLIENTS = {"librdkafka": librdkafka, "java": java}
+
+
+@pytest.mark.parametrize("leader", ["theirs", "ours"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_consumer_of_another_client_is_a_member_of_the_same_group(
+    apache_broker: RunningBroker, client: str, leader: str
 ) -> None:
-    topic = apache_broker.make_topic(partitions=6)
+    topic, theirs = apache_broker.make_topic(partitions=6), CLIENTS[client]
 
     async def test() -> None:
         broker = broker_of(apache_broker)
         with ExitStack() as stack:
             other: set[int] = set()
-            if leader == "librdkafka":
-                other = stack.enter_context(librdkafka(apache_broker.address, topic))
+            if leader == "theirs":
+                other = stack.enter_context(theirs(apache_broker.address, topic))
                 await until(lambda: len(other) == 6)
             async with polled(broker, topic) as ours:
                 if leader == "ours":
                     await until(lambda: len(ours.has) == 6)
-                    other = stack.enter_context(librdkafka(apache_broker.address, topic))
+                    other = stack.enter_context(theirs(apache_broker.address, topic))
                 await until(lambda: (len(other), len(ours.has)) == (3, 3))
                 assert {source.partition for source in ours.has} | other == set(range(6))
                 stack.close()
