@@ -100,3 +100,88 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
     source = (ROOT / module).read_text(encoding="utf-8")
     if source.strip():
         assert ast.get_docstring(ast.parse(source)), module
+
+
+# Modules that hold only types: there is no behaviour to test.
+ONLY_TYPES = {
+    "engine/components",
+    "engine/shared_resources",
+    "plugins/source",
+    "plugins/unavailable",
+    "rules/assignment_state",
+    "rules/remembered_state",
+    "rules/schedule",
+}
+# Modules whose behaviour shows only together with others, and the tests that show it. Prefer a test of their own.
+SHOWN_BY = {
+    "engine/callbacks": "unit/engine/test_message_logger.py",
+    "engine/dead_letters": "unit/engine/test_settlement.py",
+    "engine/failure_path": "unit/engine/test_settlement.py",
+    "engine/group_membership": "unit/engine/test_engine.py",
+    "engine/handler": "unit/engine/test_handler_threads.py",
+    "engine/intake": "unit/engine/test_positioning.py",
+    "engine/record_sender": "unit/engine/test_settlement_loop.py",
+    "engine/result_publisher": "unit/engine/test_settlement_loop.py",
+    "engine/session": "unit/engine/test_fetch_loop.py",
+    "engine/success_path": "unit/engine/test_counters.py",
+    "engine/worker_tasks": "unit/engine/test_misbehaving_handlers.py",
+    "kafka/client_insides": "integration/test_moving_the_coordinator.py",
+    "kafka/cluster_lookup": "integration/test_core_kafka_lag.py",
+    "kafka/group_coordinator": "integration/test_moving_the_coordinator.py",
+    "kafka/offset_writer": "integration/test_core_kafka_reset_offsets.py",
+    "kafka/positions": "integration/test_resetting_offsets.py",
+    "kafka/producer_pool": "integration/test_publishing_refused_records.py",
+    "kafka/publisher": "integration/test_publishing_messages.py",
+    "kafka/replay_writer": "integration/test_core_kafka_dlq.py",
+    "kafka/topic_admin": "integration/test_core_kafka_topics.py",
+    "kafka/topic_reader": "integration/test_core_kafka_dlq.py",
+    "rules/carried_jobs": "unit/engine/test_reassigned_jobs.py",
+    "rules/crash_record": "unit/rules/test_assignment.py",
+    "rules/offset_ledger": "unit/rules/test_assignment.py",
+    "rules/retry_ledger": "unit/engine/test_rebalance_retries.py",
+    "runtime/runner": "integration/test_stopping_workers.py",
+}
+MIRRORED = ("discovery", "engine", "kafka", "plugins", "rules", "runtime")
+
+
+def test_each_module_has_the_test_file_of_its_name() -> None:
+    found = {
+        f"{package}/{path.stem}"
+        for package in MIRRORED
+        for path in (ROOT / "core_messaging" / package).glob("*.py")
+        if path.stem != "__init__"
+    }
+    tests = ROOT / "tests"
+    mirrored = {
+        f"{path.parent.name}/{path.stem.removeprefix('test_')}" for path in tests.glob("unit/*/test_*.py")
+    }
+    missing = found - mirrored - ONLY_TYPES - SHOWN_BY.keys()
+    assert missing == set(), (
+        "write tests/unit/<package>/test_<module>.py for each, or name the test that shows it in SHOWN_BY"
+    )
+    # An exception goes as soon as it is none any more.
+    assert (ONLY_TYPES | SHOWN_BY.keys()) & mirrored == set()
+    assert {place for place in SHOWN_BY.values() if not (tests / place).exists()} == set()
+
+
+def test_the_pages_name_tests_that_there_are() -> None:
+    texts = {
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+        for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "Makefile")
+        # The changelog tells of the past, and a tutorial of tests that its reader writes.
+        if path.name != "CHANGELOG.md" and path.parent.name != "tutorial"
+    }
+    named = {
+        (page, name, function)
+        for page, text in texts.items()
+        for name, function in re.findall(r"([\w/]*test_\w+\.py)(?:::(test_\w+))?", text)
+    }
+    assert named
+    assert {each for each in named if not _is_there(*each[1:])} == set()
+
+
+def _is_there(name: str, function: str) -> bool:
+    """*name* is written as in the docs: from the root, or as it is called in tests/unit or tests/integration."""
+    bases = ("", "tests", "tests/unit", "tests/integration")
+    files = [ROOT / base / name for base in bases if (ROOT / base / name).is_file()]
+    return any(f"def {function}" in file.read_text(encoding="utf-8") for file in files)

@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
-from core_messaging import PartialBatchError, RetryAfter, hookimpl
-from core_messaging.errors import RetriesExhausted
+from core_messaging import PartialBatchError, RetryAfter
 from core_messaging.memory_broker.broker import MemoryBroker
-from core_messaging.plugins.manager import PluginReport, Plugins
-from core_messaging.runtime.runner import RunOptions, run_workers
-from core_messaging.settings import Settings
 from core_messaging.snapshot import Condition
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
@@ -137,60 +133,6 @@ def test_a_worker_whose_dead_letters_cannot_be_written_is_blocked() -> None:
             await until(lambda: Condition.BLOCKED in looks.conditions)
 
     run_virtually(test())
-
-
-class Partitions:
-    """The plugin's own account of what this process has."""
-
-    def __init__(self) -> None:
-        self.told = list[str]()
-
-    @hookimpl
-    def on_assigned(self, partitions: tuple[Any, ...]) -> None:
-        self.told.append(f"has {', '.join(map(str, partitions))}")
-
-    @hookimpl
-    async def on_revoked(self, partitions: tuple[Any, ...]) -> None:
-        await asyncio.sleep(0.01)
-        self.told.append(f"lost {', '.join(map(str, partitions))}")
-
-    @hookimpl
-    def on_stop(self) -> None:
-        self.told.append("stopped")
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_partitions_that_go_with_the_worker_or_its_membership_are_revoked_too(*, fails: bool) -> None:
-    # A plugin that keeps something of each partition never let go of it.
-    partitions, broker = Partitions(), filled(1)
-
-    async def process(self: Worker, message: int) -> None:
-        if fails:
-            raise ValueError("always")
-
-    async def test() -> None:
-        options = {"process": process, "max_retries": 0, "on_exhausted": "stop"}
-        if fails:
-            with pytest.raises(RetriesExhausted):
-                await run_alone(broker, partitions, **options)
-            return
-        async with at_work(broker, partitions, **options):
-            await until(lambda: broker.committed("g", "in"))
-            broker.fail_fetches(1)
-            await until(lambda: len(partitions.told) == 3)
-
-    run_virtually(test())
-    again = [] if fails else ["has in[0]", "lost in[0]"]
-    assert partitions.told == [*again, "has in[0]", "lost in[0]", "stopped"]
-
-
-async def run_alone(broker: MemoryBroker, plugin: Any, **attributes: Any) -> None:
-    """Until it ends by itself."""
-    made = type("Watched", (Worker,), {"input_topic": "in", "group_id": "g", **attributes})
-    plugins = Plugins([PluginReport("p", "test", plugin=plugin)], Settings())
-    await run_workers(
-        [made], RunOptions(settings=Settings(), broker=broker, handle_signals=False, plugins=plugins)
-    )
 
 
 def test_a_worker_that_cannot_join_its_group_again_says_so_each_time_and_is_not_well(

@@ -1,0 +1,79 @@
+"""What plugins hear when partitions come and go, also with the worker itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core_messaging import hookimpl
+from core_messaging.errors import RetriesExhausted
+from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.runtime.runner import RunOptions, run_workers
+from core_messaging.settings import Settings
+from core_messaging.testing.virtual_clock import run_virtually
+from core_messaging.worker import Worker
+from tests.unit.engine.probed_worker import at_work, until
+
+
+def filled(count: int) -> MemoryBroker:
+    broker = MemoryBroker({"in": 1})
+    for number in range(count):
+        broker.put("in", b"%d" % number, b"%d" % number)
+    return broker
+
+
+class Partitions:
+    """The plugin's own account of what this process has."""
+
+    def __init__(self) -> None:
+        self.told = list[str]()
+
+    @hookimpl
+    def on_assigned(self, partitions: tuple[Any, ...]) -> None:
+        self.told.append(f"has {', '.join(map(str, partitions))}")
+
+    @hookimpl
+    async def on_revoked(self, partitions: tuple[Any, ...]) -> None:
+        await asyncio.sleep(0.01)
+        self.told.append(f"lost {', '.join(map(str, partitions))}")
+
+    @hookimpl
+    def on_stop(self) -> None:
+        self.told.append("stopped")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_partitions_that_go_with_the_worker_or_its_membership_are_revoked_too(*, fails: bool) -> None:
+    # A plugin that keeps something of each partition never let go of it.
+    partitions, broker = Partitions(), filled(1)
+
+    async def process(self: Worker, message: int) -> None:
+        if fails:
+            raise ValueError("always")
+
+    async def test() -> None:
+        options = {"process": process, "max_retries": 0, "on_exhausted": "stop"}
+        if fails:
+            with pytest.raises(RetriesExhausted):
+                await run_alone(broker, partitions, **options)
+            return
+        async with at_work(broker, partitions, **options):
+            await until(lambda: broker.committed("g", "in"))
+            broker.fail_fetches(1)
+            await until(lambda: len(partitions.told) == 3)
+
+    run_virtually(test())
+    again = [] if fails else ["has in[0]", "lost in[0]"]
+    assert partitions.told == [*again, "has in[0]", "lost in[0]", "stopped"]
+
+
+async def run_alone(broker: MemoryBroker, plugin: Any, **attributes: Any) -> None:
+    """Until it ends by itself."""
+    made = type("Watched", (Worker,), {"input_topic": "in", "group_id": "g", **attributes})
+    plugins = Plugins([PluginReport("p", "test", plugin=plugin)], Settings())
+    await run_workers(
+        [made], RunOptions(settings=Settings(), broker=broker, handle_signals=False, plugins=plugins)
+    )
