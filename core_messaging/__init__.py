@@ -1,7 +1,7 @@
-"""Worker runtime over Kafka: what programs import. Most names are loaded when they are first used.
+"""A worker runtime over Kafka: the names that programs import. Most are loaded at their first use (PEP 562).
 
-Lazy, because a module that only defines workers should cost neither a Kafka client nor pydantic, and because
-the command line must answer ``--help`` at once (PEP 562).
+So a module that only defines workers imports neither the Kafka client nor pydantic, and the command line answers ``--help``
+at once.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Not lazy: ``worker`` is also the name of the submodule. The import system binds a submodule to its package
-# when it is first loaded; loading it here, before the function takes the name, makes the function win for good.
+# Not lazy, because ``worker`` is also the name of the submodule. When a submodule is first loaded, Python sets its name in the
+# package. Here it is loaded before the function gets the name, so the name stays with the function.
 from core_messaging.worker import Worker, worker
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # a type checker that sees it takes any name for granted, misspelled ones too
+if not TYPE_CHECKING:  # with it, a type checker would accept any name, misspelled ones too
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # What has no home of its own in the table is an error; the tree has one module.
+        # A name that is not in the table is an error class; all errors are in one module.
         value = getattr(import_module(_HOMES.get(name, "core_messaging.errors")), name)
         globals()[name] = value
         return value

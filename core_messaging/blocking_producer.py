@@ -1,4 +1,4 @@
-"""Publish from synchronous code: a Django or Flask view, a script, a thread."""
+"""Publishes from synchronous code: a Django or Flask view, a script, a thread."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from core_messaging.settings import Settings
 Result = TypeVar("Result")
 
 
-# Held while a producer finds out whether it is in a child. New in each child: a thread of the parent may have held it.
+# Held while a producer checks whether it is in a forked child. Each child gets a new lock: a thread of the parent may have
+# held the old one.
 _forking = threading.Lock()
 
 
 def _fork_unlocked() -> None:
-    global _forking  # noqa: PLW0603 - the one thing here that belongs to the process
+    global _forking  # noqa: PLW0603 - one lock for each process
     _forking = threading.Lock()
 
 
@@ -35,7 +36,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Thread:
-    """An event loop in a thread of its own, with a producer; it ends when those who send have had their answers."""
+    """An event loop with a producer, in a thread of its own. It ends when all calls that send have their answers."""
 
     def __init__(self, settings: Settings, made_at: str) -> None:
         self.loop = asyncio.new_event_loop()
@@ -45,23 +46,23 @@ class _Thread:
         )
         self.thread.start()
         self._users = 0
-        self._left = threading.Condition()
+        self._user_left = threading.Condition()
 
-    def join(self) -> None:
-        """Somebody sends by it."""
-        with self._left:
+    def add_user(self) -> None:
+        """Note that a call sends with this thread."""
+        with self._user_left:
             self._users += 1
 
-    def leave(self) -> None:
-        """It is over, whatever came of it."""
-        with self._left:
+    def remove_user(self) -> None:
+        """Note that the call has ended, with or without an error."""
+        with self._user_left:
             self._users -= 1
-            self._left.notify_all()
+            self._user_left.notify_all()
 
     def end(self, seconds: float) -> None:
-        """Disconnect and end the thread, each within so many *seconds*."""
-        with self._left:
-            self._left.wait_for(lambda: not self._users, seconds)
+        """Wait for the calls that send, disconnect, and end the thread, each within *seconds*."""
+        with self._user_left:
+            self._user_left.wait_for(lambda: not self._users, seconds)
         asyncio.run_coroutine_threadsafe(self.producer.close(), self.loop).result(seconds)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(seconds)
@@ -69,11 +70,11 @@ class _Thread:
 
 
 class BlockingProducer:
-    """The Producer's twin for code without an event loop; safe to share between threads.
+    """A Producer for code without an event loop. Several threads may share it. Made by ``get_blocking_producer``.
 
-    One background thread a process sends. A forked child (gunicorn, celery) gets its own at its first send,
-    because neither threads nor connections survive a fork. ``with`` gives it back at the end of the block: others may
-    use it still, so it stays connected until the program ends. ``close()`` disconnects at once.
+    One background thread in each process sends. A forked child (gunicorn, celery) gets its own thread at its first send,
+    because neither threads nor connections survive a fork. The end of a ``with`` block does not disconnect, because other
+    code may use the same producer; it stays connected until the program ends. ``close()`` disconnects at once.
     """
 
     def __init__(self, settings: Settings, made_at: str) -> None:
@@ -95,7 +96,11 @@ class BlockingProducer:
         partition: int | None = None,
         timestamp: datetime | int | None = None,
     ) -> Receipt:
-        """As ``Producer.send``; returns when the broker has acknowledged."""
+        """Publish one message; return where it is stored, when the broker has acknowledged it.
+
+        The arguments and errors are those of ``Producer.send``. Raises ConfigurationError inside a running event loop, and
+        PublishFailed without an answer within ``kafka_start_timeout`` plus ``kafka_request_timeout`` seconds.
+        """
         return self._run(
             lambda producer: producer.send(
                 topic=topic,
@@ -112,8 +117,12 @@ class BlockingProducer:
     def send_many(
         self, *, topic: str, messages: Iterable[Any], key: Callable[[Any], Key] | None = None
     ) -> list[Receipt]:
-        """As ``Producer.send_many``. *messages* is read in the background thread."""
-        # No limit for all of them together, of which there may be very many: for hearing nothing of any.
+        """Publish many messages; return their receipts in order.
+
+        The arguments and errors are those of ``Producer.send_many``. *messages* is read in the background thread.
+        """
+        # The time is not limited for all messages together, because there may be very many. It is limited for a time without
+        # any acknowledgement.
         return self._run(
             lambda producer: producer.send_many(
                 topic=topic, messages=messages, key=key, patience=self._patience
@@ -123,7 +132,7 @@ class BlockingProducer:
 
     @property
     def _patience(self) -> float:
-        """Seconds to connect, and to be answered."""
+        """Seconds to connect and to get an answer."""
         return self._settings.kafka_start_timeout + self._settings.kafka_request_timeout
 
     def _run(
@@ -140,40 +149,42 @@ class BlockingProducer:
             raise ConfigurationError(
                 "a blocking producer would block the running event loop; await get_producer(...).send(...) instead"
             )
-        sending = self._joined()
-        future = asyncio.run_coroutine_threadsafe(work(sending.producer), sending.loop)
+        thread = self._thread()
+        future = asyncio.run_coroutine_threadsafe(work(thread.producer), thread.loop)
         try:
             return future.result(seconds)
         except TimeoutError as error:
             if future.done():
-                raise  # the work's own
+                raise  # the work itself raised it
             future.cancel()
             raise PublishFailed(topic, f"no answer within {seconds:g} s") from error
         finally:
-            sending.leave()
+            thread.remove_user()
 
-    def _joined(self) -> _Thread:
-        """The thread that sends. It does not end before ``leave`` is called."""
+    def _thread(self) -> _Thread:
+        """Return the thread that sends. It does not end before ``remove_user`` is called."""
         with _forking:
             if self._pid != os.getpid():
-                self._forked()
+                self._start_in_this_process()
         with self._starting:
             if self._current is None:
                 self._current = _Thread(self._settings, self._made_at)
-            self._current.join()
+            self._current.add_user()
             return self._current
 
-    def _forked(self) -> None:
-        """In a child (or at the first use). The parent's lock may be held by a thread that does not exist here,
-        and its connections are the parent's: they are kept untouched, closing them would close the parent's."""
+    def _start_in_this_process(self) -> None:
+        """Begin without a thread: in a forked child, or at the first use.
+
+        A thread that does not exist in the child may hold the parent's lock. The connections belong to the parent: the child
+        keeps them and does not touch them, because closing them would close those of the parent.
+        """
         self._inherited = self._current
         self._starting = threading.Lock()
         self._current = None
         self._pid = os.getpid()
 
     def close(self) -> None:
-        """Send what is waiting, and disconnect. Who sends meanwhile has the answer first; safe to repeat; a later send
-        starts anew."""
+        """Send what is waiting, wait for the answers, and disconnect. Safe to repeat; a later send connects again."""
         if self._pid != os.getpid():
             return
         with self._starting:
@@ -187,7 +198,7 @@ class BlockingProducer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """It is given back, see the class."""
+        """Do nothing; see the class."""
 
     def __repr__(self) -> str:
         return f"<BlockingProducer of {self._settings.kafka_bootstrap_servers}>"
@@ -198,9 +209,11 @@ _sharing = threading.Lock()
 
 
 def get_blocking_producer(kind: str = "kafka", *, settings: Settings | None = None) -> BlockingProducer:
-    """The blocking producer of this process; the same one at every call with the same settings.
+    """Return the blocking producer of this process; the same one at every call with the same settings.
 
-    *settings* None: those of the project in the current folder. Raises ConfigurationError for an unknown *kind*.
+    *kind*: only "kafka". *settings*: None uses those of the project in the current folder.
+
+    Raises ConfigurationError for another *kind*, or for wrong settings.
     """
     check_kind(kind)
     identity = None if settings is None else id(settings)  # as in get_producer

@@ -1,4 +1,4 @@
-"""Bytes to messages by the handler's annotation, and results to bytes."""
+"""Decodes the bytes of a record to the type of the handler's annotation, and encodes results to bytes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Encoder = Callable[[Any], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A format of messages that a plugin registers and a worker chooses by its name.
+    """A format of messages. A plugin registers it, and a worker chooses it by its name.
 
-    *decode* gets a record's value and the annotation of the worker's message (without its ``| None``); what it
-    raises makes the message undecodable. *encode* turns a result into what the output topic gets; what it raises
-    gives the message up, because the next attempt would raise it again. Both are plain functions; they run on the
-    event loop in the message's own turn.
+    *decode* gets the value of a record and the annotation of the worker's message (without its ``| None``), and returns the
+    message. If it raises, the message is undecodable. *encode* gets a result and returns the bytes for the output topic. If it
+    raises, the message is given up, because the next attempt would raise too. Both are plain functions and run on the event
+    loop.
     """
 
     decode: Callable[[bytes, Any], Any]
     encode: Callable[[Any], bytes]
 
     def decoder_for(self, annotation: Any) -> Decoder:
-        """``decode`` for *annotation*: raises Undecodable only. ``X | None`` also takes a tombstone."""
+        """Return a decoder for *annotation*, which raises Undecodable only. ``X | None`` also accepts a tombstone."""
         may_be_none, kind = takes_none(annotation), bare(without_none(annotation))
 
         def decoder(data: bytes | None) -> Any:
@@ -43,16 +43,16 @@ class Codec:
                 return self.decode(data, kind)
             except Undecodable:
                 raise
-            except BaseException as error:  # also a SystemExit: one message must not end the worker
+            except BaseException as error:  # also SystemExit: one message must not end the worker
                 raise Undecodable(f"the codec raised {cause_of(error)}") from error
 
         return decoder
 
     def encoder(self, value: Any) -> bytes:
-        """``encode``: raises Unencodable only."""
+        """Return *value* encoded. Raises Unencodable only."""
         try:
             data = self.encode(value)
-        except BaseException as error:  # as in decoder_for
+        except BaseException as error:  # also SystemExit, as in decoder_for
             raise Unencodable(type(value).__name__, f"the codec raised {cause_of(error)}") from error
         if not isinstance(data, bytes):
             if inspect.iscoroutine(data):
@@ -62,13 +62,13 @@ class Codec:
 
 
 def decoder_for(annotation: Any) -> Decoder:
-    """The function that turns a record's value into what *annotation* asks for.
+    """Return the function that decodes the value of a record to *annotation*. The function raises Undecodable.
 
-    ``bytes``, ``bytearray``, ``memoryview`` and ``str`` are taken as they are; everything else is JSON: ``dict``
-    (default), a msgspec Struct, a dataclass, a TypedDict, an attrs class, a pydantic model, and what msgspec or pydantic
-    build of them (``list[int]``, ``X | Y``, ``Annotated``, ``NewType``). ``X | None`` also takes a tombstone (a record
-    without a value). The decoder raises Undecodable. Raises NotDecodable, a TypeError, where nothing can decode to
-    *annotation*.
+    ``bytes``, ``bytearray``, ``memoryview`` and ``str`` get the value as it is. All other annotations are for JSON: ``dict``
+    (the default), a msgspec Struct, a dataclass, a TypedDict, an attrs class, a pydantic model, and what is built of them
+    (``list[int]``, ``X | Y``, ``Annotated``, ``NewType``). ``X | None`` also accepts a tombstone (a record without a value).
+
+    Raises NotDecodable (a TypeError) if no value can be decoded to *annotation*.
     """
     match way_of(annotation):
         case Way.RAW:
@@ -87,10 +87,10 @@ def decoder_for(annotation: Any) -> Decoder:
 
 
 def encode(value: Any) -> bytes:
-    """*value* as bytes: bytes (``bytearray`` and ``memoryview`` too) and str as they are, everything else as JSON.
+    """Return *value* as bytes: bytes (also ``bytearray`` and ``memoryview``) and str as they are, all else as JSON.
 
-    Raises Unencodable, also where JSON would say something else than *value*: NaN, bytes inside of a dict, two keys that
-    are one text.
+    Raises Unencodable, also if a reader would get another value back: for NaN, bytes inside a dict, or two keys that are the
+    same text in JSON.
     """
     if isinstance(value, BYTES_LIKE):
         return bytes(value)
@@ -104,7 +104,7 @@ def _raw(annotation: Any) -> Decoder:
     kind, may_be_none = bare(without_none(annotation)), takes_none(annotation)
     make: Decoder = {bytes: _bytes, str: _text}.get(kind, kind)
     if make in (_bytes, _text) and not may_be_none:
-        return make  # as it is, one call less: a message pays for each
+        return make  # without a wrapper, which would cost one function call for each message
 
     def decoder(data: bytes | None) -> Any:
         return _tombstone(may_be_none) if data is None else make(data)
@@ -125,14 +125,14 @@ def _text(data: bytes | None) -> str:
         raise Undecodable(f"the value is not UTF-8: {error}") from error
 
 
-def _tombstone(may_be_none: bool) -> None:  # noqa: FBT001 - of the annotation, decided when the decoder is made
-    """What a record without a value decodes to, where that is anything."""
+def _tombstone(may_be_none: bool) -> None:  # noqa: FBT001 - it is known when the decoder is made
+    """Decode a record without a value to None. Raises Undecodable if the annotation does not accept None."""
     if not may_be_none:
         raise Undecodable("the record has no value (a tombstone)")
 
 
 class _Json:
-    """JSON to what *annotation* asks for. ``straight`` is the same without the words: msgspec's own function."""
+    """Decodes JSON to *annotation*. ``straight``: msgspec's own function, which does not translate its errors."""
 
     __slots__ = ("straight", "takes_none")
 
@@ -151,9 +151,10 @@ class _Json:
 
 
 def straight(decoder: Decoder) -> Decoder:
-    """*decoder*, or what it does with a value that can be decoded, one call less: a message pays for each.
+    """Return a function that decodes as *decoder* does, and saves one function call for each message if it can.
 
-    Where it raises, *decoder* has to be asked for the reason. One that knows what a tombstone stands for stays as it is.
+    If the function raises, call *decoder*, which raises Undecodable with the reason. A decoder that accepts a tombstone is
+    returned unchanged.
     """
     return decoder.straight if isinstance(decoder, _Json) and not decoder.takes_none else decoder
 
@@ -177,7 +178,7 @@ def _pydantic(validate: Callable[[bytes], Any], name: str, *, may_be_none: bool)
 
 
 def _reasons(error: ValueError) -> str:
-    """What pydantic found wrong: fields and reasons. ``str(error)`` would print the message's content into logs."""
+    """Return the fields that pydantic refuses, and why. ``str(error)`` would write the message's content into the log."""
     return "; ".join(
         f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}"
         for e in error.errors(include_input=False)  # type: ignore[attr-defined] # pydantic's own subclass
@@ -185,7 +186,7 @@ def _reasons(error: ValueError) -> str:
 
 
 def _model_inside(kind: Any, found: Any) -> Any:
-    """A pydantic model inside of what msgspec decodes."""
+    """Decode a pydantic model inside a type that msgspec decodes."""
     if kind is object:
         return found
     try:

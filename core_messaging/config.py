@@ -1,4 +1,4 @@
-"""A worker's options, checked whole when the class is made."""
+"""The options of a worker, and their checks when its class is defined."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from core_messaging.rules.retry import BACKOFFS, RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """Everything the runtime knows about a worker before it runs; what ``get_worker`` returns.
+    """The configuration of a worker: what the runtime knows before it runs, and what ``get_worker`` returns.
 
-    The fields are the options users write as class attributes or decorator arguments. Times are seconds.
-    ``source`` says where the worker comes from: ``distribution version`` or a file. ``declared_topics`` are those of the
-    topics that are written as a ``Topic``.
+    The fields are the options that users write as class attributes or arguments of the decorator. Times are in seconds.
+    ``source``: where the worker comes from, ``distribution version`` or a file. ``declared_topics``: those of the topics that
+    are written as a ``Topic``.
     """
 
     name: str
@@ -60,17 +60,17 @@ class WorkerConfig:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Every topic the worker needs: input, output and dead-letter queue."""
+        """All topics that the worker needs: input, output and dead-letter queue."""
         others = (topic for topic in (self.output_topic, self.dlq_topic) if topic is not None)
         return tuple(dict.fromkeys((*self.input_topics, *others)))
 
 
-# What a user may write. input_topic is a str or list there, input_topics a tuple in the config.
+# The names that a user may write. The option input_topic is a str or a list; the field input_topics is a tuple.
 OPTIONS = frozenset(
     {"input_topic"} | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source", "declared_topics"}
 )
 
-# Other systems' names for ours, where a spelling check would not find the way.
+# Names of other systems for these options, which a comparison of spellings does not find.
 _ALIASES = {
     "topic": "input_topic",
     "topics": "input_topic",
@@ -82,12 +82,12 @@ _ALIASES = {
     "max_workers": "concurrency",
 }
 
-# Near an option by spelling, and a usual attribute of a worker of one's own.
+# Names that resemble an option, and that users often give to attributes of their own.
 _OWN = frozenset({"code"})
 
 
 def nearest_option(name: str) -> str | None:
-    """The option somebody who wrote *name* probably meant."""
+    """Return the option that *name* probably stands for; None if it is an option, or resembles none."""
     if name in OPTIONS or name in _OWN:
         return None
     if name in _ALIASES:
@@ -97,13 +97,16 @@ def nearest_option(name: str) -> str | None:
 
 
 def kebab(name: str) -> str:
-    """``EmailWorker`` -> ``email-worker``; ``process_task`` -> ``process-task``."""
+    """Return *name* in kebab case: ``EmailWorker`` -> ``email-worker``, ``process_task`` -> ``process-task``."""
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
     return split.replace("_", "-").lower()
 
 
 def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerConfig:
-    """Check *options* (as the user wrote them) and return the configuration. Raises OptionError."""
+    """Check *options*, as the user wrote them, and return the configuration.
+
+    *name*: of the worker. *source*: where it comes from, for messages. Raises OptionError.
+    """
     name = _checked_name(name, "name", name)
     _check_types(name, options)
     given: dict[str, Any] = {
@@ -192,7 +195,7 @@ def _check_types(name: str, given: Mapping[str, Any]) -> None:
         if option == "input_topic":
             continue
         kinds, wanted = _TYPES[option]
-        # True is an int to Python, and never what a person means by concurrency = True.
+        # True is an int in Python, but concurrency = True is a mistake.
         wrong = not isinstance(value, kinds) or isinstance(value, bool)
         if not wrong and isinstance(value, str) and option in _CHOICES:
             wrong = value not in _CHOICES[option]
@@ -201,7 +204,7 @@ def _check_types(name: str, given: Mapping[str, Any]) -> None:
 
 
 def _with_policy_retries(config: WorkerConfig, given: Mapping[str, Any]) -> WorkerConfig:
-    """A RetryPolicy may carry max_retries itself; twice and different is a contradiction."""
+    """Take max_retries from a RetryPolicy that has it. Raises OptionError if the option says something else."""
     policy = config.retry_backoff
     if not isinstance(policy, RetryPolicy):
         return config
@@ -217,7 +220,7 @@ def _with_policy_retries(config: WorkerConfig, given: Mapping[str, Any]) -> Work
         raise OptionError(
             config.name,
             f"max_retries = {given['max_retries']} but RetryPolicy(max_retries={policy.max_retries})",
-            "say it in one place",
+            "write it in one place only",
         )
     values = {f.name: getattr(config, f.name) for f in fields(config)}
     return WorkerConfig(**(values | {"max_retries": policy.max_retries}))

@@ -7,12 +7,12 @@
     │   ├── OptionError            a worker option
     │   ├── PluginError            a plugin's hooks
     │   ├── NotRegistered          a broker or codec that no plugin registers
-    │   ├── RegisteredTwice        ... or that two of them do
-    │   ├── NotKafka               kafka_broker names another broker, and something reads Kafka itself
+    │   ├── RegisteredTwice        ... or that two plugins register
+    │   ├── NotKafka               kafka_broker names another broker, and a command reads Kafka itself
     │   ├── KafkaDisabled          kafka_enabled is False
-    │   ├── SecondMember           the embedded broker takes one member a group
+    │   ├── SecondMember           a group has one member at most at the embedded broker
     │   └── InvalidRecord          no record can have this topic, key, header, partition or timestamp
-    ├── DiscoveryError             a worker or package cannot be had
+    ├── DiscoveryError             a worker or its package cannot be found or loaded
     │   ├── UnknownWorker
     │   ├── UnknownQueue           neither a worker nor a topic
     │   ├── NoQueue                a worker without a dead-letter queue
@@ -20,7 +20,7 @@
     │   ├── BrokenWorker
     │   ├── WorkerFileError        a file that was given by its path
     │   └── BrokenPackages
-    ├── BrokerError                what the broker answered
+    ├── BrokerError                the broker refused, failed or did not answer
     │   ├── BrokerUnreachable
     │   ├── BrokerRefused          authentication, authorization, TLS
     │   ├── TopicMissing
@@ -28,16 +28,16 @@
     │   ├── ManyNotSent            some records of a send_many
     │   ├── RecordRefused          ... and never will be (invalid)
     │   │   └── RecordTooLarge
-    │   ├── CommitRefused          the partition belongs to somebody else by now
-    │   ├── GroupRefused           the group does not take this member
+    │   ├── CommitRefused          the partition belongs to another member now
+    │   ├── GroupRefused           the group does not accept this member
     │   ├── IdentityTaken          another process has the same kafka_group_instance_id
     │   ├── UnreadableRecords      the client cannot parse what the broker stored
-    │   ├── UnreadableTopic        ... in a topic that is only looked at
-    │   ├── ReplayFenced           another replay of the same dead-letter queue has begun
-    │   ├── LetterRefused          a topic does not take a dead letter that is replayed
-    │   ├── TopicForbidden         an ACL is missing that looking needs
-    │   ├── ReplayDenied           an ACL is missing that a replay needs
-    │   └── NoSuchLetter           there is no record at the coordinates that were given
+    │   ├── UnreadableTopic        ... in a topic that is only read
+    │   ├── ReplayFenced           another replay of the same dead-letter queue has started
+    │   ├── LetterRefused          a topic does not accept a dead letter that is replayed
+    │   ├── TopicForbidden         an ACL for reading is missing
+    │   ├── ReplayDenied           an ACL for a replay is missing
+    │   └── NoSuchLetter           there is no record at the given coordinates
     ├── MessageError               about one message
     │   ├── Undecodable
     │   ├── Unencodable
@@ -45,34 +45,34 @@
     │   ├── HandlerExit            a handler raised SystemExit, CancelledError or the like
     │   ├── NothingRan             a decorator hides that the handler is a generator
     │   ├── BatchLengthMismatch
-    │   ├── TriedBefore            stands for what an earlier process has seen
+    │   ├── TriedBefore            stands for the errors of earlier attempts that are not known any more
     │   └── KilledTheProcess
-    ├── RetriesExhausted           a worker with on_exhausted = "stop" met its end
-    │   └── DeadLetterRefused      ... because its dead-letter queue will not take a dead letter
-    ├── LocalBrokerError           a broker to try things on cannot be had
+    ├── RetriesExhausted           a worker with on_exhausted = "stop" has stopped
+    │   └── DeadLetterRefused      ... because its dead-letter queue refuses a dead letter
+    ├── LocalBrokerError           a local broker cannot be started
     │   ├── ToolMissing            Java, Maven or an extra is not installed
     │   ├── DownloadFailed
     │   ├── PortInUse
-    │   ├── ForeignFolder          a folder somebody else made
-    │   ├── FolderUnusable         one we may not write to
-    │   ├── FolderInUse            by another broker that runs
+    │   ├── ForeignFolder          a folder that `core kafka up` did not create
+    │   ├── FolderUnusable         a folder where this user cannot write
+    │   ├── FolderInUse            another running broker uses the folder
     │   ├── BrokerStartFailed
     │   └── BrokerEnded            by itself, while it was in use
     ├── NewPackageError            `core new` cannot write a package
     │   ├── NameRefused
     │   ├── FolderRefused
-    │   └── ExtraMissing           what it is written with is not installed
-    ├── ShutdownTimeout            something blocked the exit
+    │   └── ExtraMissing           a package that `core new` needs is not installed
+    ├── ShutdownTimeout            messages were still running at the end of the shutdown
     ├── SimulationStuck            a simulation can make no progress
-    ├── SimulationFailed           a guarantee was broken in one
-    ├── NoWorker                   the testing kit was given something else
-    ├── LoopRunning                the testing kit was to make an event loop inside of another one
-    └── NotFinished                the testing kit waited in vain
+    ├── SimulationFailed           a guarantee was broken in a simulation
+    ├── NoWorker                   the testing kit got something that is no worker
+    ├── LoopRunning                the testing kit was called inside a running event loop
+    └── NotFinished                the messages of a test were not finished in time
 
-Raised *by* handlers to steer the runtime, so not errors of ours: :class:`Reject`,
-:class:`RetryAfter`, :class:`PartialBatchError`.
+Handlers raise :class:`Reject`, :class:`RetryAfter` and :class:`PartialBatchError` to steer the runtime. So they are not in
+the tree.
 
-A constructor takes facts and writes the sentence; the sentence ends with the remedy.
+A constructor takes facts and writes the message. The message says what happened, what becomes of the data, and the remedy.
 """
 
 from __future__ import annotations
@@ -87,17 +87,17 @@ from core_messaging.text.wording import counted
 
 
 def text_of(error: BaseException) -> str:
-    """What a stranger's *error* says, at most ``printable.LONGEST`` characters of it; also where saying it fails."""
+    """Return the message of *error*, at most ``printable.LONGEST`` characters, also if its ``str`` raises."""
     try:
         return short(str(error))
     except KeyboardInterrupt:
         raise
-    except BaseException as reason:  # a SystemExit, say: saying an error ends nothing
-        return f"(its text cannot be had: {type(reason).__name__})"
+    except BaseException as reason:  # also SystemExit: reading a text must not end the program
+        return f"(its text cannot be read: {type(reason).__name__})"
 
 
 def cause_of(error: BaseException) -> str:
-    """*error* in a few words: its type and what it says, if it says something."""
+    """Return the type of *error* and its message, if it has one: ``ValueError: no address``."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -119,11 +119,11 @@ class OptionError(ConfigurationError):
 
 
 class PluginError(ConfigurationError):
-    """A plugin implements hooks in a way that cannot work; its author has to mend it."""
+    """A plugin implements hooks in a way that cannot work; its author has to correct it."""
 
 
 class NotRegistered(ConfigurationError):
-    """A broker, codec or command was asked for by a name that no plugin registers."""
+    """No plugin registers the broker, codec or command that is named."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str], broken: Sequence[str]) -> None:
         nearest = get_close_matches(name, known, n=1)
@@ -135,7 +135,7 @@ class NotRegistered(ConfigurationError):
 
 
 class RegisteredTwice(ConfigurationError):
-    """Two plugins register the same name, so it is nobody's."""
+    """Two plugins register the same name, so neither can be used."""
 
     def __init__(self, kind: str, name: str, labels: Sequence[str]) -> None:
         super().__init__(
@@ -146,7 +146,7 @@ class RegisteredTwice(ConfigurationError):
 
 
 class KafkaDisabled(ConfigurationError):
-    """Kafka is switched off by settings, and something wanted to connect."""
+    """The settings switch Kafka off, and the program needs it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -156,41 +156,41 @@ class KafkaDisabled(ConfigurationError):
 
 
 class NotKafka(ConfigurationError):
-    """Something reads Kafka itself, and the settings name a plugin's broker."""
+    """A command reads Kafka itself, and the settings name the broker of a plugin."""
 
     def __init__(self, what: str, broker: str) -> None:
         super().__init__(
             f"{what} reads Kafka itself, but the setting kafka_broker is {broker!r}; nothing was read. "
-            "Ask that broker's own tools, or set KAFKA_BROKER=kafka to look at kafka_bootstrap_servers"
+            "Use that broker's own tools, or set KAFKA_BROKER=kafka to look at kafka_bootstrap_servers"
         )
         self.broker = broker
 
 
 class SecondMember(ConfigurationError):
-    """The group has a member already, and the embedded broker takes one."""
+    """The group has a member already, and it may have only one at the embedded broker."""
 
     def __init__(self, group: str, address: str) -> None:
         super().__init__(
-            f"group {group} has a member already, and the embedded broker at {address} takes one member a group; that "
-            "one is not disturbed. Stop it, give this worker a group_id of its own, or use a broker of "
+            f"group {group} has a member already, and the embedded broker at {address} takes one member in a group; that "
+            "member is not affected. Stop it, give this worker a group_id of its own, or use a broker of "
             "`core kafka up --engine apache`"
         )
         self.group = group
 
 
 class DiscoveryError(CoreMessagingError):
-    """A worker or the package that should provide it cannot be had."""
+    """A worker, or the package that should provide it, cannot be found or loaded."""
 
 
 class UnknownWorker(DiscoveryError):
-    """No worker has this name. *broken*: what could not be searched, with its cause."""
+    """No worker has this name. *broken*: places that could not be searched, each with its cause."""
 
     def __init__(
         self, name: str, nearest: Sequence[str], searched: Sequence[str], broken: Sequence[str] = ()
     ) -> None:
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `core kafka workers`"
         places = ", ".join(searched) or "nothing"
-        cause = f"{'; '.join(broken)}; mend or uninstall it. " if broken else ""
+        cause = f"{'; '.join(broken)}; correct or uninstall it. " if broken else ""
         super().__init__(
             f"{cause}{'No' if broken else 'no'} worker is named {name!r} (searched: {places}); {hint}"
         )
@@ -198,7 +198,7 @@ class UnknownWorker(DiscoveryError):
 
 
 class UnknownQueue(DiscoveryError):
-    """Neither a worker nor a topic is called so."""
+    """No worker and no topic has this name."""
 
     def __init__(self, name: str, servers: str, no_worker: Exception) -> None:
         super().__init__(f"no topic at {servers} is called {name!r}, and {no_worker}")
@@ -216,7 +216,7 @@ class NoQueue(DiscoveryError):
 
 
 class DuplicateWorker(DiscoveryError):
-    """Two places offer a worker under one name."""
+    """Two places offer a worker with the same name."""
 
     def __init__(self, name: str, offers: Sequence[str]) -> None:
         choices = " or ".join(f"{offer}:{name}" for offer in offers)
@@ -228,20 +228,20 @@ class DuplicateWorker(DiscoveryError):
 
 
 class BrokenWorker(DiscoveryError):
-    """The worker that was asked for cannot be loaded or cannot run."""
+    """The named worker cannot be loaded or cannot run. ``cause``: why."""
 
     def __init__(self, name: str, source: str, cause: str) -> None:
-        super().__init__(f"worker {name!r} from {source} is broken: {cause}; mend or upgrade {source}")
+        super().__init__(f"worker {name!r} from {source} is broken: {cause}; correct or upgrade {source}")
         self.name, self.source, self.cause = name, source, cause
 
     @classmethod
     def by(cls, name: str, source: str, what: str, error: BaseException) -> Self:
-        """*what* of the worker, a method or its constructor, raised *error*."""
+        """Make the error for a worker whose *what* (a method, or its constructor) raised *error*."""
         return cls(name, source, f"{what} raised {type(error).__name__}: {text_of(error)}")
 
 
 class WorkerFileError(DiscoveryError):
-    """A file that was given by its path has no worker to run."""
+    """A file that is given by its path has no worker to run."""
 
     def __init__(self, file: str, cause: str, remedy: str) -> None:
         super().__init__(f"{file}: {cause}; {remedy}")
@@ -255,28 +255,28 @@ class BrokenPackages(DiscoveryError):
         listing = "; ".join(f"{who}: {cause}" for who, cause in culprits.items())
         super().__init__(
             f"{len(culprits)} broken: {listing}; nothing was started. "
-            "Mend or uninstall them, or run the healthy workers with --skip-broken"
+            "Correct or uninstall them, or run the healthy workers with --skip-broken"
         )
         self.culprits = dict(culprits)
 
 
 class BrokerError(CoreMessagingError):
-    """The broker, or the way to it, said no."""
+    """The broker refused, failed, or did not answer."""
 
 
 class BrokerUnreachable(BrokerError):
-    """Nothing speaks Kafka at the configured address."""
+    """No Kafka broker answers at the configured address."""
 
     def __init__(self, servers: str, cause: str) -> None:
         super().__init__(
             f"no Kafka broker answers at {servers} ({cause}); "
-            "start one (`core kafka up` for a try) or set KAFKA_BOOTSTRAP_SERVERS to where yours is"
+            "start one (`core kafka up` for a try) or set KAFKA_BOOTSTRAP_SERVERS to the address of yours"
         )
         self.servers = servers
 
 
 class BrokerRefused(BrokerError):
-    """The broker is there and refuses us: credentials, permissions or TLS."""
+    """The broker answers and refuses this client: credentials, permissions or TLS."""
 
     def __init__(self, servers: str, cause: str) -> None:
         super().__init__(
@@ -299,7 +299,7 @@ class TopicMissing(BrokerError):
 
 
 class PublishFailed(BrokerError):
-    """A record was not acknowledged; sending it again may well work."""
+    """A record was not acknowledged; another try may work."""
 
     def __init__(self, topic: str, cause: str) -> None:
         super().__init__(f"publishing to {topic} was not acknowledged: {cause}; send it again")
@@ -307,7 +307,7 @@ class PublishFailed(BrokerError):
 
 
 class RecordRefused(BrokerError):
-    """The broker or client will never take this record, however often it is sent."""
+    """The broker or the client never accepts this record, however often it is sent."""
 
     def __init__(self, topic: str, cause: str, remedy: str = "sending it again cannot help") -> None:
         super().__init__(f"{topic} does not take this record: {cause}; {remedy}")
@@ -315,12 +315,15 @@ class RecordRefused(BrokerError):
 
 
 class RecordTooLarge(RecordRefused):
-    """The record has more bytes than its topic, or this producer, takes."""
+    """The record has more bytes than its topic, or this producer, accepts."""
 
 
 class ManyNotSent(BrokerError):
-    """Some messages of a ``send_many`` were not stored. ``receipts`` are of those that were, in order; ``failures`` maps
-    the index of a message to its error; ``tried``: so many were, those that follow were not."""
+    """Some messages of a ``send_many`` were not stored.
+
+    ``receipts``: of the stored messages, in order. ``failures``: index of a message -> its error. ``tried``: how many messages
+    were tried; those that follow were not.
+    """
 
     def __init__(self, receipts: Sequence[object], failures: Mapping[int, Exception]) -> None:
         first = min(failures)
@@ -333,17 +336,17 @@ class ManyNotSent(BrokerError):
 
 
 class CommitRefused(BrokerError):
-    """The group rebalanced; the offsets belong to another member by now."""
+    """The group has rebalanced, and the partitions belong to another member now."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(
             f"the offsets were not committed: {cause}; "
-            "these messages are delivered again to whoever has the partition now"
+            "these messages are delivered again to the member that has the partition now"
         )
 
 
 class GroupRefused(BrokerError):
-    """The group does not take this member, and will not while things are as they are."""
+    """The group does not accept this member, and will not until something is changed."""
 
     def __init__(self, group: str, cause: str, remedy: str) -> None:
         super().__init__(f"group {group} does not take this member: {cause}; {remedy}")
@@ -355,15 +358,15 @@ class IdentityTaken(BrokerError):
 
     def __init__(self, group: str, instance: str) -> None:
         super().__init__(
-            f"another process has joined group {group} with the same kafka_group_instance_id = {instance!r}; this one goes on "
-            "as a member without an identity. Give each replica a kafka_group_instance_id of its own (the name of its pod, "
-            "say), or none"
+            f"another process has joined group {group} with the same kafka_group_instance_id = {instance!r}; this process goes "
+            "on as a member without a static identity. Give each replica a kafka_group_instance_id of its own (for example the "
+            "name of its pod), or none"
         )
         self.group, self.instance = group, instance
 
 
 class UnreadableRecords(BrokerError):
-    """The client library cannot parse stored bytes; it would fail on them for ever."""
+    """The client library cannot parse stored bytes, and never will."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(
@@ -374,18 +377,18 @@ class UnreadableRecords(BrokerError):
 
 
 class ReplayFenced(BrokerError):
-    """Another replay of the same dead-letter queue has begun; the transactional id is its own now."""
+    """Another replay of the same dead-letter queue has started; the transactional id belongs to it now."""
 
     def __init__(self, queue: str) -> None:
         super().__init__(
-            f"another replay or drop of {queue} has begun, so this one stops. What this one has said to be done is done and "
+            f"another replay or drop of {queue} has begun, so this one stops. What this one has reported as done is done and "
             "marked; the other one does the rest"
         )
         self.queue = queue
 
 
 class LetterRefused(BrokerError):
-    """A topic does not take a dead letter that is to be replayed. *place*: queue, partition and offset."""
+    """A topic does not accept a dead letter that is replayed. *place*: queue, partition and offset of the letter."""
 
     def __init__(self, place: str, cause: str) -> None:
         super().__init__(
@@ -396,7 +399,7 @@ class LetterRefused(BrokerError):
 
 
 class TopicForbidden(BrokerError):
-    """An ACL is missing: this client may not see topics that it needs."""
+    """An ACL is missing: this client may not read topics that it needs."""
 
     def __init__(self, topics: Sequence[str], servers: str) -> None:
         super().__init__(
@@ -407,7 +410,7 @@ class TopicForbidden(BrokerError):
 
 
 class ReplayDenied(BrokerError):
-    """An ACL is missing that a replay or a drop needs."""
+    """An ACL that a replay or a drop needs is missing."""
 
     def __init__(self, queue: str, transactional_id: str, cause: str) -> None:
         super().__init__(
@@ -419,7 +422,7 @@ class ReplayDenied(BrokerError):
 
 
 class NoSuchLetter(BrokerError):
-    """There is no record at the coordinates that were given."""
+    """There is no record at the given coordinates."""
 
     def __init__(self, coordinates: str) -> None:
         super().__init__(
@@ -428,7 +431,7 @@ class NoSuchLetter(BrokerError):
 
 
 class UnreadableTopic(BrokerError):
-    """The client library cannot parse a record of a topic that is only looked at. *where*: its coordinates."""
+    """The client library cannot parse a record of a topic that is only read. *where*: its coordinates."""
 
     def __init__(self, where: str, cause: str) -> None:
         super().__init__(
@@ -438,15 +441,15 @@ class UnreadableTopic(BrokerError):
 
 
 class MessageError(CoreMessagingError):
-    """About one message, never about the worker."""
+    """An error of one message, not of the worker."""
 
 
 class Undecodable(MessageError):
-    """The value is not what the handler's annotation asks for; waiting will not help."""
+    """The value does not fit the handler's annotation; a retry cannot help."""
 
 
 class Unencodable(MessageError):
-    """A result or message cannot be turned into bytes."""
+    """A result or message cannot be encoded as bytes."""
 
     def __init__(self, kind: str, cause: str) -> None:
         super().__init__(
@@ -456,7 +459,7 @@ class Unencodable(MessageError):
 
 
 class InvalidRecord(MessageError, ConfigurationError):
-    """What was to be sent can be no record of Kafka's; nothing of it was sent."""
+    """The topic, key, headers, partition or timestamp is not valid in Kafka; nothing was sent."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}: {remedy}. Nothing was sent")
@@ -470,7 +473,7 @@ class AttemptTimeout(MessageError):
 
 
 class HandlerExit(MessageError):
-    """A handler raised what would end the process or its task; it counts as a failure of the message."""
+    """A handler raised an error that would end the process or its task; it counts as a failure of the message."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(
@@ -489,17 +492,17 @@ class NothingRan(MessageError):
 
 
 class TriedBefore(MessageError):
-    """Stands for what earlier attempts raised, where those were made by another process or in an earlier life."""
+    """Stands for the errors of earlier attempts that another process, or an earlier run, has made."""
 
     def __init__(self, attempt: int) -> None:
         super().__init__(
-            f"it waited for attempt {attempt}, and there was no room for it any more; what the attempts before raised is "
-            "in the log of whoever made them"
+            f"it waited for attempt {attempt}, and there was no room to wait any more; the errors of the earlier attempts are "
+            "in the log of the process that made them"
         )
 
 
 class BatchLengthMismatch(MessageError):
-    """``process_batch`` did not return one result a message."""
+    """``process_batch`` did not return one result for each message."""
 
     def __init__(self, messages: int, results: int) -> None:
         super().__init__(
@@ -509,13 +512,13 @@ class BatchLengthMismatch(MessageError):
 
 
 class KilledTheProcess(MessageError):
-    """A message was all that ran when its process died, again and again."""
+    """Several processes in a row died while they processed only this message."""
 
     def __init__(self, crashes: int, alone: int, coordinates: str) -> None:
         super().__init__(
             f"{counted(crashes, 'process')} crashed in a row with its partition, the last {alone} of them while only {coordinates} "
-            "ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what it makes the "
-            "handler do"
+            "ran; it is not tried again. Look for out-of-memory kills, segmentation faults and os._exit in what the "
+            "handler does with it"
         )
 
 
@@ -536,7 +539,7 @@ class RetriesExhausted(CoreMessagingError):
         super().__init__(
             f"worker {worker} stopped: {coordinates} failed for good ({type(error).__name__}: {text_of(error)}) and "
             'on_exhausted = "stop". The message is not committed and comes first at the next start; '
-            "mend the handler, or give the worker a dlq_topic"
+            "correct the handler, or give the worker a dlq_topic"
         )
         self.coordinates = coordinates
 
@@ -554,29 +557,29 @@ class DeadLetterRefused(RetriesExhausted):
 
 
 class LocalBrokerError(CoreMessagingError):
-    """The broker that this project starts itself, for a try or for tests, cannot be had."""
+    """The local broker, for a first try or for tests, cannot be started."""
 
 
 class ToolMissing(LocalBrokerError):
     """A program or package that the broker needs is not installed."""
 
     def __init__(self, what: str, missing: str, remedy: str) -> None:
-        super().__init__(f"{what} needs {missing}, which is not there; {remedy}")
+        super().__init__(f"{what} needs {missing}, which is not installed; {remedy}")
         self.missing = missing
 
 
 class DownloadFailed(LocalBrokerError):
-    """The broker's own files could not be fetched."""
+    """The files of the broker could not be downloaded."""
 
     def __init__(self, what: str, cause: str, variable: str) -> None:
         super().__init__(
-            f"{what} could not be fetched by Maven: {cause}; "
+            f"{what} could not be downloaded by Maven: {cause}; "
             f"check the connection and Maven's settings, or let {variable} name a folder that has its jar files"
         )
 
 
 class PortInUse(LocalBrokerError):
-    """Somebody else listens on the port."""
+    """Another process listens on the port."""
 
     def __init__(self, port: int) -> None:
         super().__init__(
@@ -587,7 +590,7 @@ class PortInUse(LocalBrokerError):
 
 
 class ForeignFolder(LocalBrokerError):
-    """A folder that was not made by this project is neither used nor wiped by it."""
+    """The folder was not created by ``core kafka up``, so it is neither used nor deleted."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(
@@ -597,14 +600,14 @@ class ForeignFolder(LocalBrokerError):
 
 
 class FolderUnusable(LocalBrokerError):
-    """The data folder cannot be made or written to."""
+    """The data folder cannot be created or written."""
 
     def __init__(self, folder: str, cause: str) -> None:
         super().__init__(f"no data can be kept in {folder}: {cause}; name another folder with --data")
 
 
 class FolderInUse(LocalBrokerError):
-    """Another broker works on the data folder right now."""
+    """Another broker uses the data folder at the moment."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(
@@ -614,15 +617,15 @@ class FolderInUse(LocalBrokerError):
 
 
 class BrokerStartFailed(LocalBrokerError):
-    """The broker process was started and did not become ready."""
+    """The process of the broker was started and did not become ready."""
 
     def __init__(self, what: str, cause: str, log: str) -> None:
-        super().__init__(f"{what} did not start: {cause}; mend that (its log is {log}) and start it again")
+        super().__init__(f"{what} did not start: {cause}; correct that (its log is {log}) and start it again")
         self.log = log
 
 
 class BrokerEnded(LocalBrokerError):
-    """The broker process ended although nobody had asked it to."""
+    """The process of the broker ended by itself."""
 
     def __init__(self, what: str, cause: str, log: str) -> None:
         super().__init__(
@@ -632,11 +635,11 @@ class BrokerEnded(LocalBrokerError):
 
 
 class NewPackageError(CoreMessagingError):
-    """A package cannot be made."""
+    """``core new`` cannot write a package."""
 
 
 class NameRefused(NewPackageError):
-    """A package cannot be called so. *why* follows the name in the sentence."""
+    """The name is not allowed for a package. *why*: the part of the sentence after the name."""
 
     def __init__(self, name: str, why: str, remedy: str) -> None:
         super().__init__(f"{name!r} {why}; {remedy}")
@@ -644,7 +647,7 @@ class NameRefused(NewPackageError):
 
 
 class FolderRefused(NewPackageError):
-    """A package cannot be written there. *why* follows the folder in the sentence."""
+    """A package cannot be written to the folder. *why*: the part of the sentence after the folder."""
 
     def __init__(self, folder: str, why: str) -> None:
         super().__init__(f"{folder} {why}; choose another name, or run `core new` in another folder")
@@ -652,15 +655,17 @@ class FolderRefused(NewPackageError):
 
 
 class ExtraMissing(NewPackageError):
-    """A package that *what* needs comes with *extra* and is not installed."""
+    """A package that *what* needs is not installed; *extra* installs it."""
 
     def __init__(self, what: str, missing: str, extra: str) -> None:
-        super().__init__(f"{what} needs {missing}, which is not there; pip install 'core-messaging[{extra}]'")
+        super().__init__(
+            f"{what} needs {missing}, which is not installed; pip install 'core-messaging[{extra}]'"
+        )
         self.missing = missing
 
 
 class ShutdownTimeout(CoreMessagingError):
-    """Work was still running when the time for shutting down was over."""
+    """Messages were still running at the end of ``shutdown_timeout``. ``blockers``: what was running."""
 
     def __init__(self, seconds: float, blockers: Sequence[str]) -> None:
         super().__init__(
@@ -671,7 +676,7 @@ class ShutdownTimeout(CoreMessagingError):
 
 
 class SimulationStuck(CoreMessagingError):
-    """A simulation can make no progress. *now*: seconds on its clock."""
+    """A simulation can make no progress. *now*: seconds of its clock."""
 
     def __init__(self, what: str, now: float) -> None:
         super().__init__(
@@ -681,19 +686,19 @@ class SimulationStuck(CoreMessagingError):
 
 
 class SimulationFailed(CoreMessagingError, AssertionError):
-    """A guarantee was broken in a simulation. ``seed`` replays it exactly."""
+    """A guarantee was broken in a simulation. A simulation with the same ``seed`` does the same again."""
 
     def __init__(self, seed: int, violations: Sequence[str]) -> None:
         super().__init__(
             f"seed {seed}: {counted(len(violations), 'guarantee')} broken: {'; '.join(violations[:5])}. "
-            f"simulate(..., seed={seed}) does the same again; its report's trace tells step by step what happened"
+            f"simulate(..., seed={seed}) does the same again; the trace of its report tells step by step what happened"
         )
         self.seed = seed
         self.violations = tuple(violations)
 
 
 class NoWorker(CoreMessagingError, TypeError):
-    """Something that is no worker was to be run."""
+    """The testing kit got something that is no worker."""
 
     def __init__(self, thing: object) -> None:
         super().__init__(
@@ -702,17 +707,17 @@ class NoWorker(CoreMessagingError, TypeError):
 
 
 class LoopRunning(CoreMessagingError, RuntimeError):
-    """What makes an event loop of its own was called where one runs already."""
+    """A function that makes an event loop was called inside a running one."""
 
     def __init__(self) -> None:
         super().__init__(
-            "run() and simulate() make an event loop of their own, and one runs here already; in an async test await "
+            "run() and simulate() make their own event loop, and one runs here already; in an async test await "
             "process_all(...) instead, or call them from a plain def test"
         )
 
 
 class NotFinished(CoreMessagingError, TimeoutError):
-    """Messages of a test were not finished in time. ``unfinished``: their coordinates."""
+    """The messages of a test were not finished in time. ``unfinished``: their coordinates."""
 
     def __init__(self, seconds: float, unfinished: Sequence[str]) -> None:
         more = " ..." if len(unfinished) > 5 else ""  # noqa: PLR2004 - as many as one line holds
@@ -725,13 +730,14 @@ class NotFinished(CoreMessagingError, TimeoutError):
 
 
 class Reject(Exception):
-    """Raised by a handler: this message goes to the dead-letter queue at once, without retries."""
+    """Raise it in a handler to send this message to the dead-letter queue at once, without retries."""
 
 
 class RetryAfter(Exception):
-    """Raised by a handler: try this message again after *seconds*, whatever the retry policy says.
+    """Raise it in a handler to try this message again after *seconds*, whatever the retry policy says.
 
-    It still counts as one of ``max_retries``.
+    It counts as one of ``max_retries``. *reason*: the text of the error. Raises ValueError for negative or infinite
+    *seconds*.
     """
 
     def __init__(self, seconds: float, reason: str = "") -> None:
@@ -742,10 +748,10 @@ class RetryAfter(Exception):
 
 
 class PartialBatchError(Exception):
-    """Raised by ``process_batch``: only the messages at these indices failed, the others are done.
+    """Raise it in ``process_batch`` if only some messages failed: *errors* maps their indices to their errors.
 
-    ``results``: what is published for those to the ``output_topic``, one a message of the batch (of those that failed
-    it counts for nothing); None: nothing.
+    The other messages are finished. *results*: one result for each message of the batch, published to the ``output_topic``;
+    those of failed messages are ignored. None: no results.
 
     >>> raise PartialBatchError({3: ValueError("no address")})
     Traceback (most recent call last):
@@ -756,5 +762,5 @@ class PartialBatchError(Exception):
     def __init__(self, errors: Mapping[int, BaseException], results: Sequence[object] | None = None) -> None:
         super().__init__(f"{counted(len(errors), 'message')} of the batch failed: {sorted(errors)}")
         self.results = results
-        # Some write why instead of raising it.
+        # A handler may give a text in place of an error.
         self.errors = {i: e if isinstance(e, BaseException) else RuntimeError(e) for i, e in errors.items()}

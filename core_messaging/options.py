@@ -1,4 +1,4 @@
-"""The values that options of a worker may have."""
+"""The values that options of a worker may have, and ``Topic``, a topic with its declaration."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Backoff = Literal["exponential", "linear", "fixed"]
 
 
 class Topic(str):
-    """A topic with what it is made with: ``Topic("orders", partitions=12, config={"retention.ms": 86_400_000})``.
+    """A topic with its declaration: ``Topic("orders", partitions=12, config={"retention.ms": 86_400_000})``.
 
-    It is a text, and stands wherever a topic name does. ``core kafka topics`` compares it with the cluster, and
-    ``--create-topics`` makes it so. What is not given is left to the settings or to the cluster.
+    It is a str, and can be used wherever a topic name can. ``core kafka topics`` compares it with the cluster, and
+    ``--create-topics`` creates it. The settings or the cluster decide about what is not given.
 
     - ``partitions``: their number, from 1 up
     - ``replication``: the number of replicas, from 1 up
@@ -41,6 +41,7 @@ class Topic(str):
         replication: int | None = None,
         config: Mapping[str, object] | None = None,
     ) -> Self:
+        """Make the topic *name* with its declaration. Raises ConfigurationError for a number below 1."""
         topic = super().__new__(cls, name)
         topic._declare(partitions, replication, config or {})
         return topic
@@ -69,5 +70,5 @@ def _topic(name: str, partitions: int | None, replication: int | None, config: M
 
 
 def _config_text(value: object) -> str:
-    """As Kafka spells it: ``true``, not ``True``."""
+    """Return *value* as Kafka writes it: ``true``, not ``True``."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to, as Kafka's own clients decide it: murmur2 of the key."""
+"""Chooses the partition of a key as Kafka's own clients do: by the murmur2 hash of the key."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ _WORD = 0xFFFFFFFF
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of *key* in a topic of *partitions* (at least one) partitions."""
+    """Return the partition of *key* in a topic that has *partitions* (at least one) partitions."""
     return (murmur2(bytes(key)) & 0x7FFFFFFF) % partitions
 
 
-# Keys come again and again, and a hash in Python takes longer than all else that is done with a record here.
+# The same keys come again and again, and a hash in Python takes longer than everything else that a publisher does with a
+# record.
 @lru_cache(maxsize=16_384)
 def murmur2(data: bytes) -> int:
-    """The 32-bit hash of *data*, unsigned (Kafka's Java client shows the same bits as a signed int)."""
+    """Return the 32-bit hash of *data*, unsigned.
+
+    Kafka's Java client shows the same bits as a signed int.
+    """
     value = _SEED ^ len(data)
     whole = len(data) & ~3
     for start in range(0, whole, 4):

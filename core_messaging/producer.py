@@ -1,4 +1,4 @@
-"""Publish messages: ``await get_producer("kafka").send(topic="tasks", message={...}, key="task-123")``."""
+"""Publishes messages: ``await get_producer("kafka").send(topic="tasks", message={...}, key="task-123")``."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
 
 KINDS = ("kafka",)
-IN_FLIGHT = 1_000  # records of one send_many that are with the broker at once
+IN_FLIGHT = 1_000  # records of one send_many that may wait for their acknowledgement at the same time
 
 
 class Producer:
-    """Sends messages; a send is over when the broker has acknowledged it (idempotent, ``acks=all``).
+    """Sends messages. A send returns when the broker has acknowledged it (idempotent, ``acks=all``). See ``get_producer``.
 
-    One serves any number of tasks of one event loop. It connects at the first send. ``async with`` gives it back at the
-    end of the block: others may use it still, so it stays connected until the workers of this process stop, or the
-    event loop ends. ``await close()`` disconnects at once.
+    Any number of tasks of one event loop may share it. It connects at the first send. The end of an ``async with`` block does
+    not disconnect, because other code may use the same producer; it stays connected until the workers of this process stop,
+    or the event loop ends. ``await close()`` disconnects at once.
     """
 
     def __init__(self, settings: Settings, made_at: str) -> None:
@@ -60,12 +60,16 @@ class Producer:
         partition: int | None = None,
         timestamp: datetime | int | None = None,
     ) -> Receipt:
-        """Publish one message and return where it was stored.
+        """Publish one message and return where it is stored.
 
-        *message*: dict, list, str, bytes, msgspec Struct, dataclass, pydantic model; None is a tombstone.
-        *timestamp*: an aware datetime, or milliseconds since the epoch; None: now.
+        *message*: a dict, list, str, bytes, msgspec Struct, dataclass or pydantic model; None is a tombstone. *key*: str or
+        bytes; messages with the same key are in the same partition and in order. *headers*: a dict, or pairs of a name and a
+        str or bytes. *partition*: None lets the key decide. *timestamp*: a datetime with a time zone, or milliseconds since
+        the epoch; None: now.
 
-        Raises InvalidRecord, Unencodable, BrokerUnreachable, BrokerRefused, RecordRefused, PublishFailed, KafkaDisabled.
+        Raises InvalidRecord or Unencodable before anything is sent; KafkaDisabled, BrokerUnreachable or BrokerRefused where
+        the producer cannot connect; RecordRefused where the record can never be stored; PublishFailed where it was not
+        acknowledged and may be sent again.
         """
         record = outgoing(topic, message, key, with_carried(headers), partition, timestamp)
         async with self._connection() as publisher:
@@ -79,15 +83,18 @@ class Producer:
         key: Callable[[Any], Key] | None = None,
         patience: float | None = None,
     ) -> list[Receipt]:
-        """Publish many messages, in order for each partition; the receipts come in the order of *messages*.
+        """Publish many messages, in order in each partition. Return the receipts in the order of *messages*.
 
-        At most 1,000 are under way at once, so *messages* may be long. *patience*: so many seconds without any
-        acknowledgement, and what is under way has failed; None: a broker that is silent is waited for. Raises InvalidRecord
-        for the topic, and for one text or dict as *messages*, before anything is sent; ManyNotSent, after all that were under way have been answered, which says
-        what is stored and what is not.
+        At most 1,000 messages wait for their acknowledgement at the same time, so *messages* may be long. *key*: a function
+        that returns the key of a message. *patience*: after so many seconds without any acknowledgement, the messages that
+        wait have failed; None: no limit.
+
+        Raises InvalidRecord for an invalid topic, or for one text or dict as *messages*, before anything is sent. Raises
+        ManyNotSent, which tells what is stored and what is not, after all messages that wait have their answers. Otherwise as
+        ``send``.
         """
         topic = topic_name(topic)
-        if isinstance(messages, str | bytes | Mapping):  # its letters or keys would be sent
+        if isinstance(messages, str | bytes | Mapping):  # each letter or key would be sent as a message
             raise InvalidRecord(
                 f"messages is one {type(messages).__name__}", "write a list of messages, or call send"
             )
@@ -95,16 +102,16 @@ class Producer:
             batch = _Batch(publisher, patience)
             if isinstance(messages, AsyncIterable):
                 async for message in messages:
-                    if not await batch.took(topic, message, key(message) if key else None):
+                    if not await batch.encode_and_add(topic, message, key(message) if key else None):
                         break
             else:
                 for message in messages:
-                    if not await batch.took(topic, message, key(message) if key else None):
+                    if not await batch.encode_and_add(topic, message, key(message) if key else None):
                         break
             return await batch.finish()
 
     async def send_records(self, records: Iterable[Outgoing]) -> list[Receipt]:
-        """As ``send_many``, for records that are made already (see ``outgoing``)."""
+        """Publish records that are encoded already (see ``publishing.outgoing``). Otherwise as ``send_many``."""
         async with self._connection() as publisher:
             batch = _Batch(publisher)
             for record in records:
@@ -118,12 +125,11 @@ class Producer:
         if not self._settings.kafka_enabled:
             raise KafkaDisabled("the producer")
         if self._current is None:
-            self._current = Connection(partial(_publisher, self._settings), self._closed_by_the_loop)
+            self._current = Connection(partial(_publisher, self._settings), self._closed_by_loop)
         return self._current
 
     async def close(self) -> None:
-        """Send what is waiting, and disconnect. Who sends meanwhile has the answer first; safe to repeat; a later send
-        connects anew."""
+        """Send what is waiting, wait for the answers, and disconnect. Safe to repeat; a later send connects again."""
         connection, self._current = self._current, None
         if connection is not None:
             await connection.close()
@@ -136,7 +142,7 @@ class Producer:
     ) -> None:
         self._given_back = True
 
-    def _closed_by_the_loop(self) -> None:
+    def _closed_by_loop(self) -> None:
         if not self._given_back:
             self._warn("was never closed, and its event loop ends, so what it had not sent is lost")
 
@@ -159,18 +165,18 @@ class Producer:
         return f"<Producer of {self._settings.kafka_bootstrap_servers}, {state}>"
 
 
-class LooseProducer(Producer):
-    """Made where no event loop runs, at the top of a module, say. In each loop it is the producer of that loop."""
+class UnboundProducer(Producer):
+    """A producer that was made without an event loop, for example in a module. It uses the producer of the running loop."""
 
     def __init__(self, settings: Settings | None, made_at: str) -> None:
         self._given = settings
         self._made_at = made_at
-        self._current = None  # never: each loop's producer has its own
+        self._current = None  # always: the producer of each event loop has its own connection
 
     def _connection(self) -> Connection:
-        return self._here()._connection()  # noqa: SLF001 - one of us
+        return self._of_running_loop()._connection()  # noqa: SLF001 - the same class
 
-    def _here(self) -> Producer:
+    def _of_running_loop(self) -> Producer:
         return _producer_here(self._given, self._made_at)
 
     async def close(self) -> None:
@@ -182,27 +188,27 @@ class LooseProducer(Producer):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._here().__aexit__(kind, error, trace)
+        await self._of_running_loop().__aexit__(kind, error, trace)
 
     def __repr__(self) -> str:
-        return f"<Producer made at {self._made_at}, of whatever event loop sends>"
+        return f"<Producer made at {self._made_at}, for any event loop>"
 
 
 class _Batch:
-    """The records of one send_many that are under way."""
+    """The records of one send_many that wait for their acknowledgement, and the answers so far."""
 
     def __init__(self, publisher: Publisher, patience: float | None = None) -> None:
         self._publisher = publisher
         self._patience = patience
-        # Of the last one that was sent; when it was, or one was acknowledged.
-        self._topic, self._heard_at = "", 0.0
+        # The topic of the record that was sent last, and when a record was last sent or acknowledged.
+        self._topic, self._active_at = "", 0.0
         self._under_way: deque[tuple[int, Awaitable[Receipt]]] = deque()
         self._receipts: list[Receipt] = []
         self._count = 0
         self.failures: dict[int, Exception] = {}
 
-    async def took(self, topic: str, message: Any, key: Key) -> bool:
-        """Send *message*, waiting for the oldest one where too many are under way. False: nothing more may follow."""
+    async def encode_and_add(self, topic: str, message: Any, key: Key) -> bool:
+        """Send *message*; if too many wait, wait for the oldest one first. Return False if nothing more may be sent."""
         try:
             record = outgoing(topic, message, key, with_carried(()))
         except MessageError as error:
@@ -212,6 +218,7 @@ class _Batch:
         return not self.failures
 
     async def add(self, record: Outgoing) -> None:
+        """Send *record*; wait for the oldest one if IN_FLIGHT records wait."""
         index, self._count = self._count, self._count + 1
         try:
             answer = await self._publisher.publish(record)
@@ -219,12 +226,12 @@ class _Batch:
             self.failures[index] = error
             return
         self._under_way.append((index, answer))
-        if self._patience is not None:  # whoever makes the messages may take his time
-            self._topic, self._heard_at = record.topic, asyncio.get_running_loop().time()
+        if self._patience is not None:  # the time that the caller takes to make its messages does not count
+            self._topic, self._active_at = record.topic, asyncio.get_running_loop().time()
         if len(self._under_way) >= IN_FLIGHT:
-            await self._oldest()
+            await self._await_oldest()
 
-    async def _oldest(self) -> None:
+    async def _await_oldest(self) -> None:
         index, answer = self._under_way.popleft()
         try:
             self._receipts.append(
@@ -234,52 +241,58 @@ class _Batch:
             self.failures[index] = error
 
     async def _in_time(self, answer: Awaitable[Receipt], patience: float) -> Receipt:
-        """All that wait have the same time, from the last that was sent or acknowledged: a thousand do not wait in turn."""
+        """Wait for *answer*, at most *patience* seconds after the last record that was sent or acknowledged.
+
+        All records that wait have the same deadline: a thousand of them do not wait *patience* seconds one after another.
+        """
         try:
-            async with asyncio.timeout_at(self._heard_at + patience):
+            async with asyncio.timeout_at(self._active_at + patience):
                 receipt = await answer
         except TimeoutError as error:
             raise PublishFailed(self._topic, f"no answer within {patience:g} s") from error
-        self._heard_at = asyncio.get_running_loop().time()
+        self._active_at = asyncio.get_running_loop().time()
         return receipt
 
     async def finish(self) -> list[Receipt]:
+        """Wait for all answers; return the receipts. Raises ManyNotSent."""
         while self._under_way:
-            await self._oldest()
+            await self._await_oldest()
         if self.failures:
             raise ManyNotSent(self._receipts, self.failures)
         return self._receipts
 
 
 def _publisher(settings: Settings) -> Publisher:
-    from core_messaging.plugins.factories import broker_of  # noqa: PLC0415 - what makes brokers only where one is used
+    from core_messaging.plugins.factories import broker_of  # noqa: PLC0415 - imported only where a broker is used
 
     return watched(broker_of(settings).publisher())
 
 
-# The producers of each event loop. Weak: a loop that is gone takes its producers along (with their warning).
+# The producers of each event loop. The keys are weak: when a loop is collected, its producers are too, and warn.
 _producers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int | None, Producer]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 def get_producer(kind: str = "kafka", *, settings: Settings | None = None) -> Producer:
-    """The producer of the running event loop; the same one at every call with the same settings.
+    """Return the producer of the running event loop; the same one at every call with the same settings.
 
-    Where no loop is running (at the top of a module, say) it is the producer of whatever loop sends with it.
+    If no event loop runs (for example in a module), return a producer that uses the one of the loop that sends with it.
 
-    *settings* None: those of the project in the current folder. Raises ConfigurationError for an unknown *kind*.
+    *kind*: only "kafka". *settings*: None uses those of the project in the current folder.
+
+    Raises ConfigurationError for another *kind*, or for wrong settings.
     """
     check_kind(kind)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return LooseProducer(settings, called_from())
+        return UnboundProducer(settings, called_from())
     return _producer_here(settings, called_from())
 
 
 def _producer_here(settings: Settings | None, made_at: str) -> Producer:
-    """The one producer of the running event loop with *settings*."""
+    """Return the producer of the running event loop with *settings*; make it at the first call."""
     mine = _producers.setdefault(asyncio.get_running_loop(), {})
     identity = _identity(settings)
     if identity not in mine:
@@ -288,19 +301,22 @@ def _producer_here(settings: Settings | None, made_at: str) -> Producer:
 
 
 def _identity(settings: Settings | None) -> int | None:
-    """By identity, not by value: a dump hides the password, so two settings that differ in it look alike. The
-    producer keeps its settings alive, so an id is not used twice."""
+    """Return what tells one instance of settings from another.
+
+    It is the identity and not the value: a dump hides the password, so two settings that differ in it look the same. The
+    producer keeps its settings alive, so an id is not used twice.
+    """
     return None if settings is None else id(settings)
 
 
 def check_kind(kind: str) -> None:
-    """Raises ConfigurationError for a kind of producer that does not exist."""
+    """Raise ConfigurationError for a kind of producer that does not exist."""
     if kind not in KINDS:
         raise ConfigurationError(f"there is no producer of kind {kind!r}; there is {', '.join(KINDS)}")
 
 
 def called_from() -> str:
-    """``file:line`` of the call into this package."""
+    """Return ``file:line`` of the call into this package."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("core_messaging."):
         frame = frame.f_back
@@ -309,17 +325,17 @@ def called_from() -> str:
 
 @atexit.register
 def _close_at_exit() -> None:
-    """Of event loops that nobody has closed. The others have closed theirs, or are past closing anything."""
+    """Close the producers of event loops that were not closed. The other loops have closed theirs."""
     for loop, producers in list(_producers.items()):
         if not loop.is_closed() and not loop.is_running():
             for producer in producers.values():
                 loop.run_until_complete(producer.close())
 
 
-in_forked_child(_producers.clear)  # they are the parent's
+in_forked_child(_producers.clear)  # they belong to the parent
 
 
 async def close_producers() -> None:
-    """Close the producers of the running event loop; workers do it at shutdown."""
+    """Close the producers of the running event loop. Workers do it at shutdown."""
     for producer in _producers.pop(asyncio.get_running_loop(), {}).values():
         await producer.close()

@@ -1,4 +1,4 @@
-"""Records as Kafka has them: bytes and coordinates. Values only."""
+"""Records, partitions and commits as Kafka has them: bytes and coordinates. Holds values only."""
 
 from __future__ import annotations
 
@@ -22,41 +22,56 @@ class TopicPartition(NamedTuple):
 
 
 class Record(Protocol):
-    """A record as fetched. Read-only; the client's own record type satisfies it without a copy."""
+    """A record as it was fetched, read-only. The client's own type of record fits without a copy."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """The topic that it was read from."""
+        ...
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """The partition that it was read from."""
+        ...
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its offset in the partition."""
+        ...
+
     @property
     def timestamp(self) -> int:
         """Milliseconds since the epoch."""
         ...
 
     @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None:
-        """None for a tombstone."""
+    def key(self) -> bytes | None:
+        """The key; None without one."""
         ...
 
     @property
-    def headers(self) -> Headers: ...
+    def value(self) -> bytes | None:
+        """The value; None for a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Pairs of a name and bytes."""
+        ...
 
 
 def coordinates_of(record: Record) -> str:
-    """``topic[partition]@offset``: what an operator searches for."""
+    """Return ``topic[partition]@offset``, as in the log."""
     return f"{record.topic}[{record.partition}]@{record.offset}"
 
 
-# Structs where one is made for every record: a frozen dataclass takes eight times as long to make.
+# Structs, because one is made for every record: making a frozen dataclass takes eight times as long.
 class Outgoing(msgspec.Struct, frozen=True):
-    """A record to be published. The value stays out of the repr: it may hold secrets.
+    """A record to publish. The repr does not show the value: it may hold secrets.
 
-    ``forwarded``: the record came from the broker (a dead letter). The client's own size limit is not for it; the
-    broker decides, and a record that is too large as it is may be stored compressed.
+    ``timestamp``: milliseconds since the epoch; None: now. ``forwarded``: the record was read from Kafka before (a dead
+    letter). Then the client's own size limit does not count: the broker decides, and a record that is too large may be stored
+    compressed.
     """
 
     topic: str
@@ -84,13 +99,13 @@ class Receipt(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A group's commit for one partition: the next offset to read, and free text kept with it."""
+    """A group's commit for one partition: the next offset to read, and the commit metadata, a text."""
 
     offset: int
     metadata: str = ""
 
 
 class Beginning(Committed):
-    """Where a group begins in a partition, told in the place of a commit: it has not committed anything there yet."""
+    """Where a group starts in a partition. It is used in place of a commit: the group has not committed there yet."""
 
     __slots__ = ()

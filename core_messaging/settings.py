@@ -1,4 +1,4 @@
-"""Settings: defaults, then ``.env``, then the environment. Users subclass ``Settings`` in ``src/settings.py``."""
+"""The settings: defaults, overridden by ``.env``, then by the environment. Users subclass ``Settings``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from core_messaging.logs.secrecy import HIDDEN, is_secret_name, keep_secret
 
 
 class Settings(BaseSettings):
-    """What the runtime, the producer and the command line need to know. Every field is also an environment
-    variable in upper case (``KAFKA_BOOTSTRAP_SERVERS``). Times are seconds, sizes are bytes.
+    """The settings of the runtime, the producer and the command line; a project subclasses it in ``src/settings.py``.
+
+    Every field is also an environment variable in upper case (``KAFKA_BOOTSTRAP_SERVERS``). Times are in seconds, sizes in
+    bytes. Raises ConfigurationError for a misspelt argument, ValueError for an invalid value.
 
     >>> class AppSettings(Settings):
     ...     kafka_bootstrap_servers: str = "broker-1:9092,broker-2:9092"
@@ -32,15 +34,15 @@ class Settings(BaseSettings):
         extra="ignore",
         validate_default=True,
         frozen=True,
-        hide_input_in_errors=True,  # of a setting that is wrong: it may be a secret
+        hide_input_in_errors=True,  # the value of a wrong setting may be a secret
     )
 
     kafka_enabled: bool = True
-    kafka_broker: str = "kafka"  # or the name of one that a plugin registers
+    kafka_broker: str = "kafka"  # or the name of a broker that a plugin registers
     kafka_bootstrap_servers: str = "localhost:9092"
     kafka_client_id: str = "core-messaging"
 
-    # Security, as librdkafka and the Java client name it.
+    # Security, with the values of librdkafka and the Java client.
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     kafka_sasl_username: str | None = None
@@ -72,10 +74,10 @@ class Settings(BaseSettings):
     kafka_session_timeout: float = Field(default=45.0, gt=0)
     kafka_heartbeat_interval: float = Field(default=1.0, gt=0)
     kafka_rebalance_timeout: float = Field(default=60.0, gt=0)
-    kafka_metadata_max_age: float = Field(default=30.0, gt=0)  # until a worker sees partitions that are added
+    kafka_metadata_max_age: float = Field(default=30.0, gt=0)  # until a worker notices added partitions
     kafka_group_instance_id: str | None = None
 
-    # Topics made by --create-topics.
+    # Topics that --create-topics creates.
     kafka_topic_partitions: int = Field(default=4, ge=1)
     kafka_topic_replication: int = Field(default=1, ge=1)
 
@@ -88,30 +90,29 @@ class Settings(BaseSettings):
     kafka_commit_timeout: float = Field(default=10.0, gt=0)
     kafka_start_timeout: float = Field(default=30.0, gt=0)  # how long a start waits for a broker
 
-    # Which of the processes of `core kafka worker --processes N` this is, from 1; it sets this itself.
+    # The number of this process, from 1. `core kafka worker --processes N` sets it.
     core_process: int | None = Field(default=None, ge=1)
 
     # The engine.
     commit_interval: float = Field(default=1.0, gt=0)
     shutdown_timeout: float = Field(default=25.0, gt=0)
-    revoke_timeout: float = Field(
-        default=20.0, gt=0
-    )  # below kafka_rebalance_timeout, or the group goes on without us
+    # It has to be less than kafka_rebalance_timeout, or the group removes this member.
+    revoke_timeout: float = Field(default=20.0, gt=0)
     max_in_flight: int = Field(default=10_000, ge=1)  # messages fetched and not finished, per worker
     max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
     max_partition_in_flight: int = Field(default=5_000, ge=1)
     max_waiting_retries: int = Field(default=10_000, ge=1)
     obey_unblock_headers: bool = True
-    max_crashes: int = Field(
-        default=4, ge=3
-    )  # processes that a message takes with it, in the last two of them running alone, before it is dead-lettered
+    # How many consecutive process crashes one message may cause before it is dead-lettered. In the last two of these processes,
+    # it is the only message that runs.
+    max_crashes: int = Field(default=4, ge=3)
     metrics_interval: float = Field(default=10.0, gt=0)
-    # How long an attempt runs before its worker is stuck, beyond its ``timeout`` where it has one. None: 300 s beyond
-    # a ``timeout``, and never without one.
+    # After how many seconds an attempt makes its worker "stuck"; they count from the end of ``timeout`` if the worker has one.
+    # None: 300 s after ``timeout``, and never without one.
     stuck_after: float | None = Field(default=None, gt=0)
-    # How long all messages of a worker wait for a retry, and none is done, before the worker is blocked.
+    # After how many seconds a worker is "blocked" whose messages all wait for a retry, and none finishes.
     blocked_after: float = Field(default=60.0, gt=0)
-    handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, per worker process
+    handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, in each worker process
 
     # Plugins.
     plugin_timeout: float = Field(default=5.0, gt=0)  # for one async hook call
@@ -126,7 +127,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The usual sources. Raises ConfigurationError for an argument that is a misspelt setting."""
+        """Return the usual sources. Raises ConfigurationError for an argument that is a misspelt setting."""
         for word in misspelt(getattr(init_settings, "init_kwargs", ()), settings_cls.model_fields):
             raise ConfigurationError(f"{word.name} is no setting; did you mean {word.meant}?")
         return (init_settings, env_settings, dotenv_settings, file_secret_settings)
@@ -147,14 +148,14 @@ class Settings(BaseSettings):
             yield name, HIDDEN if isinstance(value, str) and is_secret_name(name or "") else value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle has no secrets. They are read from the environment again where it is opened."""
+        """Leave the secrets out of a pickle. Where it is loaded, they are read from the environment again."""
         kept = {name: value for name, value in self.__dict__.items() if not _is_secret(name, value)}
         return _read_again, (type(self), kept)
 
     @field_validator("kafka_broker", "kafka_client_id")
     @classmethod
     def _named(cls, value: str) -> str:
-        """Left empty is a variable that somebody forgot to fill."""
+        """Refuse an empty name: it comes from a variable that nobody has filled."""
         problem = problem_of(value)
         if problem:
             raise ValueError(f"it is {problem}; write a name, or leave it out")
@@ -182,13 +183,13 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _none_if_empty(cls, value: object) -> object:
-        """A variable that is set to nothing, as a compose file leaves it, is not set."""
+        """Treat an empty variable, as a compose file may leave it, as one that is not set."""
         return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("core_plugins_disable", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
-        """In the environment it is ``a,b``; without NoDecode pydantic-settings would take that for JSON."""
+        """Read ``a,b`` from the environment. Without NoDecode, pydantic-settings would read it as JSON."""
         return words(value) if isinstance(value, str) else value
 
 
@@ -201,12 +202,12 @@ def _read_again(kind: type[Settings], kept: dict[str, Any]) -> Settings:
 
 
 def words(text: str) -> list[str]:
-    """The names in ``a,b`` or ``a b``: how lists are written in the environment."""
+    """Return the names in ``a,b`` or ``a b``, as lists are written in the environment."""
     return text.replace(",", " ").split()
 
 
 def environment(settings: Settings | type[Settings]) -> Mapping[str, str]:
-    """The variables in the ``.env`` of *settings* (in upper case, as they are in the environment), the environment on top."""
+    """Return the variables of the ``.env`` file of *settings*, in upper case, overridden by those of the environment."""
     files = settings.model_config.get("env_file") or ()
     encoding = settings.model_config.get("env_file_encoding") or "utf-8"
     found: dict[str, str] = {}

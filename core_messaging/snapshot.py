@@ -1,4 +1,4 @@
-"""What a run looks like at one moment, in numbers: the argument of the ``metrics`` hook."""
+"""The state of all workers at one moment, in numbers: the argument of the ``metrics`` hook."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def _counter(counts: str, unit: str = "message") -> Any:
 
 @dataclass(slots=True)
 class CounterValues:
-    """What a worker has counted since its start. The names, and what each counts, are written here and nowhere else:
-    snapshots, metrics and log lines take them from here.
+    """The counters of a worker since its start.
 
-    An attempt is one message that the handler is given once: a batch of eight messages that is called is eight attempts.
+    Their names, and what each counts, are written only here: snapshots, metrics and log lines take them from here.
+
+    An attempt is one message that the handler gets once: a call with a batch of eight messages is eight attempts.
     """
 
     fetched: int = _counter("Messages fetched")
@@ -47,7 +48,7 @@ class CounterValues:
     commit_failures: int = _counter("Commits refused or not answered", "commit")
 
     def by_name(self) -> dict[str, int]:
-        """Name of each counter -> its value."""
+        """Return the value of each counter, by name."""
         return {name: getattr(self, name) for name in COUNTERS}
 
 
@@ -59,21 +60,24 @@ COUNTER_UNITS: Mapping[str, str] = {
 
 
 class Condition(Enum):
-    """How a worker is. Only STUCK means that a restart may help."""
+    """The condition of a worker. Only STUCK means that a restart may help."""
 
-    STARTING = "starting"  # has not been assigned anything yet
+    STARTING = "starting"  # it has no partitions yet
     RUNNING = "running"
-    REBALANCING = "rebalancing"  # healthy for a bounded time
-    DRAINING = "draining"  # finishes what it holds, takes nothing new
-    DEGRADED = "degraded"  # the broker does not answer; what is at hand goes on
+    REBALANCING = "rebalancing"  # healthy for a limited time
+    DRAINING = "draining"  # finishes running messages, starts no new ones
+    DEGRADED = "degraded"  # the broker does not answer; messages in memory are processed
     BLOCKED = "blocked"  # all messages at hand have waited for retries, or for a topic, for ``blocked_after`` seconds
     STUCK = "stuck"  # an attempt runs longer than its limit, or nothing is fetched though there is something
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """``counts[i]`` attempts took at most ``bounds[i]`` seconds (and more than the bound before); the last one
-    counts those beyond. ``total`` is the sum of all, in seconds."""
+    """How long attempts took.
+
+    ``counts[i]`` attempts took at most ``bounds[i]`` seconds, and more than the bound before. The last count is of those
+    beyond all bounds. ``total``: the sum of all, in seconds.
+    """
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -81,27 +85,31 @@ class Histogram:
 
     @property
     def count(self) -> int:
+        """The number of attempts."""
         return sum(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionSnapshot:
-    """One assigned partition. ``end`` is None until the broker has told it; ``delivered`` is where the next record
-    comes from, None until that is known; ``blocked`` counts messages that wait for a retry or behind one."""
+    """One assigned partition.
+
+    ``committed``: the committed offset. ``delivered``: the offset of the next record, None until it is known. ``end``: the
+    offset after the last record, None until the broker has told it. ``unfinished``: messages that were fetched and are not
+    finished. ``blocked``: those of them that wait for a retry, or behind one. ``oldest_timestamp``: of the first unfinished
+    message, in milliseconds since the epoch; None if there is none.
+    """
 
     committed: int | None
     delivered: int | None
     end: int | None
     unfinished: int
     blocked: int
-    oldest_timestamp: (
-        int | None
-    )  # of the first unfinished message, milliseconds since the epoch; None: there is none
+    oldest_timestamp: int | None
 
     @property
     def lag(self) -> int | None:
-        """Messages between the first unfinished one and the end of the partition."""
-        # Where nothing is unfinished, what lies between the two is no message: the end of a transaction, say.
+        """Messages from the first unfinished one to the end of the partition; None while that is not known."""
+        # If nothing is unfinished, there is no message between the two, but for example the end of a transaction.
         start = self.committed if self.unfinished else self.delivered
         if self.end is None or start is None:
             return None
@@ -109,8 +117,11 @@ class PartitionSnapshot:
 
     @property
     def useful_lag(self) -> int | None:
-        """Messages that somebody could work on now: those that are still to come, and those at hand that do not wait
-        for a retry, or behind one. What is finished beyond an unfinished one is in the lag, and not in this."""
+        """Messages that a worker could process now; None while that is not known.
+
+        These are the messages not fetched yet, and fetched ones that do not wait for a retry, or behind one. Messages that
+        are finished after an unfinished one count in ``lag``, but not here.
+        """
         if self.end is None or self.delivered is None:
             return None
         return max(0, self.end - self.delivered) + max(0, self.unfinished - self.blocked)
@@ -118,20 +129,22 @@ class PartitionSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One worker of this process. Counters only grow; the names are those of the Prometheus metrics."""
+    """One worker of this process. Counters only grow; their names are those of the Prometheus metrics.
 
-    name: str  # no other worker of the process has it: ``package:Name`` where two would
+    ``running``: messages in a handler. ``waiting_retries``: messages that wait for a retry.
+    """
+
+    name: str  # unique in the process: ``package:Name`` if two workers have the same name
     group_id: str
     condition: Condition
-    reason: str  # what a person should know about the condition; empty when all is well
+    reason: str  # why the condition is not good; "" if it is
     counters: Mapping[str, int]
     running: int
     waiting_retries: int
     latency: Histogram
     partitions: Mapping[TopicPartition, PartitionSnapshot]
-    oldest_running: int | None = (
-        None  # of the messages in a handler: when it was written, milliseconds since the epoch
-    )
+    # When the oldest message in a handler was written, in milliseconds since the epoch; None if none runs.
+    oldest_running: int | None = None
 
     @property
     def in_flight(self) -> int:
@@ -140,26 +153,29 @@ class WorkerSnapshot:
 
     @property
     def lag(self) -> int | None:
-        """None while it is not known of every partition."""
+        """The lag of all partitions together; None while it is not known for each of them."""
         return self._sum(partition.lag for partition in self.partitions.values())
 
     @property
     def useful_lag(self) -> int | None:
-        """Lag that another member could work on; None while it is not known of every partition.
+        """The useful lag of all partitions together; None while it is not known for each of them.
 
-        For autoscalers: a key that fails for ever must not scale the group to its maximum for nothing.
+        It is meant for autoscalers: a key that always fails must not scale the group to its maximum, which would not help.
         """
         return self._sum(partition.useful_lag for partition in self.partitions.values())
 
     def _sum(self, numbers: Iterable[int | None]) -> int | None:
         known = list(numbers)
-        # Without a partition in the group there is no lag; without a group nobody knows.
+        # A member of the group without a partition has no lag. Outside of the group, the lag is not known.
         unknown = None in known or not (known or self.condition is Condition.RUNNING)
         return None if unknown else sum(number or 0 for number in known)
 
     def oldest_unfinished_age(self, now: float) -> float | None:
-        """Seconds since the oldest unfinished message was written (where it says so; else since it was seen first); *now* in
-        seconds since the epoch. None out of the group: nobody knows what waits there."""
+        """Return the age of the oldest unfinished message in seconds, 0 if there is none; None outside of the group.
+
+        The age counts from when the message was written; without a timestamp, from when it was first seen. *now*: seconds
+        since the epoch.
+        """
         told = [self.oldest_running, *(p.oldest_timestamp for p in self.partitions.values())]
         stamps = [stamp for stamp in told if stamp is not None]
         if stamps:
@@ -169,8 +185,10 @@ class WorkerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class HookCalls:
-    """One plugin's implementation of one hook, since the start. ``seconds``: its own time of all calls together, without
-    that of the handler where it wraps one."""
+    """The calls of one plugin's implementation of one hook, since the start.
+
+    ``seconds``: its own time in all calls together, without that of a handler that it wraps.
+    """
 
     plugin: str
     hook: str
@@ -182,8 +200,11 @@ class HookCalls:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All workers of this process. ``degraded`` names what should run and does not; ``hooks`` is what the plugins
-    cost and where they fail. ``time``: seconds since the epoch."""
+    """All workers of this process.
+
+    ``time``: seconds since the epoch. ``degraded``: names workers that should run and do not. ``hooks``: the calls, times and
+    failures of the plugins.
+    """
 
     time: float
     workers: tuple[WorkerSnapshot, ...]

@@ -1,4 +1,4 @@
-"""What users write: a ``Worker`` subclass, or a function under ``@worker(...)``."""
+"""How users define a worker: a subclass of ``Worker``, or a function under ``@worker(...)``."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from core_messaging.errors import OptionError
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MARK = "__core_worker__"
-_SPELLED_DIFFERENTLY = {"topic": "input_topic"}  # decorator argument -> class attribute
+_ATTRIBUTE_OF = {"topic": "input_topic"}  # argument of the decorator -> class attribute of another name
 
 
 class Worker:
-    """Base of class-based workers. Options are class attributes; see the options table in the README.
+    """The base class of workers. Options are class attributes; see the table of options in the README.
 
-    A subclass with an ``input_topic`` is a worker and is checked whole when it is made (OptionError); one
-    without is a base for others. It defines ``process(self, message)`` or ``process_batch(self, messages)``,
-    and may define ``on_success(self, message, result)``, ``on_error(self, message, error)`` and
-    ``on_undecodable(self, data, error)``. Each may be ``async def`` or plain ``def`` (a plain one runs in a
-    thread), and each may take one more parameter named ``context`` (a Context).
+    A subclass with an ``input_topic`` is a worker. It is checked when it is defined, and a mistake raises OptionError. A
+    subclass without one is a base class for others. A worker defines ``process(self, message)`` or ``process_batch(self,
+    messages)``. It may define ``on_success(self, message, result)``, ``on_error(self, message, error)`` and
+    ``on_undecodable(self, data, error)``. Each of them may be ``async def`` or plain ``def`` (which runs in a thread), and may
+    have a further parameter ``context`` (a Context).
     """
 
     __core_config__: ClassVar[WorkerConfig | None] = None
@@ -55,24 +55,24 @@ class Worker:
         refuse_misspelled_methods(cls, Worker)
         check_methods(cls)
         _check_message_type(cls)
-        _remember(cls)
+        _register(cls)
 
     async def setup(self) -> None:
-        """Runs once before the first message; an error here stops the start."""
+        """Run once before the first message. An error stops the start."""
 
     async def teardown(self) -> None:
-        """Runs once after the last message, whatever ended the run."""
+        """Run once after the last message, however the worker ends."""
 
 
-# Every worker class made in this process, by module:qualname. A module that is imported twice (as a script
-# and by name) replaces its own entry and nobody else's; names are resolved only when somebody asks.
+# Every worker class that was defined in this process, by module:qualname. A module that is imported twice (as a script and
+# by name) replaces its own entry only.
 defined: dict[str, type[Worker]] = {}
 
-# By the same key, a worker whose name in its module a later one took: of two with one name, one is lost.
+# By the same key: a worker that another one with the same name in the same module has replaced. It can no longer be found.
 overwritten: dict[str, type[Worker]] = {}
 
 
-def _remember(cls: type[Worker]) -> None:
+def _register(cls: type[Worker]) -> None:
     key = f"{cls.__module__}:{cls.__qualname__}"
     before = defined.get(key)
     if before is not None and home_of(before) is home_of(cls):
@@ -83,12 +83,12 @@ def _remember(cls: type[Worker]) -> None:
 
 
 def home_of(cls: type[Worker]) -> Mapping[str, Any]:
-    """The names of the module that ran when *cls* was made; another object where that module is imported again."""
+    """Return the namespace of the module that defined *cls*; another object if the module was imported again."""
     return cls.__core_home__
 
 
 def config_of(worker: type[Worker]) -> WorkerConfig:
-    """The configuration of a worker class. Raises OptionError for a base class."""
+    """Return the configuration of a worker class. Raises OptionError for a base class."""
     config = worker.__core_config__
     if config is None:
         raise OptionError(
@@ -98,8 +98,8 @@ def config_of(worker: type[Worker]) -> WorkerConfig:
 
 
 def with_config(worker: type[Worker], config: WorkerConfig) -> type[Worker]:
-    """*worker* with another configuration; the class itself stays as it is."""
-    # Without a topic it is not checked as a worker of its own, nor found by discovery as one.
+    """Return a subclass of *worker* with another configuration; the class itself does not change."""
+    # The subclass is made without a topic, so it is not checked as a worker of its own, and discovery does not find it.
     attributes = {"__module__": worker.__module__, "input_topic": None}
     twin: Any = types.new_class(worker.__name__, (worker,), exec_body=lambda body: body.update(attributes))
     original: Any = worker
@@ -110,13 +110,13 @@ def with_config(worker: type[Worker], config: WorkerConfig) -> type[Worker]:
 
 
 def as_worker(thing: object) -> type[Worker] | None:
-    """The worker class behind a class or a decorated function; None if *thing* is neither."""
+    """Return the worker class of a class or a decorated function; None if *thing* is neither."""
     if (found := _worker_class(thing)) is not None:
         return found if found.__core_config__ is not None else None
     try:
         mark = getattr(thing, MARK, None)
     except Exception:
-        return None  # a lazy object that is there only inside of a web request, say: it is none of ours
+        return None  # for example a lazy object that exists only inside a web request: it is no worker
     return _worker_class(mark)
 
 
@@ -125,7 +125,7 @@ def _worker_class(thing: Any) -> type[Worker] | None:
 
 
 def is_class(thing: Any) -> TypeGuard[type]:
-    """Whether *thing* is a class. By ``type()``: the ``__class__`` of a stranger's lazy object may raise."""
+    """Whether *thing* is a class. It uses ``type()``, because the ``__class__`` of another library's object may raise."""
     return issubclass(type(thing), type)
 
 
@@ -136,8 +136,8 @@ def worker(**options: Any) -> Callable[[Function], Function]: ...
 def worker(function: Function | None = None, /, **options: Any) -> Any:
     """Make a function a worker: ``@worker(topic="tasks", group_id="task-processor")``.
 
-    The arguments are the options of :class:`Worker`, with ``topic`` for ``input_topic``. The function stays an
-    ordinary callable. Raises OptionError.
+    The arguments are the options of :class:`Worker`, with ``topic`` for ``input_topic``. The function itself does not change
+    and can be called as before. Raises OptionError for a wrong option or a function that cannot handle messages.
     """
     if isinstance(function, str | list | tuple):
         raise OptionError(
@@ -171,10 +171,10 @@ def _class_for(function: Callable[..., Any], options: Mapping[str, Any]) -> type
     name = plain(given) if isinstance(given, str) else _function_name(function)
     attributes: dict[str, Any] = {"__module__": _module_of(function), "__doc__": function.__doc__}
     for given, value in options.items():
-        option = _SPELLED_DIFFERENTLY.get(given, given)
+        option = _ATTRIBUTE_OF.get(given, given)
         if option not in OPTIONS:
             nearest = nearest_option(given)
-            # In the decorator the input topic is called topic.
+            # The decorator calls the input topic "topic".
             spelled = "topic" if nearest == "input_topic" else nearest
             raise OptionError(
                 name,
@@ -206,7 +206,7 @@ def _refuse_no_function(thing: Any) -> None:
 
 
 def _function_name(function: Any) -> str:
-    """The name of a function; of a partial or another object, that of what it calls, or of its type."""
+    """Return the name of a function; for a partial or another object, that of the function inside, or of its type."""
     named = (getattr(layer, "__name__", None) for layer in layers(function))
     return next(
         (name for name in named if isinstance(name, str) and name != "__call__"), type(function).__name__
@@ -221,14 +221,14 @@ def _module_of(function: Any) -> str:
 
 
 def _takes_batches(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> bool:
-    """A decorated function under batch_size gets lists if its message parameter is annotated as a list."""
+    """Whether a decorated function with a batch_size gets lists: its message parameter is annotated as a list."""
     if options.get("batch_size") is None:
         return False
     return batch_item(message_annotation(name, function, names_where_defined())) is not None
 
 
 def _name_of(cls: type[Worker]) -> str:
-    # "name" is inherited like any attribute, but a subclass of a named worker is another worker.
+    # "name" is inherited like any attribute, but a subclass of a named worker is another worker with its own name.
     name: str = cls.__dict__.get("name", cls.__name__)
     return name
 
@@ -242,7 +242,7 @@ def _source_of(cls: type[Worker]) -> str:
 
 
 def _refuse_misspelled(cls: type[Worker]) -> None:
-    """A class attribute that nearly is an option was meant to be one; silence would run with the default."""
+    """Raise OptionError for a class attribute that resembles an option: the worker would run with the default."""
     for attribute, value in cls.__dict__.items():
         if attribute.startswith("_") or isinstance(
             value, types.FunctionType | staticmethod | classmethod | property
@@ -260,7 +260,7 @@ def _refuse_misspelled(cls: type[Worker]) -> None:
 def _check_message_type(cls: type[Worker]) -> None:
     annotation = cls.__core_message__ = _message_type(cls, names_where_defined())
     if config_of(cls).codec is not None:
-        return  # what it decodes to is known when the plugins are loaded
+        return  # the type that it decodes to is known when the plugins are loaded
     try:
         way_of(annotation)
     except NotDecodable as error:
@@ -272,7 +272,7 @@ def _check_message_type(cls: type[Worker]) -> None:
 
 
 def message_type(cls: type[Worker]) -> Any:
-    """What one message of this worker is decoded to."""
+    """Return the type that a message of this worker is decoded to."""
     return cls.__core_message__
 
 
@@ -319,7 +319,7 @@ def _without_variables(worker: str, annotation: Any) -> Any:
     if type_variables(found):
         raise OptionError(
             worker,
-            f"its message is annotated {annotation!r}, a type variable that stands for nothing",
-            "say what it is in the base: class Orders(Base[Order])",
+            f"its message is annotated {annotation!r}, a type variable without a value",
+            "name the type in the base class: class Orders(Base[Order])",
         )
     return found

@@ -275,7 +275,7 @@ def test_threads_that_use_the_blocking_twin_first_get_one_thread_for_all(
     # The second one found a new process, forgot what the first had just made, and left it without an owner.
     topic, first_uses, both = broker.make_topic(), list[int](), threading.Barrier(2)
     before = [each for each in threading.enumerate() if each.name == "core-blocking-producer"]
-    forked = BlockingProducer._forked
+    forked = BlockingProducer._start_in_this_process
 
     def meeting_the_other(self: BlockingProducer) -> None:
         first_uses.append(1)
@@ -283,7 +283,7 @@ def test_threads_that_use_the_blocking_twin_first_get_one_thread_for_all(
             both.wait(0.5)
         forked(self)
 
-    monkeypatch.setattr(BlockingProducer, "_forked", meeting_the_other)
+    monkeypatch.setattr(BlockingProducer, "_start_in_this_process", meeting_the_other)
     with get_blocking_producer("kafka", settings=settings_for(broker.address)) as producer:
         with ThreadPoolExecutor(2) as pool:
             receipts = list(pool.map(lambda n: producer.send(topic=topic, message=n), range(2)))

@@ -83,7 +83,7 @@ def test_ctrl_c_ends_the_wait_for_a_change(tmp_path: Path) -> None:
         running.until_said("waiting for a change")
         running.signal(signal.SIGINT)
         assert running.wait() == 130
-    assert running.lines[0] == "core: broken.py: SyntaxError: invalid syntax (broken.py:1); mend the file"
+    assert running.lines[0] == "core: broken.py: SyntaxError: invalid syntax (broken.py:1); correct the file"
 
 
 def test_a_debugger_has_the_terminal(broker: RunningBroker, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_without_the_extra_a_new_package_is_refused_in_one_line_with_the_remedy(
     refused = core("new", "worker", "parcel-tracker", folder=tmp_path, command=str(installed / "core"))
     assert refused.returncode == 1
     (line,) = refused.stderr.splitlines()
-    assert line.endswith("needs Jinja, which is not there; pip install 'core-messaging[new]'")
+    assert line.endswith("needs Jinja, which is not installed; pip install 'core-messaging[new]'")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -74,7 +74,7 @@ def test_a_list_of_input_topics() -> None:
         ({"output_topic": "tasks"}, "feed itself for ever"),
         ({"dlq_topic": "tasks"}, "feed itself for ever"),
         ({"retry_backoff": RetryPolicy(), "initial_delay": 2.0}, "initial_delay = 2 beside a RetryPolicy"),
-        ({"retry_backoff": RetryPolicy(max_retries=5), "max_retries": 2}, "say it in one place"),
+        ({"retry_backoff": RetryPolicy(max_retries=5), "max_retries": 2}, "write it in one place only"),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_remedy(options: dict[str, Any], says: str) -> None:

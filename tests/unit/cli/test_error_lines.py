@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_imported_is_named_before_the_worker_that_is_not_f
     assert by_file.stderr.startswith(f"core: worker 'broken' from src/workers/broken.py is broken: {CAUSE}; ")
     # Lost may be in the file that could not be imported: that comes first.
     assert by_class.stderr.startswith(
-        f"core: src/workers/broken.py is broken: {CAUSE}; mend or uninstall it. "
+        f"core: src/workers/broken.py is broken: {CAUSE}; correct or uninstall it. "
     )
     assert (
         "No worker is named 'Lost' (searched: src/workers/broken.py, src/workers/healthy.py)"

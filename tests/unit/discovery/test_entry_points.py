@@ -125,7 +125,7 @@ def test_every_command_goes_on_with_the_healthy_ones(site: Site, files: dict[str
     ("files", "told"),
     [
         (odd(WORKER.format("Odd") + HOOK), "odd 2.0"),
-        (odd(MUTE, METADATA=META.format("odd")), "broken: Mute: (its text cannot be had: RuntimeError)"),
+        (odd(MUTE, METADATA=META.format("odd")), "broken: Mute: (its text cannot be read: RuntimeError)"),
         (odd("raise SystemExit(3)", METADATA=META.format("odd")), "broken: SystemExit: 3"),
         (
             odd(WORKER.format("Odd"), BOTH + "no_equals_sign\n", METADATA=META.format("odd")),

@@ -56,7 +56,7 @@ def test_an_error_whose_text_cannot_be_had_is_shown_all_the_same() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    assert "its text cannot be had" in lines_of(Mute(), None)
+    assert "its text cannot be read" in lines_of(Mute(), None)
 
 
 def test_the_place_of_an_error_is_the_line_that_raised_it() -> None:
