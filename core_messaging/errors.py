@@ -392,7 +392,7 @@ class LetterRefused(BrokerError):
 
     def __init__(self, place: str, cause: str) -> None:
         super().__init__(
-            f"letter {place} was not stored: {cause}. Nothing of this step was stored either; mend the topic, leave the letter out "
+            f"letter {place} was not stored: {cause}. Nothing of this step was stored either; correct the topic, leave the letter out "
             "(--partition, --offsets), or drop it"
         )
         self.place = place
