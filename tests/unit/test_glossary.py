@@ -146,11 +146,12 @@ def test_what_a_term_belongs_to_is_there() -> None:
     metrics, actions = prometheus_metrics(), log_actions()
     policy = {f"RetryPolicy.{each.name}" for each in fields(RetryPolicy)}
     options = {*OPTIONS, *Settings.model_fields, *policy}
+    known = {"metric": metrics, "action": actions, "": options}
     for term, _, belongs in rows():
-        named = re.findall(r"(metric |action |)`([^`]+)`", belongs)
-        for kind, name in named:
-            known = {"metric ": metrics, "action ": actions, "": options}[kind]
-            assert name in known, f"{term}: {kind}{name}"
+        for part in belongs.split(";"):
+            kind = next((kind for kind in known if kind and part.strip().startswith(kind)), "")
+            for name in codes(part):
+                assert name in known[kind], f"{term}: {kind} {name}"
 
 
 def test_every_option_and_setting_is_in_the_docs_that_the_glossary_links() -> None:
