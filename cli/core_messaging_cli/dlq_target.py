@@ -23,8 +23,10 @@ from core_messaging_cli.selection import workers_named
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``following``: groups of this project that send later messages of a key after its dead letter. ``no_worker``: why no
-    worker is meant, so that it has to be a topic."""
+    """``following``: groups of this project that send later messages of a key after its dead letter.
+
+    ``no_worker``: why no worker is meant, so that it has to be a topic.
+    """
 
     queue: Queue
     following: frozenset[str]

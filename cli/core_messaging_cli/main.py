@@ -105,8 +105,10 @@ def _run(log_format: LogFormat) -> None:
 
 
 def _log_format(words: Sequence[str]) -> LogFormat:
-    """The --log-format of the command line. It is read here, because errors in settings and options are reported before
-    click has parsed the options."""
+    """The --log-format of the command line.
+
+    It is read here, because errors in settings and options are reported before click has parsed the options.
+    """
     given: LogFormat = "text"
     for word, following in pairwise([*words, ""]):
         if word in ("--log-format=json", "--log-format=text"):

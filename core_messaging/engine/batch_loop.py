@@ -229,8 +229,10 @@ class BatchRunners:
         self._components.timer.set()
 
     async def _one_by_one(self, opened: Opened) -> None:
-        """A worker with only ``process``: its messages at the same time, in order where order is asked. Each is settled
-        when it is over."""
+        """A worker with only ``process``: its messages at the same time, in order where order is asked.
+
+        Each is settled when it is over.
+        """
         lanes: dict[Hashable, list[int]] = {}
         for index, job in enumerate(opened.jobs):
             lane = self._schedule.lane_of(job.record)

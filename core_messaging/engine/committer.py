@@ -41,8 +41,9 @@ class Committer:
         return error is None
 
     async def give_back(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
-        """The last commit of assignments that end in order. Waits out a commit that is under way: were it
-        repeated after this one, it would turn the clock back.
+        """The last commit of assignments that end in order.
+
+        Waits out a commit that is under way: were it repeated after this one, it would turn the clock back.
 
         Tried again for a short time: where it is missing, it looks to the next owner as if this process had died.
         """

@@ -52,8 +52,10 @@ class Counters(CounterValues):
 
 
 def drop_if_gone(job: Job, counters: Counters) -> bool:
-    """Whether *job* is of a partition that another member has by now. Then it counts as dropped: its result has no effect,
-    and no hook is told."""
+    """Whether *job* is of a partition that another member has by now.
+
+    Then it counts as dropped: its result has no effect, and no hook is told.
+    """
     if job.assignment.state is not FENCED:
         return False
     counters.dropped += 1

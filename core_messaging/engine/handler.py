@@ -126,8 +126,10 @@ def _cancelled_after(seconds: float, call: Call) -> Call:
 
 
 class _Watched:
-    """A thread cannot be stopped, and a second attempt beside the first would break the order of its key: a
-    plain ``def`` that takes too long is named and waited for. It can look at ``context.deadline`` itself."""
+    """A thread cannot be stopped, and a second attempt beside the first would break the order of its key: a plain ``def`` that takes too long is named and waited for.
+
+    It can look at ``context.deadline`` itself.
+    """
 
     def __init__(self, seconds: float, worker: str, context: Any) -> None:
         self._seconds = seconds
@@ -161,8 +163,11 @@ class _Watched:
 
 
 def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[str, Any]) -> tuple[bool, Any]:
-    """Run in a thread. The outcome comes back as a value: a StopIteration set on a future would hang its waiter
-    for ever, and a SystemExit would end the thread of the pool instead of the attempt."""
+    """Run in a thread.
+
+    The outcome comes back as a value: a StopIteration set on a future would hang its waiter for ever, and a
+    SystemExit would end the thread of the pool instead of the attempt.
+    """
     process = os.getpid()
     try:
         outcome: tuple[bool, Any] = False, function(*facts, **named)

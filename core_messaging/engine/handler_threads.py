@@ -45,8 +45,10 @@ PLACE: ContextVar[Place | None] = ContextVar("PLACE", default=None)
 
 
 class NotBegun(BaseException):
-    """The worker stops, or gives the partition back, and no thread was free until now: the handler was not called. No
-    Exception, so that a middleware takes it for no failure."""
+    """The worker stops, or gives the partition back, and no thread was free until now: the handler was not called.
+
+    No Exception, so that a middleware takes it for no failure.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,10 @@ class KeyBlocker:
         return False
 
     def waits_for_room(self, job: Job, error: BaseException) -> bool:
-        """Whether too many keys of its partition are blocked already to dead-letter *job* and block its own too:
-        what follows it would not follow. It keeps its lane and is given up later."""
+        """Whether too many keys of its partition are blocked already to dead-letter *job* and block its own too: what follows it would not follow.
+
+        It keeps its lane and is given up later.
+        """
         if job.assignment.blocked_keys.reserve(job.record.key):
             return False
         job.wait_for_giving_up(error)

@@ -62,8 +62,11 @@ class Runners:
                     raise
 
     async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901 - each part would cost one function call for each message
-        """Take, decode, process, settle, until nothing may start. True: a message has left variables in *mine*, the context
-        of these calls, which was a copy of *base*; the next one must not see them."""
+        """Take, decode, process, settle, until nothing may start.
+
+        True: a message has left variables in *mine*, the context of these calls, which was a copy of *base*; the next
+        one must not see them.
+        """
         runner_pool, counters, settlement, clock = (
             self._runner_pool,
             self._counters,
@@ -118,8 +121,7 @@ class Runners:
         return leaked
 
     async def _yield_to_loop(self, slot: int, number: int, now: float) -> float:
-        """Let the event loop go once round, unless it has since attempt *number*, this runner's last, began; when
-        that was."""
+        """Let the event loop go once round, unless it has since attempt *number*, this runner's last, began; when that was."""
         runner_pool = self._runner_pool
         if runner_pool.turn_ends and number != self._counters.started:
             # Others have begun since, so this one has waited for something. Without this a hundred handlers whose I/O is
@@ -162,8 +164,11 @@ class Runners:
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's clock. The standard loop's is a method around this function, which costs twice as much; uvloop's is the
-    same clock in whole milliseconds, which is too coarse for the histogram of latencies."""
+    """The loop's clock.
+
+    The standard loop's is a method around this function, which costs twice as much; uvloop's is the same clock in
+    whole milliseconds, which is too coarse for the histogram of latencies.
+    """
     kind = type(loop)
     real = kind.time is asyncio.BaseEventLoop.time or kind.__module__ == "uvloop"
     return time.monotonic if real else loop.time
@@ -179,8 +184,10 @@ def as_undecodable(error: BaseException) -> Undecodable:
 
 
 def as_failure(error: BaseException) -> Exception:
-    """SystemExit, CancelledError and their like end nothing here: they are a failed attempt. A group of one error (of a
-    task group, say) stands for what it holds."""
+    """SystemExit, CancelledError and their like end nothing here: they are a failed attempt.
+
+    A group of one error (of a task group, say) stands for what it holds.
+    """
     error = sole(error)
     if isinstance(error, Exception):
         return error

@@ -31,8 +31,10 @@ class Seen:
 
 
 class Written:
-    """When records were written, in milliseconds since the epoch: what has no timestamp (it is -1) counts from when it was
-    seen here first."""
+    """When records were written, in milliseconds since the epoch.
+
+    What has no timestamp (it is -1) counts from when it was seen here first.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

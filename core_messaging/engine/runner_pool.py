@@ -45,8 +45,10 @@ class Idle:
                 count -= 1
 
     def wake_one(self) -> None:
-        """Let one idle runner look for work, unless one is on its way: it calls others if it finds more than one
-        can do. The answers of a hundred records come in one turn of the loop, and a runner may be enough for all."""
+        """Let one idle runner look for work, unless one is on its way: it calls others if it finds more than one can do.
+
+        The answers of a hundred records come in one turn of the loop, and a runner may be enough for all.
+        """
         if not self._coming:
             self.wake(1)
 
@@ -123,8 +125,9 @@ class RunnerPool:
         self.current[slot] = None
 
     async def ended_by(self, error: BaseException) -> bool:
-        """Whether *error* came out of an attempt because the runners are being cancelled: a handler may swallow that, or
-        make another error of it.
+        """Whether *error* came out of an attempt because the runners are being cancelled.
+
+        A handler may swallow that, or make another error of it.
 
         Who cancels a whole loop at once cancels the runners before the engine hears of it; so a cancellation that nobody
         is known to have asked for is looked at once more, a moment later. It may be a stray one (something in a handler
@@ -145,8 +148,10 @@ class RunnerPool:
             raise asyncio.CancelledError from error
 
     def forked(self) -> None:
-        """This is a forked child, whose runner ends with the handler that has forked it: nothing more is done for the
-        worker, and no turn of the parent's event loop is begun."""
+        """This is a forked child, whose runner ends with the handler that has forked it.
+
+        Nothing more is done for the worker, and no turn of the parent's event loop is begun.
+        """
         self.ending = self._forked = True
         self.turn_ends = math.inf
 

@@ -38,8 +38,7 @@ class Settlement:
         self._counters = components.counters
 
     async def resume(self, job: Job, sending: Sending | GivingUp) -> None:
-        """Go on with *job*: the broker has answered, a record is due to be published again, or its turn to be given up has
-        come."""
+        """Go on with *job*: the broker has answered, a record is due to be published again, or its turn to be given up has come."""
         if drop_if_gone(job, self._counters):
             self._sender.forget(job)
         elif isinstance(sending, GivingUp):

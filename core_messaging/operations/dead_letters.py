@@ -50,6 +50,7 @@ class Queue:
 
     @property
     def selection(self) -> Selection:
+        """Selects the letters of the worker and group that name this queue."""
         return Selection(worker=self.worker, group=self.group)
 
 

@@ -48,10 +48,13 @@ LAST_ANSWER = 5.0  # seconds that a Ctrl-C waits for the transaction that is und
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be done. ``ends``: where each partition of the queue ended. ``spans``: where letters are taken. ``targets``: letters by topic. ``missing``: letters by original topic
-    that does not exist. ``moved``: letters whose original partition does not exist. ``followers``: letters that are taken
-    because an earlier one of their key is. ``is_atomic``: whether the cluster has transactions. ``unread``:
-    partitions that could not be read to their end, and why."""
+    """What would be done.
+
+    ``ends``: where each partition of the queue ended. ``spans``: where letters are taken. ``targets``: letters by
+    topic. ``missing``: letters by original topic that does not exist. ``moved``: letters whose original partition
+    does not exist. ``followers``: letters that are taken because an earlier one of their key is. ``is_atomic``:
+    whether the cluster has transactions. ``unread``: partitions that could not be read to their end, and why.
+    """
 
     queue: str
     order: Order
@@ -86,8 +89,9 @@ async def plan_replay(
     following: Collection[str] = (),
     progress: Progress = untold,
 ) -> Planned:
-    """What *order* means for *queue* at this moment. *following*: groups of workers with ``on_dead_letter = "follow"``; others
-    are known by their letters.
+    """What *order* means for *queue* at this moment.
+
+    *following*: groups of workers with ``on_dead_letter = "follow"``; others are known by their letters.
 
     Raises TopicMissing, BrokerError, ConfigurationError.
     """

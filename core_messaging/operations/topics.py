@@ -14,8 +14,10 @@ from core_messaging.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TopicUse:
-    """A topic that workers need: its declaration (or its bare name), who needs it, and how the cluster has it (None: it is
-    missing)."""
+    """A topic that workers need.
+
+    Its declaration (or its bare name), who needs it, and how the cluster has it (None: it is missing).
+    """
 
     topic: str
     workers: tuple[str, ...]

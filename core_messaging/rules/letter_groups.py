@@ -25,8 +25,10 @@ class Example:
 
 @dataclass(slots=True)
 class LetterGroup:
-    """``first`` and ``last``: when the first and the last of them failed, in seconds since the epoch. ``oldest_open``: the time of
-    the oldest record that is open, by which the retention of the queue counts."""
+    """``first`` and ``last``: when the first and the last of them failed, in seconds since the epoch.
+
+    ``oldest_open``: the time of the oldest record that is open, by which the retention of the queue counts.
+    """
 
     dlq_topic: str
     worker: str
@@ -42,9 +44,11 @@ class LetterGroup:
 
     @property
     def count(self) -> int:
+        """The number of letters in the group."""
         return self.open + self.replayed + self.dropped
 
     def add(self, state: State, failed_at: float, stored_at: float) -> None:
+        """Count a letter. *failed_at*, *stored_at*: seconds since the epoch."""
         if state == "open":
             self.open += 1
             if self.oldest_open is None or stored_at < self.oldest_open:
@@ -76,6 +80,7 @@ class LetterGroups:
         self._groups: dict[tuple[bytes, bytes, bytes], LetterGroup] = {}
 
     def add(self, letter: Letter, state: State) -> None:
+        """Count *letter* in its group."""
         group = self._groups.get(letter.raw_kind) or self._begun(letter)
         if state == "open" and not group.open and group.count:
             group.example = self._describe(letter)

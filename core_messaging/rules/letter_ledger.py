@@ -58,9 +58,11 @@ class Ledger:
                 self._states[_digest(record.key)] = found.state
 
     def note(self, letter: Letter, state: Settled) -> None:
+        """Note that *letter* was replayed or dropped."""
         self._states[_digest(letter.identity())] = state
 
     def state_of(self, letter: Letter) -> State:
+        """Return what became of *letter*; "open" if nothing was done with it."""
         if not self._states:
             return "open"
         return self._states.get(_digest(letter.identity()), "open")

@@ -19,6 +19,7 @@ class FieldMatch:
     wanted: str
 
     def matches(self, payload: Any) -> bool:
+        """Whether *payload* has the field with the wanted value."""
         return any(_same(found, self.wanted) for found in _found(payload, self.name))
 
 
@@ -38,6 +39,7 @@ class Selection:
     fields: Sequence[FieldMatch] = ()
 
     def matches(self, letter: Letter) -> bool:
+        """Whether *letter* fits everything that is given."""
         return (
             self.is_of_worker(letter)
             and self._matches_place(letter)

@@ -74,6 +74,7 @@ class Letter:
 
     @property
     def error_type(self) -> str:
+        """The type of the error that dead-lettered the message."""
         return self.text("error-type") or _NOT_OURS
 
     @property

@@ -84,8 +84,10 @@ def _place(standing: PartitionOffsets, target: ResetTarget, at_time: Mapping[Top
 
 
 def _reset(standing: PartitionOffsets, place: int) -> Reset:
-    """Finished runs and attempts are forgotten; keys that are blocked stay blocked; the partition counts as given back in
-    order."""
+    """Finished runs and attempts are forgotten.
+
+    Keys that are blocked stay blocked; the partition counts as given back in order.
+    """
     commit = standing.committed
     note = CommitNote.decode(commit.metadata) if commit is not None else CommitNote()
     before = None if commit is None else commit.offset

@@ -74,6 +74,7 @@ class Survey:
 
     @property
     def groups(self) -> frozenset[str]:
+        """All groups that are found or follow."""
         return frozenset(self.found) | frozenset(self.following)
 
 
@@ -96,8 +97,11 @@ class Order:
 
 
 class Plan:
-    """Decides, letter by letter. *keys* are taken whole. *partitions*: how many each topic has that there is.
-    *is_counted*: whether somebody was told of a letter; others are taken only with their key."""
+    """Decides, letter by letter.
+
+    *keys* are taken whole. *partitions*: how many each topic has that there is. *is_counted*: whether somebody was
+    told of a letter; others are taken only with their key.
+    """
 
     def __init__(
         self,
@@ -163,8 +167,10 @@ class Plan:
         return self._sent(letter, self._target(letter), REPLAY if lifts else None)
 
     def _lifts(self, letter: Letter) -> bool:
-        """Whether *letter* is the first of a key that takes its letters with it. Elsewhere than at its topic nobody would see
-        it."""
+        """Whether *letter* is the first of a key that takes its letters with it.
+
+        Elsewhere than at its topic nobody would see it.
+        """
         key = key_of_group(letter)
         if key is None or key not in self._keys or key in self._lifted or self._order.to is not None:
             return False

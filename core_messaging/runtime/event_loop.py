@@ -14,7 +14,7 @@ _SELECTABLE = 1024  # FD_SETSIZE of Linux: ``select`` takes file descriptors bel
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed (``pip install 'core-messaging[speed]'``), else a punctual one."""
+    """Return uvloop's where it is installed (``pip install 'core-messaging[speed]'``), else a punctual one."""
     if importlib.util.find_spec("uvloop") is None:
         return punctual_loop()
     import uvloop  # noqa: PLC0415 - an extra
@@ -25,9 +25,11 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 if sys.platform == "linux":
 
     class PunctualSelector(selectors.EpollSelector):
-        """Short waits end when they are over. ``epoll`` waits in whole milliseconds, rounded up: of a handler that waits
-        for 2.5 ms it makes one of 3 to 3.5, and of a hundred of them a fifth less throughput. ``select`` waits in
-        microseconds, and an epoll is a file descriptor like any other (epoll(7)).
+        """Short waits end when they are over.
+
+        ``epoll`` waits in whole milliseconds, rounded up: of a handler that waits for 2.5 ms it makes one of 3 to
+        3.5, and of a hundred of them a fifth less throughput. ``select`` waits in microseconds, and an epoll is a
+        file descriptor like any other (epoll(7)).
         """
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -38,7 +40,7 @@ if sys.platform == "linux":
             return super().select(timeout)
 
     def punctual_loop() -> asyncio.AbstractEventLoop:
-        """asyncio's event loop, whose short waits are not rounded up to whole milliseconds."""
+        """Return asyncio's event loop, whose short waits are not rounded up to whole milliseconds."""
         selector = PunctualSelector()
         if selector.fileno() < _SELECTABLE:
             return asyncio.SelectorEventLoop(selector)
@@ -48,5 +50,5 @@ if sys.platform == "linux":
 else:
 
     def punctual_loop() -> asyncio.AbstractEventLoop:
-        """asyncio's event loop: kqueue is punctual by itself."""
+        """Return asyncio's event loop; kqueue is punctual by itself."""
         return asyncio.new_event_loop()

@@ -45,6 +45,6 @@ def _refused(file: Path, cause: str) -> ConfigurationError:
 
 
 def _cause(error: BaseException) -> str:
-    """dictConfig names the handler that is wrong, and has the reason as its cause."""
+    """Return the reason of a wrong configuration: dictConfig names the handler that is wrong, and has the reason as its cause."""
     reason = f" ({text_of(error.__cause__)})" if error.__cause__ is not None else ""
     return f"{text_of(error)}{reason}"

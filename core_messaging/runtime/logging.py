@@ -156,8 +156,10 @@ def _layout(stream: IO[str]) -> Layout:
 
 
 class TextLines(logging.Formatter):
-    """Time, level, logger and message. A message is one line, and a traceback is indented: nothing that an error or a
-    message says looks like a line of the log.
+    """Time, level, logger and message.
+
+    A message is one line, and a traceback is indented: nothing that an error or a message says looks like a line of
+    the log.
 
     *layout*: "terminal" has the time without its day, and colours; "bare" has the message alone.
     """

@@ -12,8 +12,10 @@ BACKOFF = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """How the processes in one place have ended so far. ``early``: in a row, within *soon* seconds of their start,
-    so that they can hardly have worked."""
+    """How the processes in one place have ended so far.
+
+    ``early``: in a row, within *soon* seconds of their start, so that they can hardly have worked.
+    """
 
     soon: float
     early: int = 0

@@ -302,8 +302,7 @@ class _Run:
         self._limit_the_end()
 
     def _limit_the_end(self) -> None:
-        """A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent
-        has its time for the last commit, the leave and the last records, one after the other."""
+        """A handler that swallows its cancellation cannot be ended from inside the loop, and a broker that is silent has its time for the last commit, the leave and the last records, one after the other."""
         if self._options.exit_now is not None and self._limit is None:
             seconds = self._options.settings.shutdown_timeout + GRACE
             self._limit = asyncio.get_running_loop().call_later(seconds, self._too_late)

@@ -187,8 +187,10 @@ def _signal_name(code: int) -> str:
 
 
 def pipe_from_supervisor() -> int:
-    """The file descriptor to read the supervisor's signals from. Taken away from the standard input, so that nothing that
-    this process starts reads them in its place."""
+    """The file descriptor to read the supervisor's signals from.
+
+    Taken away from the standard input, so that nothing that this process starts reads them in its place.
+    """
     orders = os.dup(STDIN)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, STDIN)

@@ -12,8 +12,10 @@ from core_messaging.worker import Worker, config_of
 
 
 def told_apart(workers: Sequence[type[Worker]]) -> list[WorkerConfig]:
-    """The configurations of *workers*, each with a name of its own: ``package:Name`` where several have one name, as on the
-    command line, and ``package:Name@group`` where the package is the same too.
+    """The configurations of *workers*, each with a name of its own.
+
+    ``package:Name`` where several have one name, as on the command line, and ``package:Name@group`` where the package
+    is the same too.
 
     Raises ConfigurationError for those that have all of it in common.
     """
