@@ -110,8 +110,12 @@ def _remedy(name: str) -> str:
     return f"write {method.spelled(name)}; a further parameter needs a default value{further}"
 
 
+# Hooks that plugins have and workers do not: a worker with such a method would wait for calls that never come.
+PLUGIN_HOOKS = frozenset({"on_retry", "on_assigned", "on_revoked", "on_start", "on_stop"})
+
+
 def refuse_misspelled_methods(cls: type, base: type) -> None:
-    """Raise OptionError for a method whose name resembles one that the runtime calls: it would never be called.
+    """Raise OptionError for a method that nothing calls: its name resembles one that the runtime calls, or is a plugin's hook.
 
     *base*: the class Worker; its own methods are not looked at.
     """
@@ -122,6 +126,12 @@ def refuse_misspelled_methods(cls: type, base: type) -> None:
         for name, value in vars(kind).items()
     }
     for name, value in own.items():
+        if name in PLUGIN_HOOKS and _is_method(value):
+            raise OptionError(
+                cls.__name__,
+                f"nothing calls its method {name}",
+                f"{name} is a hook of plugins, see docs/plugins.md (rename the method if it is your own)",
+            )
         nearest = (
             None if name.startswith("_") or name in METHODS or not _is_method(value) else nearest_method(name)
         )

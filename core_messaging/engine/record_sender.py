@@ -28,7 +28,7 @@ class RecordSender:
 
     def __init__(self, components: Components, message_logger: MessageLogger) -> None:
         self._publisher = components.publisher
-        self._schedule = components.schedule
+        self._settlements = components.schedule.settlements
         self._runner_pool = components.runner_pool
         self._timer = components.timer
         self._clock = components.loop.time
@@ -57,10 +57,11 @@ class RecordSender:
         """The broker has answered: *job* is settled as soon as a settlement runner takes it."""
         # The error is looked at here, because for a partition that is gone nothing else looks at it, and asyncio would log it.
         _ = answer.cancelled() or answer.exception()
-        self._schedule.resume(job)
         if job.assignment.state is FENCED:
             self.forget(job)
             self._runner_pool.notify_quiet()
+        else:  # also while the partition is revoked: what is acknowledged now may still be committed
+            self._settlements.put(job)
 
     async def answer(self, job: Job, sending: Sending) -> BrokerError | None:
         """What the broker has answered: None if it has stored the record, else why not."""

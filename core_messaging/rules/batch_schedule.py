@@ -296,11 +296,6 @@ class BatchSchedule:
         else:
             queue.ready.append(queue.enter(second))
 
-    def resume(self, job: Job) -> None:
-        """*job* can be settled: the answer that it waited for has come."""
-        if job.assignment.state is not AssignmentState.FENCED:
-            self.settlements.put(job)
-
     def release(self, now: float) -> int:
         """Make the retries ready that are due at *now*. Returns how many runners may find something to do."""
         released = 0

@@ -226,14 +226,6 @@ class MessageSchedule:
             self.settlements.put(job)
         return len(evicted)
 
-    def resume(self, job: Job) -> None:
-        """*job* can be settled: the answer that it waited for has come.
-
-        Also in a draining assignment: a result that is acknowledged now may still be committed.
-        """
-        if job.assignment.state is not AssignmentState.FENCED:
-            self.settlements.put(job)
-
     def release(self, now: float) -> int:
         """Make the retries ready that are due at *now*. Returns how many."""
         released = 0

@@ -50,10 +50,6 @@ class Schedule(Protocol):
         """*job* waits until *due*. It keeps its lane and holds no runner."""
         ...
 
-    def resume(self, job: Job) -> None:
-        """*job* can be settled: the answer that it waited for has come."""
-        ...
-
     def release(self, now: float) -> int:
         """Let everything start that is due at *now*. Returns how many runners may find something to do."""
         ...

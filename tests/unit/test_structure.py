@@ -116,7 +116,6 @@ ONLY_TYPES = {
 SHOWN_BY = {
     "engine/callbacks": "unit/engine/test_message_logger.py",
     "engine/dead_letters": "unit/engine/test_settlement.py",
-    "engine/failure_path": "unit/engine/test_settlement.py",
     "engine/group_membership": "unit/engine/test_engine.py",
     "engine/handler": "unit/engine/test_handler_threads.py",
     "engine/intake": "unit/engine/test_positioning.py",

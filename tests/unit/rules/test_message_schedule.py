@@ -164,8 +164,8 @@ class ScheduleMachine(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.running))
         self.running.remove(job)
         job.sending = Sending(Outgoing("out", b""), None)
-        self.schedule.resume(job)
         if job.assignment.state is not AssignmentState.FENCED:
+            self.schedule.settlements.put(job)
             self.publishing.append(job)
 
     @rule(seconds=st.floats(0, 5))

@@ -295,7 +295,7 @@ def unanswered(
 ) -> None:
     """Whatever the broker will say."""
     ack.add_done_callback(lambda answer: answer.exception())
-    self._schedule.finish(job)
+    self._timer._schedule.finish(job)
 
 
 class Doubles(Worker):
