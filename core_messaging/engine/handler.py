@@ -126,9 +126,10 @@ def _cancelled_after(seconds: float, call: Call) -> Call:
 
 
 class _Watched:
-    """A thread cannot be stopped, and a second attempt beside the first would break the order of its key: a plain ``def`` that takes too long is named and waited for.
+    """Log a plain ``def`` that takes too long, and wait for it.
 
-    It can look at ``context.deadline`` itself.
+    A thread cannot be stopped, and a second attempt beside the first would break the order of its key. The handler can look
+    at ``context.deadline`` itself.
     """
 
     def __init__(self, seconds: float, worker: str, context: Any) -> None:

@@ -1,4 +1,4 @@
-"""Options of aiokafka that no setting covers: which of them a project may pass, and to which client."""
+"""Checks options of aiokafka that have no setting: which of them a project may pass, and to which client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SETTINGS = {
     "session_timeout_ms": "kafka_session_timeout",
     "ssl_context": "kafka_ssl_cafile, kafka_ssl_certfile and the other kafka_ssl_... settings",
 }
-# Options on which the guarantees rest: the engine decides them.
+# Options that the guarantees depend on: the engine decides them.
 FIXED = frozenset(
     {
         *(
@@ -75,7 +75,7 @@ def shared_options(settings: Settings) -> dict[str, Any]:
 
 
 def consumer_options(settings: Settings) -> dict[str, Any]:
-    """Return what only the consumer of a worker takes, the rack included."""
+    """Return the options that only the consumer of a worker takes, including the rack."""
     options = {name: value for name, value in settings.kafka_client_options.items() if name in CONSUMER}
     if settings.kafka_client_rack is not None:
         options["client_rack"] = settings.kafka_client_rack

@@ -1,4 +1,4 @@
-"""Ask a cluster about itself and about consumer groups. It reads only."""
+"""Asks a cluster about itself and about consumer groups. It only reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIMITS = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """``session_limits``: the least and the longest session time-out in seconds; None where the broker does not tell."""
+    """Facts of a cluster. ``session_limits``: shortest and longest session time-out in seconds; None if the broker does not tell."""
 
     cluster_id: str
     brokers: int
@@ -30,14 +30,14 @@ class ClusterFacts:
 
 
 class ClusterLookup:
-    """Open by ``cluster_lookup(settings)``."""
+    """Asks one cluster. Opened by ``cluster_lookup(settings)``."""
 
     def __init__(self, settings: Settings, admin: Any) -> None:
         self._settings = settings
         self._admin = admin
 
     async def cluster(self) -> ClusterFacts:
-        """Raises BrokerError."""
+        """Return the facts of the cluster. Raises BrokerError."""
         try:
             found = await self._admin.describe_cluster()
         except kafka_errors.KafkaError as error:
@@ -48,7 +48,7 @@ class ClusterLookup:
         )
 
     async def _limits(self, node: int) -> tuple[float, float] | None:
-        """None where this user may not see a broker's configs, or where it has no such request."""
+        """Return the limits; None if this user may not read the broker's configs, or if the broker has no such request."""
         resource = ConfigResource(ConfigResourceType.BROKER, str(node), dict.fromkeys(_LIMITS))
         try:
             (answer,) = await self._admin.describe_configs([resource])
@@ -61,7 +61,7 @@ class ClusterLookup:
         return least, longest
 
     async def group(self, group_id: str) -> GroupFacts | None:
-        """None where nobody tells: a broker without this request, or a user without the right to describe groups."""
+        """Return the group; None if the broker lacks this request, or the user lacks the right to describe groups."""
         try:
             found = await once_coordinator_is_ready(lambda: self._described(group_id))
         except kafka_errors.KafkaError:
@@ -87,6 +87,6 @@ def _member(found: Mapping[str, Any]) -> MemberFacts:
 
 @asynccontextmanager
 async def cluster_lookup(settings: Settings) -> AsyncIterator[ClusterLookup]:
-    """Connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
+    """Provide a lookup that is connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
     async with admin_of(settings) as admin:
         yield ClusterLookup(settings, admin)

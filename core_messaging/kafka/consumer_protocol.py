@@ -1,7 +1,7 @@
-"""The bytes in which the members of a group tell each other what they read and what they own.
+"""Encodes and decodes what the members of a group tell each other: the topics that they read, the partitions they own.
 
-The broker passes them on and does not look into them. Java's and librdkafka's consumers write the same format: fields are
-added at the end, so a reader of version 3 reads each version as far as it knows it.
+The broker passes these bytes on and does not read them. The consumers of Java and librdkafka write the same format. Each
+version adds fields at the end, so a reader of version 3 reads every version as far as it knows the fields.
 https://kafka.apache.org/protocol.html#protocol_messages (ConsumerProtocolSubscription, ConsumerProtocolAssignment)
 """
 
@@ -18,7 +18,7 @@ from aiokafka.protocol.types import Array, Bytes, Int16, Int32, String
 from core_messaging.records import TopicPartition
 from core_messaging.rules.partition_assignor import GroupMember
 
-COOPERATIVE_STICKY = "cooperative-sticky"  # the name that all clients know the assignor by
+COOPERATIVE_STICKY = "cooperative-sticky"  # the name of the assignor in all clients
 
 _VERSION = 3
 _WITH_OWNED, _WITH_GENERATION = 1, 2  # the first versions that have these fields
@@ -29,7 +29,7 @@ _GENERATION = struct.Struct(">i")
 
 
 def encode_subscription(member: GroupMember) -> bytes:
-    """What *member* sends with JoinGroup. The generation is in the user data as well: there older clients look for it."""
+    """Return what *member* sends with JoinGroup. The generation is in the user data too, where older clients read it."""
     return b"".join(
         (
             Int16.encode(_VERSION),
@@ -43,7 +43,7 @@ def encode_subscription(member: GroupMember) -> bytes:
 
 
 def decode_subscription(data: bytes) -> GroupMember:
-    """What another member of the group has sent, whatever its client and version. Raises ValueError."""
+    """Decode what another member has sent, with any client and version. Raises ValueError."""
     stream = io.BytesIO(data)
     version = Int16.decode(stream)
     topics = frozenset(_TOPICS.decode(stream) or ())
@@ -59,7 +59,7 @@ def decode_subscription(data: bytes) -> GroupMember:
 
 
 def _generation_in(user_data: bytes) -> int:
-    """Java's client writes the generation alone, librdkafka writes it after what it owned."""
+    """Return the generation. Java's client writes it alone, librdkafka writes it after the partitions that it owned."""
     if len(user_data) < _GENERATION.size:
         return -1
     (generation,) = _GENERATION.unpack(user_data[-_GENERATION.size :])
@@ -72,7 +72,7 @@ def encode_assignment(share: Iterable[TopicPartition]) -> bytes:
 
 
 def decode_assignment(data: bytes) -> frozenset[TopicPartition]:
-    """No bytes at all: no partition."""
+    """Decode the partitions that the leader assigns to a member; no bytes mean no partitions."""
     if not data:
         return frozenset()
     found = ConsumerProtocolMemberAssignment.decode(data)

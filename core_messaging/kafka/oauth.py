@@ -28,21 +28,21 @@ _REFUSED = range(400, 500)  # HTTP
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """``expires_at``: seconds since the epoch; None where nobody knows, and then it is used once."""
+    """A token. ``expires_at``: seconds since the epoch; None if it is not known, and then the token is used once."""
 
     text: str
     expires_at: float | None
     fetched_at: float
 
     def is_fresh(self, now: float) -> bool:
-        """Whether it may be used for one more connection at *now*."""
+        """Whether it may be used for one more connection at *now* (seconds since the epoch)."""
         if self.expires_at is None:
             return False
         return now < self.expires_at - LEEWAY * (self.expires_at - self.fetched_at)
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc] # the client has no types
-    """Fetches a token where there is none that is fresh; one fetch at a time."""
+    """Keeps a token, and fetches a new one if it is not fresh any more; one fetch at a time."""
 
     def __init__(self, fetch: Callable[[], Awaitable[Token]]) -> None:
         self._fetch = fetch
@@ -50,7 +50,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc] # the client has no t
         self._fetching = asyncio.Lock()
 
     async def token(self) -> str:
-        """Return a token. Raises KafkaConnectionError where none can be had now, SaslAuthenticationFailed where it is refused."""
+        """Return a token. Raises KafkaConnectionError if none can be fetched now, SaslAuthenticationFailed if it is refused."""
         async with self._fetching:
             if self._token is None or not self._token.is_fresh(time.time()):
                 self._token = await self._fetch()
@@ -105,7 +105,7 @@ def _imported(name: str) -> Callable[[], Any]:
 
 
 def _token_of(name: str, answer: object) -> Token:
-    """*answer*: the token, or the token and when it expires (seconds since the epoch)."""
+    """Return the token of *answer*: a str, or a pair of it and when it expires (seconds since the epoch)."""
     match answer:
         case str(text) if text:
             return Token(text, None, time.time())
@@ -118,7 +118,7 @@ def _token_of(name: str, answer: object) -> Token:
 
 
 def _of_client_credentials(settings: Settings) -> Callable[[], Awaitable[Token]]:
-    """The client-credentials grant of OAuth 2.0 (RFC 6749, section 4.4)."""
+    """Return a function that fetches a token by the client-credentials grant of OAuth 2.0 (RFC 6749, section 4.4)."""
     client_id, secret = settings.kafka_sasl_oauth_client_id, settings.kafka_sasl_oauth_client_secret
     endpoint = settings.kafka_sasl_oauth_token_endpoint
     if client_id is None or secret is None:

@@ -1,4 +1,4 @@
-"""Commit offsets for a group that has no members. The broker refuses it where there is one."""
+"""Commits offsets for a group that has no members. The broker refuses it if there is a member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics of a real cluster with their configs: described, made, given partitions and configs. Deletes nothing."""
+"""Describes the topics of a cluster, creates them, adds partitions and sets configs. Deletes nothing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _OF_THE_TOPIC = 1
 
 
 class TopicAdmin:
-    """Open by ``topic_admin(settings)``."""
+    """Changes topics. Opened by ``topic_admin(settings)``."""
 
     def __init__(self, settings: Settings, admin: Any) -> None:
         self._settings = settings
         self._admin = admin
 
     async def describe(self, topics: Sequence[str]) -> dict[str, ActualTopic]:
-        """Those of *topics* that exist, by name. Looking makes none. Raises BrokerError."""
+        """Return those of *topics* that exist, by name. Creates none. Raises BrokerError."""
         with self._errors():
             found = await look_up_topics(self._admin, topics)
             names = [topic for topic in topics if topic in found.partitions]
@@ -45,7 +45,7 @@ class TopicAdmin:
         }
 
     async def _configs(self, topics: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
-        """Topic -> config -> its value, and where it comes from."""
+        """Return the configs: topic -> config -> its value, and where it comes from."""
         if not topics:
             return {}
         asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
@@ -57,7 +57,7 @@ class TopicAdmin:
         return configs
 
     async def apply(self, change: Change) -> None:
-        """Do one step of a plan. Raises BrokerError, where the cluster refuses it."""
+        """Do one step of a plan. Raises BrokerError if the cluster refuses it."""
         with self._errors():
             if change.kind is Kind.CREATE:
                 await self._create(change)
@@ -74,7 +74,7 @@ class TopicAdmin:
                 _require(code, next((text for text in message if text), None), topic)
 
     async def _alter(self, change: Change) -> None:
-        """AlterConfigs replaces everything that is set for the topic, so what is set already is sent along."""
+        """Set configs. AlterConfigs replaces all configs of the topic, so those that are set already are sent too."""
         configs = await self._configs([change.topic])
         kept = {
             key: value for key, (value, source) in configs[change.topic].items() if source == _OF_THE_TOPIC
@@ -104,6 +104,6 @@ def _require(code: int, message: str | None, topic: str) -> None:
 
 @asynccontextmanager
 async def topic_admin(settings: Settings) -> AsyncIterator[TopicAdmin]:
-    """Connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
+    """Provide a tool that is connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
     async with admin_of(settings) as admin:
         yield TopicAdmin(settings, admin)

@@ -1,4 +1,4 @@
-"""Reads topics from one end to the other, once: joins no group, commits nothing, makes no topic."""
+"""Reads topics once from beginning to end. Joins no group, commits nothing and creates no topic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MERGED_RECORDS = 200  # of one look at one of several partitions
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The offsets of a partition that there are: from ``begin`` up to, and without, ``end``."""
+    """The offsets of a partition: from ``begin`` up to, but without, ``end``."""
 
     begin: int
     end: int
@@ -40,7 +40,7 @@ Report = Callable[[TopicPartition, UnreadableTopic], None]  # of a partition tha
 
 
 class TopicReader:
-    """Open by ``reading_topics(settings)``."""
+    """Reads topics. Opened by ``reading_topics(settings)``."""
 
     def __init__(self, settings: Settings, admin: Any, client: Any) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class TopicReader:
         self._client = client
 
     async def look(self, topics: Sequence[str]) -> TopicLookup:
-        """Which of *topics* there are, and their partitions. Raises BrokerError."""
+        """Return which of *topics* exist, and their partitions. Raises BrokerError."""
         try:
             found = await look_up_topics(self._admin, topics)
         except kafka_errors.KafkaError as error:
@@ -58,7 +58,7 @@ class TopicReader:
         return found
 
     async def spans(self, topic: str) -> Spans:
-        """Every partition of *topic*. Raises TopicMissing, BrokerError."""
+        """Return the span of every partition of *topic*. Raises TopicMissing, BrokerError."""
         found = await self.look([topic])
         if topic not in found.partitions:
             raise TopicMissing([topic], self._settings.kafka_bootstrap_servers)
@@ -105,7 +105,7 @@ class TopicReader:
                 heapq.heapreplace(heads, (turn(following), number, following))
 
     async def record(self, source: TopicPartition, offset: int) -> Record | None:
-        """The record at *offset*; None where there is none. Raises TopicMissing, BrokerError, UnreadableTopic."""
+        """Return the record at *offset*; None if there is none. Raises TopicMissing, BrokerError, UnreadableTopic."""
         span = (await self.spans(source.topic)).get(source)
         if span is None or not span.begin <= offset < span.end:
             return None
@@ -122,7 +122,7 @@ async def _one_by_one(reading: Reading, source: TopicPartition) -> AsyncIterator
 
 
 class Reading:
-    """How far one pass over some partitions is. ``left``: the partitions that are not read to their end."""
+    """The progress of one pass over some partitions. ``left``: the partitions that are not read to their end."""
 
     def __init__(self, settings: Settings, client: Any, spans: Spans, report: Report | None) -> None:
         self._settings = settings
@@ -194,7 +194,7 @@ class Reading:
 
 @asynccontextmanager
 async def reading_topics(settings: Settings) -> AsyncIterator[TopicReader]:
-    """Connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
+    """Provide a reader that is connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
     async with admin_of(settings) as admin:
         client = await connect(settings, lambda: _client(settings))
         try:
