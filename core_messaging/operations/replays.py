@@ -9,11 +9,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from core_messaging.definition.names import is_topic
-from core_messaging.errors import ConfigurationError, LetterRefused, TopicMissing, UnreadableTopic
+from core_messaging.errors import (
+    BrokerError,
+    ConfigurationError,
+    LetterRefused,
+    TopicMissing,
+    UnreadableTopic,
+)
 from core_messaging.kafka.replay_writer import RecordNotTaken, ReplayWriter, make_compacted, replay_writer
+from core_messaging.kafka.topic_admin import topic_admin
 from core_messaging.kafka.topic_reader import Span, Spans, TopicReader, reading_topics
 from core_messaging.operations.dead_letters import Progress, ledger_of, size_of, untold
 from core_messaging.records import Record, TopicPartition
+from core_messaging.rules.letter_groups import retention_of
 from core_messaging.rules.letter_ledger import Ledger, marker, markers_topic
 from core_messaging.rules.letter_selection import FieldMatch, Selection
 from core_messaging.rules.letters import Letter
@@ -53,7 +61,8 @@ class Planned:
     ``ends``: where each partition of the queue ended. ``spans``: where letters are taken. ``targets``: letters by
     topic. ``missing``: letters by original topic that does not exist. ``moved``: letters whose original partition
     does not exist. ``followers``: letters that are taken because an earlier one of their key is. ``is_atomic``:
-    whether the cluster has transactions. ``unread``: partitions that could not be read to their end, and why.
+    whether the cluster has transactions. ``markers_expire``: whether the topic of markers is cleaned up by time.
+    ``unread``: partitions that could not be read to their end, and why.
     """
 
     queue: str
@@ -69,6 +78,7 @@ class Planned:
     moved: int
     followers: int
     is_atomic: bool
+    markers_expire: bool
     unread: Mapping[TopicPartition, UnreadableTopic]
 
 
@@ -106,7 +116,18 @@ async def plan_replay(
         while not count.is_right:
             count = count.next()
             await count.run(reader, spans, progress)
-    return count.planned(queue, spans, is_atomic=is_atomic)
+    markers_expire = await _expire(settings, markers_topic(queue))
+    return count.planned(queue, spans, is_atomic=is_atomic, markers_expire=markers_expire)
+
+
+async def _expire(settings: Settings, topic: str) -> bool:
+    """Whether *topic* forgets what is old. False where the cluster does not tell its configs."""
+    try:
+        async with topic_admin(settings) as admin:
+            found = await admin.describe([topic])
+    except BrokerError:
+        return False
+    return any(retention_of(actual.config) is not None for actual in found.values())
 
 
 class _Count:
@@ -164,7 +185,7 @@ class _Count:
         keys = survey.keys if survey.is_complete else None
         return _Count(self._order, self._ledger, survey.groups, self._partitions, keys)
 
-    def planned(self, queue: str, spans: Spans, *, is_atomic: bool) -> Planned:
+    def planned(self, queue: str, spans: Spans, *, is_atomic: bool, markers_expire: bool) -> Planned:
         plan = self._plan
         return Planned(
             queue=queue,
@@ -180,6 +201,7 @@ class _Count:
             moved=plan.moved,
             followers=plan.followers,
             is_atomic=is_atomic,
+            markers_expire=markers_expire,
             unread=self._unread,
         )
 

@@ -157,6 +157,18 @@ def test_the_markers_of_somebody_else_and_records_that_are_none_change_nothing(
     strange = [(b"k", b"\xff"), (b"[]", b"{}"), (b"k", None), (b"k", json.dumps({"state": "lost"}).encode())]
     run(publish(apache_broker.address, f"{topic}-dlq.handled", strange))
     assert dlq.counts() == {"ValueError": (3, 0, 0)}
+    # A topic that somebody made without compaction forgets, and letters would be replayed twice.
+    warning = f"topic {topic}-dlq.handled removes old markers"
+    assert warning in dlq.said("drop", "Orders", "--yes")
+    assert warning not in _dropped_once_more(apache_broker, tmp_path / "compacted")
+
+
+def _dropped_once_more(broker: RunningBroker, folder: Path) -> str:
+    """What a drop says whose topic of markers we have made."""
+    topic, dlq = a_queue(broker, folder, 1)
+    dlq.said("drop", "Orders", "--yes")
+    run(publish(broker.address, f"{topic}-dlq", [letter(topic, 7)]))
+    return dlq.said("drop", "Orders", "--yes")
 
 
 @pytest.mark.parametrize("name", ["d" * 245])

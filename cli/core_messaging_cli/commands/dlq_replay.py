@@ -12,6 +12,7 @@ import click
 from core_messaging.errors import CoreMessagingError
 from core_messaging.operations.replays import Outcome, Planned, carry_out, plan_replay
 from core_messaging.publishing.outgoing import topic_name
+from core_messaging.rules.letter_ledger import markers_topic
 from core_messaging.rules.replay_plan import Order, Reason
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted
@@ -134,6 +135,12 @@ def _confirm(planned: Planned, *, asks: bool) -> None:
     verb = _DONE[planned.order.state][0]
     if not planned.is_atomic:
         say("this broker has no transactions: after a crash, letters of the last step may repeat", err=True)
+    if planned.markers_expire:
+        say(
+            f"topic {markers_topic(planned.queue)} removes old markers, and a letter whose marker is gone is open again; set its "
+            "cleanup.policy to compact",
+            err=True,
+        )
     if not asks:
         return
     if not sys.stdin.isatty():
