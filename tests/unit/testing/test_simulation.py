@@ -33,6 +33,7 @@ from core_messaging.testing import (
     simulate,
     simulate_many,
     simulated_process,
+    simulation,
 )
 from core_messaging.testing.simulation import Message
 
@@ -275,6 +276,13 @@ def test_what_is_skipped_for_want_of_a_dead_letter_queue_is_settled(worker: type
     simulate_many(worker, sent, seeds=range(5))
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken engine never settles all messages, and a simulation would go on for 20,000 seconds of its clock."""
+    monkeypatch.setattr(simulation, "PATIENCE", 1_000.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_what_is_left_out_without_a_word_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     # Skipping is what a worker without a queue says that it does; not whatever an engine makes of a failure.
     async def swallow(self: FailurePath, job: Job, *_facts: object) -> None:
@@ -308,6 +316,7 @@ class Doubles(Worker):
         return [2 * message["n"] for message in messages]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("worker", "owner", "name", "broken"),
     [
@@ -378,6 +387,7 @@ def at_once(self: PartitionQueue, job: Job) -> None:
     self.ready.append(job)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "told"),
     [
@@ -394,6 +404,7 @@ def test_an_engine_that_breaks_a_promise_is_found_out(
         simulate(ByKey, messages(), seed=3)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_message_that_never_ends_is_reported_as_lost() -> None:
     class Hangs(Worker):
         input_topic = "in"
