@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 
 from core_messaging.broker import Assigned, Lost, Revoked, Subscription, Topics
 from core_messaging.errors import BrokerError, PublishFailed
@@ -70,6 +72,7 @@ class SimulatedConsumer:
         finally:
             if not call.done():
                 call.cancel()  # of a dead process: nothing runs there any more
+                _close_unstarted(call)
         if call.done():
             call.result()
 
@@ -121,6 +124,13 @@ class SimulatedConsumer:
     async def close(self) -> None:
         """See ``MemoryConsumer.close``."""
         await self.inner.close()
+
+
+def _close_unstarted(call: asyncio.Task[None]) -> None:
+    """Python warns of a coroutine that is thrown away before its first step; in a dead process there is none."""
+    coroutine = call.get_coro()
+    if isinstance(coroutine, CoroutineType) and getcoroutinestate(coroutine) == CORO_CREATED:
+        coroutine.close()
 
 
 async def _called(callback: Revoked, sources: frozenset[TopicPartition]) -> None:

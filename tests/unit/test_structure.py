@@ -134,10 +134,6 @@ SHOWN_BY = {
     "kafka/replay_writer": "integration/test_core_kafka_dlq.py",
     "kafka/topic_admin": "integration/test_core_kafka_topics.py",
     "kafka/topic_reader": "integration/test_core_kafka_dlq.py",
-    "rules/carried_jobs": "unit/engine/test_reassigned_jobs.py",
-    "rules/crash_record": "unit/rules/test_assignment.py",
-    "rules/offset_ledger": "unit/rules/test_assignment.py",
-    "rules/retry_ledger": "unit/engine/test_rebalance_retries.py",
     "runtime/runner": "integration/test_stopping_workers.py",
 }
 MIRRORED = ("discovery", "engine", "kafka", "plugins", "rules", "runtime")
