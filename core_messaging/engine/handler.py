@@ -126,7 +126,7 @@ def _cancelled_after(seconds: float, call: Call) -> Call:
 
 
 class _Watched:
-    """Log a plain ``def`` that takes too long, and wait for it.
+    """Logs a plain ``def`` that takes too long, and waits for it.
 
     A thread cannot be stopped, and a second attempt beside the first would break the order of its key. The handler can look
     at ``context.deadline`` itself.
