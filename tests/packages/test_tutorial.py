@@ -20,8 +20,12 @@ def test_the_page_does_what_it_says(page: str, beginner: Beginner) -> None:
         for language, block in blocks_of(text):
             if language == "console":
                 given.follow(block)
-            else:
+            elif language == "python":
                 first, _, _ = block.partition("\n")
                 assert first.startswith("# "), f"{page}: the block says no file: {first}"
                 given.write(first.removeprefix("# "), block)
+            else:
+                assert any(
+                    block in file.read_text("utf-8") for file in beginner.folder.glob("*/pyproject.toml")
+                )
         given.give("wait")
