@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.records import Committed, TopicPartition
-from core_messaging.rules.assignment import Assignment, AssignmentState
+from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.message_schedule import MessageSchedule
 from tests.unit.rules.records import PlainRecord
 
@@ -22,13 +22,13 @@ def held(found: AssignmentTable, source: TopicPartition) -> Assignment:
     return assignment
 
 
-def test_an_assignment_names_all_partitions_from_then_on_and_the_others_are_gone() -> None:
+def test_partitions_that_are_assigned_come_to_those_that_the_member_has_already() -> None:
     found, _ = table()
-    found.assign({FIRST: None, SECOND: None})
-    lost = held(found, SECOND)
-    found.assign({FIRST: Committed(4)})
-    assert found.sources == (FIRST,)
-    assert lost.state is AssignmentState.FENCED
+    found.assign({FIRST: None})
+    kept = held(found, FIRST)
+    found.assign({SECOND: Committed(4)})
+    assert found.sources == (FIRST, SECOND)
+    assert held(found, FIRST) is kept
 
 
 def test_a_partition_that_is_assigned_again_is_another_assignment_of_a_later_epoch() -> None:
