@@ -32,7 +32,7 @@ class AssignmentTable:
             ours = TopicPartition(*source)
             self._assignments[ours] = assignment = Assignment(ours, self._epoch, committed, self._member)
             remembered = self._remembered.pop(ours, None)
-            # The very commit that was left behind: nobody has worked on it in between.
+            # The very commit that was left behind: no other member has worked on it in between.
             if remembered is not None and committed is not None and remembered.acknowledged == committed:
                 assignment.restore(remembered)
                 self._carry_over(assignment)

@@ -28,13 +28,15 @@ from core_messaging.rules.retry import Decision, GiveUp, TryAgain, sole, togethe
 
 
 @dataclass(slots=True)
-class Opened:
-    """A batch with its messages decoded; ``jobs`` are those that could be."""
+class DecodedBatch:
+    """A batch with its messages decoded. ``jobs`` are those whose messages could be decoded."""
 
     batch: Batch
     jobs: list[Job] = field(default_factory=list)
     messages: list[Any] = field(default_factory=list)
-    contexts: list[Context] = field(default_factory=list)  # empty unless somebody wants them
+    contexts: list[Context] = field(
+        default_factory=list
+    )  # empty unless the handler or a middleware takes a context
 
     def context(self, index: int) -> Context | None:
         """Return the context of the message at *index*; None where the handler takes no contexts."""
@@ -43,14 +45,14 @@ class Opened:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of each message, by its index.
+    """The result or the error of each message, by its index.
 
-    ``unsaid``: of how many that are done the handler could not say a result, because it raised for the others.
+    ``results_unknown`` counts messages that are done without a result, because the handler raised for the others.
     """
 
     results: dict[int, Any] = field(default_factory=dict)
     errors: dict[int, BaseException] = field(default_factory=dict)
-    unsaid: int = 0
+    results_unknown: int = 0
 
 
 class BatchRunners:
@@ -83,7 +85,9 @@ class BatchRunners:
                 await self._wait()
                 called = True
                 continue
-            if called:  # only who found something calls others, or they would call each other for ever
+            if (
+                called
+            ):  # only a runner that has found work wakes others, or they would wake each other for ever
                 called = False
                 runner_pool.runners.wake(TEAM)
             runner_pool.hold(slot, work, clock())
@@ -94,7 +98,7 @@ class BatchRunners:
                 if len(self._schedule.settlements):
                     await asyncio.sleep(
                         0
-                    )  # what was acknowledged meanwhile is settled before the next one begins
+                    )  # what was acknowledged meanwhile is settled before the next batch begins
                 self._turn_ends = clock() + TURN
 
     async def _wait(self) -> None:
@@ -118,9 +122,9 @@ class BatchRunners:
         runner_pool = self._components.runner_pool
         return runner_pool.since[runner_pool.current.index(batch)]
 
-    async def _open(self, batch: Batch) -> Opened:
-        """Decode each message; those that cannot be are settled here and take nobody with them."""
-        opened = Opened(batch)
+    async def _open(self, batch: Batch) -> DecodedBatch:
+        """Decode each message. A message that cannot be decoded is settled here, and the others go on."""
+        opened = DecodedBatch(batch)
         for job in batch.jobs:
             try:
                 message = self._decode(job.record.value)
@@ -134,7 +138,7 @@ class BatchRunners:
                     opened.contexts.append(self._settlement.callbacks.context(job))
         return opened
 
-    async def _together(self, opened: Opened) -> None:
+    async def _together(self, opened: DecodedBatch) -> None:
         """One call of ``process_batch``: an attempt of each message."""
         counters, count, clock = self._counters, len(opened.jobs), self._fine_clock
         counters.started += count
@@ -145,7 +149,7 @@ class BatchRunners:
             seconds = clock() - max(started, self._began(opened.batch))
             await self._components.runner_pool.pass_on(error)
             if isinstance(error, NotBegun):
-                counters.started -= count  # whoever has the partition next gets them
+                counters.started -= count  # the next owner of the partition gets them
                 return
             counters.handled(seconds, count)
             await self._whole_failed(opened, as_failure(error))
@@ -154,9 +158,9 @@ class BatchRunners:
             if not self._components.runner_pool.ending:  # else it was cancelled, and has kept that to itself
                 await self._settle(opened, outcome)
 
-    async def _settle(self, opened: Opened, outcome: Outcome) -> None:
-        if outcome.unsaid and self._components.config.output_topic is not None:
-            self._settlement.message_logger.results_unknown(opened.jobs[0], outcome.unsaid)
+    async def _settle(self, opened: DecodedBatch, outcome: Outcome) -> None:
+        if outcome.results_unknown and self._components.config.output_topic is not None:
+            self._settlement.message_logger.results_unknown(opened.jobs[0], outcome.results_unknown)
         for index, result in outcome.results.items():
             job, message = opened.jobs[index], opened.messages[index]
             pending = self._settlement.succeeded(job, message, result, opened.context(index))
@@ -165,8 +169,8 @@ class BatchRunners:
         errors = {index: as_failure(error) for index, error in outcome.errors.items()}
         await self._settle_failed(opened, errors)
 
-    async def _settle_failed(self, opened: Opened, errors: dict[int, Exception]) -> None:
-        """Each of *errors* is its message's own. What is tried again after the same delay is tried together."""
+    async def _settle_failed(self, opened: DecodedBatch, errors: dict[int, Exception]) -> None:
+        """Settle each message by its own error. Messages that are tried again after the same delay are tried together."""
         chance = random.random()  # noqa: S311 - jitter, not secrets; the same for all, so that they stay together
         decisions = {
             index: self._settlement.failure_path.decide(opened.jobs[index], error, chance)
@@ -186,18 +190,18 @@ class BatchRunners:
         for delay in sorted(set(delays.values())):
             self._again([opened.jobs[index] for index in sorted(delays) if delays[index] == delay], delay)
 
-    def _delays(self, opened: Opened, decisions: dict[int, Decision]) -> dict[int, float]:
+    def _delays(self, opened: DecodedBatch, decisions: dict[int, Decision]) -> dict[int, float]:
         """Seconds until the next attempt, of those that have one."""
         wanted = {
             index: decision.delay for index, decision in decisions.items() if isinstance(decision, TryAgain)
         }
         return together(wanted, lambda index: self._schedule.lane_of(opened.jobs[index].record))
 
-    async def _whole_failed(self, opened: Opened, error: Exception) -> None:
+    async def _whole_failed(self, opened: DecodedBatch, error: Exception) -> None:
         """Retry all by the policy; then halve, so that one bad message never takes the good ones with it.
 
-        Whose error it is is unknown, so the policy decides by the message with the most attempts. Attempts in halves
-        cost none of a message's retries: what fails in them may be its neighbour's.
+        It is unknown which message has failed, so the policy decides by the message with the most attempts. Attempts in
+        halves cost no retries, because another message of the half may have failed.
         """
         jobs = opened.jobs
         if len(jobs) == 1:
@@ -228,7 +232,7 @@ class BatchRunners:
         self._schedule.again(jobs, self._components.loop.time() + delay)
         self._components.timer.set()
 
-    async def _one_by_one(self, opened: Opened) -> None:
+    async def _one_by_one(self, opened: DecodedBatch) -> None:
         """A worker with only ``process``: its messages at the same time, in order where order is asked.
 
         Each is settled when it is over.
@@ -242,20 +246,20 @@ class BatchRunners:
                 for indices in lanes.values():
                     group.create_task(self._in_order(opened, indices))
         except asyncio.CancelledError as error:
-            # Else a handler has found this task and cancelled it, which has cost its neighbours their attempts.
+            # Otherwise a handler has cancelled this task, and the other messages of the batch have lost an attempt by that.
             if await self._components.runner_pool.ended_by(error):
                 raise
 
-    async def _in_order(self, opened: Opened, indices: list[int]) -> None:
-        """One lane: what comes after a failure waits for its retry, and loses no attempt."""
+    async def _in_order(self, opened: DecodedBatch, indices: list[int]) -> None:
+        """Process one lane. Messages behind a failure wait for its retry, and lose no attempt."""
         for position, index in enumerate(indices):
             if not await within(copy_context(), self._process_one(opened, index)):
                 self._schedule.wait_behind([opened.jobs[i] for i in indices[position + 1 :]])
                 return
             self._components.runner_pool.progressed(opened.batch, self._components.loop.time())
 
-    async def _process_one(self, opened: Opened, index: int) -> bool:
-        """Whether the next message of its lane may follow."""
+    async def _process_one(self, opened: DecodedBatch, index: int) -> bool:
+        """Process one message. Whether the next message of its lane may follow."""
         job, message, context = opened.jobs[index], opened.messages[index], opened.context(index)
         clock, runner_pool = self._fine_clock, self._components.runner_pool
         self._counters.started += 1
@@ -280,7 +284,7 @@ class BatchRunners:
 
 
 async def _was_cancelled() -> bool:
-    """Whether the handler has kept a cancellation of this task to itself, or has asked for one; it is over by then."""
+    """Whether the handler has swallowed a cancellation of this task, or asked for one. The cancellation is over then."""
     task = asyncio.current_task()
     if task is None or not task.cancelling():
         return False
@@ -305,10 +309,10 @@ async def whole_batch(
             raise
         inside = {index: cause for index, cause in error.errors.items() if 0 <= index < count}
         if not inside:
-            # Indices of no message: which ones failed is unknown, so none may count as done.
+            # The indices are of no message. It is unknown which messages failed, so none may count as done.
             raise
         done = {i: result for i, result in _each(error.results, count).items() if i not in inside}
-        return Outcome(done, inside, unsaid=len(done) if error.results is None else 0)
+        return Outcome(done, inside, results_unknown=len(done) if error.results is None else 0)
     return Outcome(_each(results, count))
 
 

@@ -1,4 +1,4 @@
-"""Tells the broker how far each partition is done."""
+"""Commits how far each partition is finished."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Committer:
         self._settled.set()
 
     async def commit(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
-        """Commit what has changed. False: it was not taken, and the next call tries again."""
+        """Commit what has changed. False: the broker has not taken it, and the next call tries again."""
         mine = (a for a in assignments if a.state is AssignmentState.OPEN)
         error = await self._send(consumer, {a: commit for a in mine if (commit := a.progress())})
         if error is not None:
@@ -45,7 +45,7 @@ class Committer:
 
         Waits out a commit that is under way: were it repeated after this one, it would turn the clock back.
 
-        Tried again for a short time: where it is missing, it looks to the next owner as if this process had died.
+        It is tried again for 2 s: without it, the next owner would conclude that this process has crashed.
         """
         await self._settled.wait()
         mine = (a for a in assignments if a.state is not AssignmentState.FENCED)
@@ -73,7 +73,7 @@ class Committer:
         return error is None
 
     async def _send(self, consumer: Consumer, progress: Mapping[Assignment, Committed]) -> BrokerError | None:
-        """Why it was not taken."""
+        """Why the broker has not taken the commit; None if it has."""
         if not progress:
             return None
         self._under_way += 1

@@ -120,7 +120,7 @@ class GroupMembership:
         await session.consumer.close()
 
     async def give_up_partitions(self) -> None:
-        """Nothing is committed any more: whoever has the partitions next begins at the last commit."""
+        """Nothing is committed any more: the next owner of each partition begins at its last commit."""
         leaving = self._fence_all()
         with self._components.lifecycle.held_up_by("the plugins' on_revoked"):
             await tell_revoked(self._components.observers, self._components.config, leaving)

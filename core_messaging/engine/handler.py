@@ -61,11 +61,11 @@ class Handler:
         methods = ("process", "process_batch", "on_success", "on_error", "on_undecodable")
         defined = (getattr(worker, method, None) for method in methods)
         self.wants_context = any(takes_context(method) for method in defined if method is not None)
-        # ``process`` of the message and nothing else, where nobody wants a context: one call less a message.
+        # ``process`` with the message alone, where nothing takes a context: one call less for each message.
         self.process_alone = None if self.wants_context else self._find_limited("process", _as_it_is)
 
     def give_back(self, runner_pool: RunnerPool, concerns: Concerns) -> None:
-        """What of *slots* waits for a thread, and *concerns* says yes to, is not begun any more."""
+        """Handlers of *runner_pool* that wait for a thread, and whose job *concerns* accepts, do not begin any more."""
         self._threads.give_back(runner_pool, concerns)
 
     def _find(self, method: str, shape: Callable[..., Call]) -> Call | None:
@@ -73,7 +73,7 @@ class Handler:
         function = getattr(self.worker, method, None)
         if function is None:
             return None
-        # Again, because a constructor may have set it after the class was checked.
+        # Checked again, because a constructor may have set it after the class was checked.
         check_method(self.config.name, method, function)
         call = function if is_async(function) else self._in_thread(method, function)
         return shape(call, context=takes_context(function))

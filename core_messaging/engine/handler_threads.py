@@ -60,8 +60,8 @@ class _Waiter:
 class HandlerThreads:
     """*count* threads for the handlers of all workers of a process, and as many for their callbacks.
 
-    A handler has not begun before a thread is free for it, so it waits here and not in the executor: what waits there is
-    out of our hands, and would still be started when the worker stops.
+    A handler has not begun before a thread is free for it, so it waits here and not in the executor. A handler that
+    waits in the executor cannot be taken back, and would still be started when the worker stops.
     """
 
     def __init__(self, count: int, executor: ThreadPoolExecutor | None = None) -> None:
@@ -111,7 +111,7 @@ class HandlerThreads:
         self._free += 1
 
     def give_back(self, runner_pool: RunnerPool, concerns: Concerns) -> None:
-        """What waits for a thread in *slots*, and *concerns* says yes to, is not begun any more."""
+        """Handlers of *runner_pool* that wait for a thread, and whose job *concerns* accepts, do not begin any more."""
         for waiter in self._waiting:
             place = waiter.place
             if not waiter.seat.done() and place is not None and place.holds_one_of(runner_pool, concerns):

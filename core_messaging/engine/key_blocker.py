@@ -10,7 +10,7 @@ from core_messaging.logs.lasting_state import LastingState, so_far
 from core_messaging.rules.blocked_keys import CLEAR, unblocking
 from core_messaging.rules.job import Job
 
-AGAIN = 5.0  # seconds between two looks whether one more key may be blocked
+AGAIN = 5.0  # seconds until a message checks again whether one more key can be blocked
 
 
 class KeyBlocker:
@@ -27,7 +27,7 @@ class KeyBlocker:
         self._obeys = components.settings.obey_unblock_headers
 
     async def is_key_unblocked(self, job: Job) -> bool:
-        """False: *job* is settled by what became of its key."""
+        """Whether *job* may start. False: its key is blocked, and *job* is settled."""
         blocked, key = job.assignment.blocked_keys, job.record.key
         word = unblocking(job.record.headers) if job.record.headers and self._obeys else None
         if word is not None and key in blocked:

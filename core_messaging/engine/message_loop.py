@@ -22,7 +22,7 @@ from core_messaging.rules.job import Job
 from core_messaging.rules.message_schedule import MessageSchedule
 from core_messaging.rules.retry import sole
 
-# Whoever is called and finds more to do than one can calls so many others; they call others in turn.
+# A runner that is woken and finds more work than it can do wakes so many others. They wake others in turn.
 TEAM = 2
 
 UNDECODED: Final = object()  # what stands for a message until it is decoded
@@ -113,7 +113,7 @@ class Runners:
                 leaked = (
                     mine != base
                 )  # as a rule both are one and the same inside, and this costs next to nothing
-            except Exception:  # values that cannot be compared are others
+            except Exception:  # values that cannot be compared count as changed
                 leaked = True
             if leaked:
                 break
@@ -145,7 +145,7 @@ class Runners:
             self._counters.started -= 1  # no attempt: it was counted before it was decoded
         await self._runner_pool.pass_on(error)
         if isinstance(error, NotBegun):
-            self._counters.started -= 1  # whoever has the partition next gets it
+            self._counters.started -= 1  # the next owner of the partition gets it
             return
         if message is UNDECODED:
             await self._settlement.failure_path.undecodable(job, self._why_not(job, error))
@@ -154,7 +154,7 @@ class Runners:
         await self._settlement.failure_path.failed(job, message, as_failure(error), context)
 
     def _why_not(self, job: Job, error: BaseException) -> Undecodable:
-        """*error* in words that help: the straight decoder has none."""
+        """*error* with a text that helps: the direct decoder gives none."""
         if not isinstance(error, Undecodable):
             try:
                 self._decode(job.record.value)
@@ -175,7 +175,7 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
 
 
 def as_undecodable(error: BaseException) -> Undecodable:
-    """Whatever a decoder (or a validator of the user's model) raises, the message is undecodable."""
+    """The message is undecodable, whatever its decoder (or a validator of the user's model) has raised."""
     if isinstance(error, Undecodable):
         return error
     wrapped = Undecodable(f"decoding raised {type(error).__name__}: {text_of(error)}")
@@ -184,9 +184,9 @@ def as_undecodable(error: BaseException) -> Undecodable:
 
 
 def as_failure(error: BaseException) -> Exception:
-    """SystemExit, CancelledError and their like end nothing here: they are a failed attempt.
+    """Turn *error* into the error of a failed attempt: SystemExit and CancelledError end nothing here.
 
-    A group of one error (of a task group, say) stands for what it holds.
+    A group of one error (of a task group, for example) stands for that error.
     """
     error = sole(error)
     if isinstance(error, Exception):

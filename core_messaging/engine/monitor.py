@@ -1,4 +1,4 @@
-"""Looks at a worker from time to time: how far behind it is, and whether something has stopped."""
+"""Checks a worker from time to time: how far it is behind, and whether it has stopped."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import math
 
 from core_messaging.engine.components import Components
-from core_messaging.engine.portrait import Seen, Written, portrait
 from core_messaging.engine.session import Session
+from core_messaging.engine.worker_snapshot import BrokerView, WriteTimes, snapshot_of
 from core_messaging.errors import BrokerError
 from core_messaging.rules.condition import AtHand, Facts, Standstill
 from core_messaging.rules.job import Sending
@@ -26,8 +26,8 @@ class Monitor:
 
     def __init__(self, components: Components) -> None:
         self._components = components
-        self._seen = Seen({}, {})
-        self._written = Written()
+        self._seen = BrokerView({}, {})
+        self._written = WriteTimes()
         self._worried: Condition | None = None
         self._silent_since: float | None = None
         self._outage = SILENT
@@ -35,7 +35,7 @@ class Monitor:
         self._standstill = Standstill()
 
     async def look(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
-        """Ask for the end offsets, judge, and say so in a line when it becomes worrying and when that is over."""
+        """Ask for the end offsets, judge the condition, and log when it becomes worrying and when that is over."""
         if session is not None and not session.status.is_rebalancing:
             await self._ask(session)
         snapshot = self.snapshot(session, draining=draining)
@@ -47,7 +47,7 @@ class Monitor:
             async with asyncio.timeout(ASK):
                 sources = self._components.assignment_table.sources
                 ends = await session.consumer.end_offsets(sources)
-                self._seen = Seen(ends, await session.consumer.positions(sources))
+                self._seen = BrokerView(ends, await session.consumer.positions(sources))
         except (BrokerError, TimeoutError) as error:
             self._say_silent(error)
         else:
@@ -64,7 +64,7 @@ class Monitor:
             )
 
     def lost(self, error: Exception, *, joined: bool) -> None:
-        """The worker is in no group, because of *error*, until it answers again; who lost it has said so."""
+        """The worker has lost its group because of *error*. It counts as out until the broker answers again."""
         self._was_in = self._was_in or joined
         self._outage = f"out of its group ({error})"
         if self._silent_since is None:
@@ -84,7 +84,9 @@ class Monitor:
 
     def snapshot(self, session: Session | None, *, draining: bool) -> WorkerSnapshot:
         """The worker now, with the end offsets last heard of. No round trip."""
-        return portrait(self._components, self._seen, self._facts(session, draining=draining), self._written)
+        return snapshot_of(
+            self._components, self._seen, self._facts(session, draining=draining), self._written
+        )
 
     def _facts(self, session: Session | None, *, draining: bool) -> Facts:
         components = self._components

@@ -117,7 +117,7 @@ class PoisonPillSearch:
         await self._committer.commit(consumer, list(self._components.assignment_table.assignments))
         if assignment.state is not AssignmentState.OPEN:
             return  # it did not run, so it is cleared of nothing
-        # As if it had come long ago: a batch that waited for company would start when nobody looks any more.
+        # As if it had come long ago: a batch that waited for more messages would start after the search for it has ended.
         self._components.schedule.deliver(assignment, [record], float("-inf"))
         self._components.runner_pool.runners.wake(1)
         await self._until_quiet(assignment)

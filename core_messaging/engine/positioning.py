@@ -1,4 +1,4 @@
-"""Where assignments begin, and whether what their commits say can be true: asked of the broker."""
+"""Asks the broker where assignments begin, and whether their commit metadata can be true."""
 
 from __future__ import annotations
 

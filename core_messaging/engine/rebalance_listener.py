@@ -92,7 +92,7 @@ class RebalanceListener:
     async def lost(self, sources: frozenset[TopicPartition]) -> None:
         """The group has taken this member for dead: others may have *sources* by now, so nothing of them is committed.
 
-        Running messages go on if their partition comes straight back, and nobody was there in between.
+        Running messages go on if their partition comes straight back, and no other member had it in between.
         """
         leaving = self._drain(sources)
         if leaving:
@@ -138,7 +138,7 @@ class RebalanceListener:
 
 
 async def tell_revoked(observers: Observers, worker: WorkerConfig, sources: Iterable[TopicPartition]) -> None:
-    """Tell the plugins that *worker* has lost *sources*, whoever took them."""
+    """Tell the plugins that *worker* has lost *sources*."""
     partitions = tuple(sorted(sources))
     if partitions and observers.on_revoked is not None:
         await tell(observers.on_revoked, worker=worker, partitions=partitions)

@@ -45,7 +45,7 @@ class Idle:
                 count -= 1
 
     def wake_one(self) -> None:
-        """Let one idle runner look for work, unless one is on its way: it calls others if it finds more than one can do.
+        """Let one idle runner look for work, unless one is on its way: it wakes others if there is too much for one.
 
         The answers of a hundred records come in one turn of the loop, and a runner may be enough for all.
         """
@@ -68,12 +68,12 @@ class RunnerPool:
         self.settlers = Idle()
         self.unacked: set[Job] = (
             set()
-        )  # their records are with the broker, which has not answered; they hold no runner
+        )  # the broker has their records and has not answered; they hold no runner
         self.ending = False  # the runners are being cancelled: what they bring from now on counts for nothing
         self.turn_ends = 0.0  # when a runner yields to the event loop; 0: after each message
         self._forked = False  # this is the copy of a handler's forked child
         self._fetch_taken = asyncio.Event()
-        self._job_ended: asyncio.Event | None = None  # while somebody waits for quiet
+        self._job_ended: asyncio.Event | None = None  # while a coroutine waits for quiet
 
     def hold(self, slot: int, work: object, now: float) -> None:
         """Runner *slot* begins with *work* at *now*."""
@@ -90,7 +90,7 @@ class RunnerPool:
         self.release(slot)
 
     def begin_turn(self, now: float) -> None:
-        """Runners go on for ``TURN`` seconds. After each message they yield if somebody waits for quiet meanwhile."""
+        """Runners go on for ``TURN`` seconds. After each message they yield if a coroutine waits for quiet meanwhile."""
         if self.turn_ends:
             self.turn_ends = now + TURN
 
@@ -100,19 +100,19 @@ class RunnerPool:
 
     @property
     def waiting(self) -> int:
-        """Of the runners, those that hold something. Asked by another coroutine: they wait, for I/O or an answer."""
+        """How many runners hold a job. Seen from another coroutine, all of these wait for I/O or for an answer."""
         return len(self.current) - self.current.count(None)
 
     def progressed(self, held: object, now: float) -> None:
-        """What *held* consists of is done one after the other, and one of it was done *now*: it does not hang."""
+        """One message of the batch *held* was done at *now*, so the batch does not hang."""
         self.since[self.current.index(held)] = now
 
     def not_begun(self, slot: int) -> None:
-        """What *slot* holds waits for a thread, and does not run."""
+        """The job of runner *slot* waits for a thread, and does not run."""
         self.since[slot] = math.inf
 
     def begins(self, slot: int, now: float) -> None:
-        """A thread is free for it *now*."""
+        """The job of runner *slot* has a thread since *now*."""
         self.since[slot] = now
 
     def started(self) -> list[Job]:
@@ -125,13 +125,13 @@ class RunnerPool:
         self.current[slot] = None
 
     async def ended_by(self, error: BaseException) -> bool:
-        """Whether *error* came out of an attempt because the runners are being cancelled.
+        """Whether an attempt raised *error* because the runners are being cancelled.
 
-        A handler may swallow that, or make another error of it.
+        A handler may swallow a cancellation, or turn it into another error.
 
-        Who cancels a whole loop at once cancels the runners before the engine hears of it; so a cancellation that nobody
-        is known to have asked for is looked at once more, a moment later. It may be a stray one (something in a handler
-        cancelled this task and told nobody), which then must not stay with the task.
+        A program that cancels all tasks of the loop cancels the runners before the engine knows of it; so a cancellation of
+        unknown origin is checked again a moment later. It may be a stray one (something in a handler cancelled this task).
+        Then it must not stay with the task.
         """
         if isinstance(error, asyncio.CancelledError) and forget_cancellations():
             for _ in range(2):
@@ -139,7 +139,7 @@ class RunnerPool:
         return self.ending
 
     async def pass_on(self, error: BaseException) -> None:
-        """Raise what ends this runner, if *error* of an attempt is about that; else it is the attempt's."""
+        """Raise if *error*, which an attempt raised, ends this runner. Otherwise it is the error of the attempt."""
         if self._forked:
             leave_forked_child(error)
         if being_closed(error):
@@ -148,9 +148,9 @@ class RunnerPool:
             raise asyncio.CancelledError from error
 
     def forked(self) -> None:
-        """This is a forked child, whose runner ends with the handler that has forked it.
+        """This is a forked child. Its runner ends with the handler that has forked it.
 
-        Nothing more is done for the worker, and no turn of the parent's event loop is begun.
+        It does nothing more for the worker, and begins no turn of the parent's event loop.
         """
         self.ending = self._forked = True
         self.turn_ends = math.inf
@@ -174,14 +174,14 @@ class RunnerPool:
 
     def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
-        # An answer for a partition that is gone concerns nobody; its job may have been dropped from the schedule
+        # An answer for a partition that is gone has no effect; its job may have been dropped from the schedule
         # between the answer and its turn, so that no runner ever takes it off this list.
         self.unacked = {job for job in self.unacked if job.assignment.state is not AssignmentState.FENCED}
         running = [job for held in self.current if held is not None for job in held.jobs]
         return [job for job in {*running, *self.unacked} if concerns(job)]
 
     def notify_quiet(self) -> None:
-        """A job ended: whoever waits for quiet may look again."""
+        """A job ended: the coroutine that waits for quiet checks again."""
         if self._job_ended is not None:
             self._job_ended.set()
 

@@ -1,4 +1,4 @@
-"""The loop of what needs no handler any more: answers of the broker, records to publish again, messages to give up."""
+"""The loop for jobs that need no handler: answered by the broker, to be published again, or to be given up."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SettlementRunners:
             runner_pool.hold(slot, job, clock())
             await within(copy_context(), self._settlement.resume(job, job.sending))
             runner_pool.release(slot)
-            runner_pool.runners.wake_one()  # for what waited behind it
+            runner_pool.runners.wake_one()  # for the message that waited behind it
             if clock() >= self._turn_ends:
                 await asyncio.sleep(0)
                 self._turn_ends = clock() + TURN

@@ -35,7 +35,7 @@ class Timer:
         self._due = due
 
     def cancel(self) -> None:
-        """Wake nobody any more. Safe to repeat."""
+        """Wake no runner any more. Safe to repeat."""
         if self._handle is not None:
             self._handle.cancel()
         self._handle = self._due = None
@@ -46,7 +46,7 @@ class Timer:
         self._handle = self._due = None
         self._runner_pool.runners.wake(self._schedule.release(now))
         # A batch that is due but finds no free runner stays due: a timer for the past would spin the loop.
-        # The runner that becomes free looks by itself.
+        # The runner that becomes free checks by itself.
         following = self._schedule.next_due
         if following is not None and following > now:
             self.set()

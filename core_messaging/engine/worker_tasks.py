@@ -87,7 +87,7 @@ class WorkerTasks:
             raise
 
     def _cut_off(self) -> None:
-        """What has not ended by now counts for nothing, whatever it says when it is cancelled: the work was not done."""
+        """Attempts that have not ended by now have no effect, whatever they return when they are cancelled."""
         self._runner_pool.end()
         self._components.schedule.close()
         for job in self._runner_pool.busy(lambda job: job.sending is None):

@@ -14,7 +14,7 @@ from core_messaging.text.wording import counted
 
 logger = logging.getLogger("core_messaging.worker")
 
-# Weak: nobody asks once the error is handled.
+# Weak: an error that is handled is not asked for again.
 _logged: weakref.WeakSet[CoreMessagingError] = weakref.WeakSet()
 
 
@@ -75,7 +75,7 @@ _FINISHED = ("succeeded", "exhausted", "undecodable", "followed", "cleared")
 
 
 def say_stopped(worker: WorkerSnapshot, given_back: int) -> None:
-    """The last line of a worker that stopped in order: what is done, and what its group gets again."""
+    """Log the last line of a worker that stopped in order: how much it has finished, and how much its group gets again."""
     finished = counted(sum(worker.counters[name] for name in _FINISHED), "message", "finished")
     letters = worker.counters["dead_lettered"]
     logger.info(

@@ -17,10 +17,10 @@ BLOCKED = 1.0  # seconds without one; heartbeats, fetches and signals wait as lo
 
 
 class LoopGuard:
-    """A thread that expects a sign of life of the event loop, and looks at the loop's stack when there is none.
+    """A thread that expects a tick of the event loop, and reads the loop's stack when there is none.
 
     It says who holds the loop, with function and line, after 1 s and whenever that has doubled, and how long it was.
-    Only a thread can see that: the loop itself finds out when it is over, and what blocks it for good is never over.
+    Only a thread can see that. The loop itself notices a block when it is over, and a block for good is never over.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class LoopGuard:
         return sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - documented in sys
 
     def _tell(self, last: float) -> None:
-        """Say who holds the loop while it is held, for it may be for good; and how long it was, if it ends."""
+        """Log which code holds the loop while it does, because it may be for good. Log how long it was, if it ends."""
         due, where = 0.0, ""
         while self._last == last:
             seconds = monotonic() - last
@@ -90,7 +90,7 @@ def _say_free(seconds: float, where: str) -> None:
 
 
 def _is_debugged(frame: FrameType | None) -> bool:
-    """Whether somebody stands at a breakpoint: the loop is held up on purpose."""
+    """Whether a debugger is at a breakpoint: the loop is held up on purpose."""
     while frame is not None:
         if frame.f_globals.get("__name__") in ("bdb", "pdb"):
             return True

@@ -1,4 +1,4 @@
-"""Puts the parts together and runs workers until they are asked to stop."""
+"""Runs the workers of one process until they are asked to stop."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> N
 
 
 async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options: RunOptions) -> None:
-    """A topic that is missing would show up as silence, or as a dead letter that cannot be written."""
+    """Raise TopicMissing for a topic that is missing, or create it.
+
+    Without this check nothing would be consumed and nothing logged, or a dead letter could not be written.
+    """
     wanted = tuple(dict.fromkeys(topic for worker in workers for topic in config_of(worker).topics))
     topics = broker.topics()
     missing = await topics.missing(wanted)
@@ -98,7 +101,7 @@ async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options
     logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
 
 
-# Weak: a run is over when nobody has it any more.
+# Weak: a run that nothing refers to is over.
 _runs: weakref.WeakSet[_Run] = weakref.WeakSet()
 
 
@@ -124,8 +127,8 @@ class _Run:
         self._task = asyncio.current_task()
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Task[None] | None = None
-        self._asked = False  # to stop, whoever asked
-        self._phase = ""  # what is under way where no worker is
+        self._asked = False  # to stop, by a signal, by the program, or by a worker that fails
+        self._phase = ""  # what the run waits for before the workers begin and after they have ended
         self._limit: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -180,7 +183,7 @@ class _Run:
             mine = asyncio.current_task()
             if not self._asked or (mine is not None and mine.cancelling()):
                 raise
-        # Asked between its end and our turn: nobody was there to be cancelled.
+        # False if the request came after the task had ended: there was nothing to cancel.
         return not self._asked
 
     async def _start(self, broker: Broker, publisher: Publisher) -> None:
@@ -271,7 +274,7 @@ class _Run:
         self._loop.call_soon(leave_forked_child, None)
 
     def _ends(self, worker: str, error: BaseException) -> None:
-        """A worker begins to end by itself. Said now: its end may take long, and the process ends with it."""
+        """A worker begins to end by itself. Logged now, because its end may take long, and the process ends with it."""
         if not self._asked:
             say_ends(worker, error, [each.config.name for each in self.engines if each.config.name != worker])
         self._request_stop()
@@ -312,7 +315,7 @@ class _Run:
         seconds = self._options.settings.shutdown_timeout + GRACE
         why = f"{running}, not ended or not acknowledged" if running else self._phases() or self._phase
         logger.error(
-            "leaving: stopping took longer than %g s (%s); what is not committed is delivered again",
+            "leaving: stopping took longer than %g s (%s); messages that are not committed are delivered again",
             seconds,
             why,
             extra={"action": "killed"},
@@ -330,7 +333,7 @@ class _Run:
 
     def _second_signal(self, number: signal.Signals) -> None:
         logger.warning(
-            "%s again: leaving at once; what runs is not committed and will be delivered again",
+            "%s again: leaving at once; messages that run are not committed and will be delivered again",
             number.name,
             extra={"action": "killed"},
         )

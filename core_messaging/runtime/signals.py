@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, caught or passed on by a supervisor: the first asks, the second leaves at once."""
+"""SIGINT, SIGTERM and SIGHUP, caught or passed on by a supervisor: the first asks to stop, the second leaves at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Received:
         self._tell(number, again=again)
 
     def read(self, loop: asyncio.AbstractEventLoop, orders: int) -> None:
-        """What the supervisor says."""
+        """Read the signals that the supervisor passes on."""
         numbers = os.read(orders, 16)
         if not numbers:
             loop.remove_reader(orders)

@@ -110,7 +110,7 @@ class Supervisor:
         self._stop_all(number)
 
     def _leave(self, number: signal.Signals) -> None:
-        """Said twice: they leave at once. One that does not listen yet knows the signal only."""
+        """At the second signal the processes leave at once. A process that does not listen yet gets the signal itself."""
         self._at_once = True
         for process in self._running.values():
             _pass_on(process, number)
@@ -134,7 +134,7 @@ class Supervisor:
     def _give_up(self, place: int, code: int) -> None:
         logger.error(
             "process %d ended with exit code %d, %d times in a row within %g s of its start; stopping all. "
-            "Nothing is lost: what was not committed is delivered again at the next start. What it said is above",
+            "Nothing is lost: messages that were not committed are delivered again at the next start. Its own lines are above",
             place,
             code,
             TRIES,
@@ -147,11 +147,11 @@ class Supervisor:
 
 def _pass_on(process: Process, number: signal.Signals) -> None:
     if process.stdin is not None:
-        process.stdin.write(bytes([number]))  # into a pipe that nobody reads any more, it is dropped
+        process.stdin.write(bytes([number]))  # into a pipe that has no reader any more, it is dropped
 
 
 def _send(process: Process, number: signal.Signals) -> None:
-    # Between its end and our noticing it, there is nobody to send to.
+    # Between the end of the process and the time we notice it, there is no receiver.
     if process.returncode is None:
         # Not its own method: that looks whether the process has ended, and then asyncio reports exit code 255 for it.
         with contextlib.suppress(ProcessLookupError):
@@ -169,7 +169,7 @@ def _say_not_started(place: int, error: OSError) -> None:
 
 def _say_died(place: int, code: int, delay: float) -> None:
     logger.error(
-        "process %d ended with exit code %d%s; what it had not committed is delivered again. "
+        "process %d ended with exit code %d%s; messages that it had not committed are delivered again. "
         "It is started again in %g s",
         place,
         code,

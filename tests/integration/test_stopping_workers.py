@@ -78,7 +78,7 @@ def test_a_service_manager_that_signals_every_process_is_no_second_signal(
         for pid in (*workers_of(ledger), process.process.pid):
             os.kill(pid, signal.SIGTERM)
         assert process.wait() == 0, process.output
-    assert "at once; what runs is not committed" not in process.output
+    assert "leaving at once" not in process.output
     entries = list(ledger.entries())
     assert {e.number for e in entries if e.event == "start"} == ledger.finished()
 

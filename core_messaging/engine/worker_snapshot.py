@@ -1,4 +1,4 @@
-"""A worker at one moment, from the engine's parts."""
+"""Makes the snapshot of a worker at one moment from the parts of its engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core_messaging.snapshot import Histogram, PartitionSnapshot, WorkerSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BrokerView:
     """What was last heard of the broker and its client: the end offsets, and where fetching goes on."""
 
     ends: Mapping[TopicPartition, int]
@@ -30,7 +30,7 @@ class Seen:
         return max(0, self.ends[source] - max(self.positions[source], assignment.delivered or 0))
 
 
-class Written:
+class WriteTimes:
     """When records were written, in milliseconds since the epoch.
 
     What has no timestamp (it is -1) counts from when it was seen here first.
@@ -38,7 +38,7 @@ class Written:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._seen: dict[str, int] = {}  # of the last portrait, by coordinates
+        self._seen: dict[str, int] = {}  # of the last snapshot, by coordinates
         self._now: dict[str, int] = {}
 
     def of(self, record: Record) -> int:
@@ -49,20 +49,22 @@ class Written:
         stamp = self._now[where] = self._seen.get(where, round(self._clock() * 1000))
         return stamp
 
-    def forget_the_rest(self) -> None:
-        """What was not asked for since this was called last."""
+    def forget_unasked(self) -> None:
+        """Forget the records that nothing has asked for since this was called last."""
         self._seen, self._now = self._now, {}
 
 
-def portrait(components: Components, seen: Seen, facts: Facts, written: Written) -> WorkerSnapshot:
-    """The worker by what was last *seen* of the broker."""
+def snapshot_of(
+    components: Components, seen: BrokerView, facts: Facts, written: WriteTimes
+) -> WorkerSnapshot:
+    """The worker now. *seen* is what the broker has told last."""
     condition, reason = judge(facts)
     running = [job.record for job in components.runner_pool.busy(_counters)]
     partitions = {
-        a.source: of_partition(a, seen, written.of) for a in components.assignment_table.assignments
+        a.source: partition_snapshot_of(a, seen, written.of) for a in components.assignment_table.assignments
     }
     oldest = min(map(written.of, running), default=None)
-    written.forget_the_rest()
+    written.forget_unasked()
     return WorkerSnapshot(
         name=components.config.name,
         group_id=components.config.group_id,
@@ -89,10 +91,10 @@ def _histogram(counters: Counters) -> Histogram:
     return Histogram(LATENCY_BOUNDS, tuple(counters.latency), counters.latency_sum)
 
 
-def of_partition(
-    assignment: Assignment, seen: Seen, written: Callable[[Record], int | None] = _dated
+def partition_snapshot_of(
+    assignment: Assignment, seen: BrokerView, written: Callable[[Record], int | None] = _dated
 ) -> PartitionSnapshot:
-    """What was delivered since the broker was asked lies beyond what it said."""
+    """One partition now. Records that were delivered since the broker was asked are beyond the end that it told."""
     oldest, end = assignment.oldest(), seen.ends.get(assignment.source)
     reached = [at for at in (seen.positions.get(assignment.source), assignment.delivered) if at is not None]
     return PartitionSnapshot(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core_messaging.engine.assignments import AssignmentTable
-from core_messaging.engine.portrait import Seen, Written, of_partition
+from core_messaging.engine.worker_snapshot import BrokerView, WriteTimes, partition_snapshot_of
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.message_schedule import MessageSchedule
@@ -18,8 +18,8 @@ from tests.unit.rules.records import PlainRecord
 SOURCE = TopicPartition("t", 0)
 
 
-def seen(end: int | None = None, position: int | None = None) -> Seen:
-    return Seen({} if end is None else {SOURCE: end}, {} if position is None else {SOURCE: position})
+def seen(end: int | None = None, position: int | None = None) -> BrokerView:
+    return BrokerView({} if end is None else {SOURCE: end}, {} if position is None else {SOURCE: position})
 
 
 def worker_of(condition: Condition, *partitions: PartitionSnapshot) -> WorkerSnapshot:
@@ -40,9 +40,9 @@ def test_lag_counts_what_was_delivered_after_the_broker_was_asked_for_the_end() 
     assignment = Assignment(SOURCE, 1)
     assignment.offsets.begin_at(0)
     assignment.deliver([PlainRecord(0, b"a"), PlainRecord(1, b"b")])
-    assert of_partition(assignment, seen(0)).lag == 2
-    assert of_partition(assignment, seen(5)).lag == 5
-    assert of_partition(assignment, seen()).lag is None
+    assert partition_snapshot_of(assignment, seen(0)).lag == 2
+    assert partition_snapshot_of(assignment, seen(5)).lag == 5
+    assert partition_snapshot_of(assignment, seen()).lag is None
 
 
 def test_one_bad_key_is_in_the_lag_and_not_in_what_another_member_could_work_on() -> None:
@@ -52,9 +52,9 @@ def test_one_bad_key_is_in_the_lag_and_not_in_what_another_member_could_work_on(
     for index in range(1, 5_000):
         chunk.finish(index)
     assignment.retries.add_waiting(1)
-    told = of_partition(assignment, seen(5_000))
+    told = partition_snapshot_of(assignment, seen(5_000))
     assert (told.lag, told.useful_lag) == (5_000, 0)
-    assert of_partition(assignment, seen(5_007)).useful_lag == 7
+    assert partition_snapshot_of(assignment, seen(5_007)).useful_lag == 7
 
 
 @pytest.mark.parametrize("committed", [None, Committed(3, "")])
@@ -62,7 +62,7 @@ def test_what_is_no_record_is_no_lag_and_nothing_to_fetch(committed: Committed |
     # The end of a transaction, what retention has deleted, or all that is older than "latest": the worker was called
     # stuck after a minute, and whoever asks /livez restarted it for ever.
     assignment = Assignment(SOURCE, 1, committed)
-    assert of_partition(assignment, seen(9, 9)).lag == 0
+    assert partition_snapshot_of(assignment, seen(9, 9)).lag == 0
     assert seen(9, 9).behind(assignment) == 0
     assert seen(9, 4).behind(assignment) == 5
     # One that stands still has no position: that was told, and is no reason to restart the others with it.
@@ -71,8 +71,8 @@ def test_what_is_no_record_is_no_lag_and_nothing_to_fetch(committed: Committed |
 
 def test_no_lag_is_told_before_it_is_known() -> None:
     # 0 tells an autoscaler to stop members.
-    known = of_partition(Assignment(SOURCE, 1, Committed(3, "")), seen(9, 3))
-    unknown = of_partition(Assignment(SOURCE, 1, Committed(3, "")), seen())
+    known = partition_snapshot_of(Assignment(SOURCE, 1, Committed(3, "")), seen(9, 3))
+    unknown = partition_snapshot_of(Assignment(SOURCE, 1, Committed(3, "")), seen())
     assert worker_of(Condition.RUNNING, known).lag == 6
     assert worker_of(Condition.RUNNING, known).useful_lag == 6
     assert worker_of(Condition.RUNNING, known, unknown).lag is None
@@ -102,11 +102,11 @@ def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_
     second = assignment_table.get(SOURCE)
     assert second is not None
     for _ in range(2):  # before and after its records have come again
-        assert of_partition(second, seen()).oldest_timestamp == 7_000
+        assert partition_snapshot_of(second, seen()).oldest_timestamp == 7_000
         assert not any(job.assignment.is_gone for job in running)
         schedule.deliver(second, records)
     schedule.finish(running[0])
-    assert of_partition(second, seen()).oldest_timestamp == 9_000
+    assert partition_snapshot_of(second, seen()).oldest_timestamp == 9_000
     assignment_table.drain([SOURCE])
     assert running[1].assignment.is_gone
 
@@ -114,20 +114,20 @@ def test_what_still_runs_after_a_partition_came_straight_back_has_an_age_and_is_
 def test_the_age_of_a_message_without_a_timestamp_counts_from_when_it_was_seen_first() -> None:
     # It was 57 years.
     now = 1_000.0
-    written = Written(lambda: now)
+    written = WriteTimes(lambda: now)
     assignment = Assignment(SOURCE, 1)
     assignment.deliver([PlainRecord(0, b"a", timestamp=-1)])
     ages = []
     for _ in range(3):
-        told = of_partition(assignment, seen(), written.of)
+        told = partition_snapshot_of(assignment, seen(), written.of)
         ages.append(worker_of(Condition.RUNNING, told).oldest_unfinished_age(now))
-        written.forget_the_rest()
+        written.forget_unasked()
         now += 5
     assert ages == [0.0, 5.0, 10.0]
 
 
 def test_out_of_the_group_there_is_no_age_and_with_nothing_to_do_it_is_0() -> None:
-    idle = of_partition(Assignment(SOURCE, 1, Committed(3, "")), seen(3, 3))
+    idle = partition_snapshot_of(Assignment(SOURCE, 1, Committed(3, "")), seen(3, 3))
     assert worker_of(Condition.RUNNING, idle).oldest_unfinished_age(9.0) == 0.0
     assert worker_of(Condition.RUNNING).oldest_unfinished_age(9.0) == 0.0
     for condition in (Condition.STARTING, Condition.DEGRADED, Condition.REBALANCING):
