@@ -61,6 +61,11 @@ class Ledger:
         """Note that *letter* was replayed or dropped."""
         self._states[_digest(letter.identity())] = state
 
+    @property
+    def size(self) -> int:
+        """How many letters were replayed or dropped."""
+        return len(self._states)
+
     def state_of(self, letter: Letter) -> State:
         """Return what became of *letter*; "open" if nothing was done with it."""
         if not self._states:

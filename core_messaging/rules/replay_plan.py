@@ -122,8 +122,12 @@ class Plan:
         self.targets: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()  # original topics that do not exist
         self.moved = 0  # letters whose original partition does not exist
-        self.taken = 0
         self.followers = 0  # taken because their key is, not because they are selected
+
+    @property
+    def taken(self) -> int:
+        """How many letters are replayed or dropped by now."""
+        return self._now.size
 
     def decide(self, letter: Letter) -> Taken | None:
         """What is done with *letter*. None: nothing."""
@@ -133,7 +137,6 @@ class Plan:
             return None
         taken = Taken(letter, self._outgoing(letter))
         self._now.note(letter, self._order.state)
-        self.taken += 1
         if taken.outgoing is not None:
             self.targets[taken.outgoing.topic] += 1
         return taken

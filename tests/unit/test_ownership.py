@@ -38,6 +38,10 @@ EXCEPTIONS = {
         "context",
     ): "a part of the public API: it is set when the handler begins",
     ("core_messaging/kafka/", "coordinator"): FOREIGN,
+    ("core_messaging/kafka/group_coordinator.py", "assignment"): FOREIGN,
+    ("core_messaging/kafka/group_coordinator.py", "consumer"): FOREIGN,
+    ("core_messaging/kafka/group_coordinator.py", "subscription"): FOREIGN,
+    ("core_messaging/kafka/group_coordinator.py", "_conns"): FOREIGN,
     ("core_messaging/kafka/client_config.py", "context"): FOREIGN,
     ("core_messaging/kafka/", "_fetcher"): FOREIGN,
     ("core_messaging/kafka/producer_pool.py", "current"): "a producer, whose users are counted by the pool",
@@ -60,7 +64,7 @@ EXCEPTIONS = {
     ("core_messaging/runtime/", "warnings"): FOREIGN,
     ("core_messaging/testing/", "broker"): FAULTS,
     ("core_messaging/testing/", "call"): FILLED,
-    ("core_messaging/testing/", "ledger"): "the history of one simulation, and the promises that it breaks",
+    ("core_messaging/testing/", "history"): "the history of one simulation, and the promises that it breaks",
     ("core_messaging/testing/", "stand_in"): FOREIGN,
     ("core_messaging/testing/", "task"): FOREIGN,
     ("core_messaging/testing/", "trouble"): FAULTS,
@@ -86,6 +90,8 @@ def writes(tree: ast.AST) -> Iterator[ast.Attribute]:
 def owner_of(written: ast.Attribute) -> str:
     """The last name before the attribute: ``b`` of ``a.b.attribute``."""
     owner = written.value
+    while isinstance(owner, ast.Subscript):
+        owner = owner.value
     return owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
 
 
