@@ -251,7 +251,7 @@ class MemoryConsumer:
 
     def vanish(self, session_timeout: float) -> None:
         """Let the process of this member be dead: it answers nothing, and the group notices after *session_timeout* seconds."""
-        if self._closed:
+        if self._closed and self not in self._group.members:
             return
         loop = asyncio.get_running_loop()
         self.session = loop.create_future()

@@ -66,6 +66,9 @@ class SimulatedConsumer:
         )
 
     async def _call(self, process: Context, callback: Revoked, sources: frozenset[TopicPartition]) -> None:
+        if self.inner.session is not None:  # it died before its turn came
+            await asyncio.wait([self._session_expired])
+            return
         call = asyncio.get_running_loop().create_task(_called(callback, sources), context=process)
         try:
             await asyncio.wait([call, self._session_expired], return_when=asyncio.FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import signal
 import subprocess
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 
 import confluent_kafka
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from chaos.ledger import Ledger, project
@@ -146,7 +148,7 @@ def test_a_member_that_its_group_does_not_know_any_more_has_lost_all_and_joins_a
         async with polled(broker, topic) as member, polled(broker, topic) as other:
             await until(lambda: settled(4, member, other))
             mine = frozenset(member.has)
-            coordinator: Any = member.consumer._client._coordinator  # type: ignore[attr-defined]
+            coordinator = coordinator_of(member)
             await coordinator._send_req(LeaveGroupRequest(topic, coordinator.member_id))
             await until(lambda: member.lost)
             assert member.lost == [mine]
@@ -155,6 +157,68 @@ def test_a_member_that_its_group_does_not_know_any_more_has_lost_all_and_joins_a
             gone = next(iter(other.has))
             with pytest.raises(CommitRefused):
                 await member.consumer.commit({gone: Committed(1)})
+
+    run(test())
+
+
+def coordinator_of(member: Member) -> Any:
+    return member.consumer._client._coordinator  # type: ignore[attr-defined]
+
+
+async def end_coordination(member: Member) -> None:
+    """Let it be as if the process of *member* were gone, so that closing it waits for nothing."""
+    task = coordinator_of(member)._coordination_task
+    task.cancel()
+    await asyncio.wait([task])
+
+
+# The accident: the group waits for a leader that is dead, and whoever is in it believes that it has lost everything.
+def test_a_leader_that_dies_while_it_shares_out_is_replaced_and_the_others_keep_what_they_have(
+    apache_broker: RunningBroker,
+) -> None:
+    topic = apache_broker.make_topic()
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polled(broker, topic) as leader:
+            await until(lambda: len(leader.has) == 4)
+            async with polled(broker, topic) as other:
+                await until(lambda: settled(4, leader, other))
+                kept, dying = frozenset(other.has), asyncio.Event()
+
+                async def die(_response: object) -> None:
+                    dying.set()
+                    await asyncio.Event().wait()
+
+                coordinator_of(leader)._perform_assignment = die
+                async with polled(broker, topic) as third:
+                    await dying.wait()
+                    await until(lambda: settled(4, other, third))
+                    assert other.lost == []
+                    assert kept <= other.has.keys()
+                    await other.consumer.commit(dict.fromkeys(kept, Committed(0, "still mine")))
+                await end_coordination(leader)
+
+    run(test())
+
+
+def test_partitions_that_are_added_go_to_somebody_and_take_nothing_away(apache_broker: RunningBroker) -> None:
+    topic = apache_broker.make_topic(partitions=2)
+
+    async def test() -> None:
+        settings = settings_for(
+            apache_broker.address, kafka_metadata_max_age=0.5, kafka_heartbeat_interval=0.3
+        )
+        broker = KafkaBroker(settings)
+        async with polled(broker, topic) as first, polled(broker, topic) as second:
+            await until(lambda: settled(2, first, second))
+            told = len(first.revoked) + len(second.revoked)
+            admin = AIOKafkaAdminClient(bootstrap_servers=apache_broker.address)
+            await admin.start()
+            await admin.create_partitions({topic: NewPartitions(6)})
+            await admin.close()
+            await until(lambda: settled(6, first, second))
+            assert len(first.revoked) + len(second.revoked) == told
 
     run(test())
 
@@ -305,7 +369,8 @@ def test_a_client_without_a_name_that_is_needed_is_refused_by_that_name(
 class Fleet:
     """Processes of one group, and who of them handles which partition."""
 
-    def __init__(self, broker: RunningBroker, topic: str, folder: Path) -> None:
+    def __init__(self, broker: RunningBroker, topic: str, folder: Path, session: float = 12.0) -> None:
+        self._session = session
         self.address, self._topic, self._folder = broker.address, topic, folder
         self._numbers = itertools.count()
         self.each = 0  # messages that were sent to each partition
@@ -319,7 +384,7 @@ class Fleet:
     def join(self) -> Any:
         variables = {
             "KAFKA_BOOTSTRAP_SERVERS": self.address,
-            "KAFKA_SESSION_TIMEOUT": "12",
+            "KAFKA_SESSION_TIMEOUT": str(self._session),
             "KAFKA_HEARTBEAT_INTERVAL": "0.3",
         }
         return running_core("kafka", "worker", "Ledger", folder=self._folder, env=variables)
@@ -383,3 +448,26 @@ def test_a_killed_process_stops_nobody_else(apache_broker: RunningBroker, tmp_pa
     assert fleet.ledger.out_of_order() == []
     assert {number for _, number in fleet.ledger.repeats()} <= waiting | set(range(60))
     assert second.process.pid in owners.values()
+
+
+# The accident: a process that was stopped for longer than its session went on committing what others had by then.
+def test_a_frozen_process_that_wakes_up_has_lost_its_partitions_and_says_so(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic, dlq = apache_broker.make_topic(partitions=6), apache_broker.make_topic()
+    fleet = Fleet(apache_broker, topic, project(tmp_path, topic, dlq), session=6.0)
+    with ExitStack() as stack:
+        frozen, other = (stack.enter_context(fleet.join()) for _ in range(2))
+        other.until(lambda: len(set(fleet.owners(other).values())) == 2)
+        other.until(lambda: fleet.committed(range(6)))
+        frozen.signal(signal.SIGSTOP)
+        sent = set().union(*fleet.send(10).values())
+        other.until(lambda: sent <= fleet.ledger.finished())
+        assert set(fleet.owners(other).values()) == {other.process.pid}
+        frozen.signal(signal.SIGCONT)
+        frozen.until_said("was taken for dead by its group")
+        other.until(lambda: len(set(fleet.owners(other).values())) == 2)
+        assert "was taken for dead" not in other.output
+    assert fleet.ledger.out_of_order() == []
+    # The broker may have answered its last fetch while it was frozen.
+    assert {number for _, number in fleet.ledger.repeats()} <= sent
