@@ -53,8 +53,8 @@ class Running:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE
+    def until(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
+        deadline = time.monotonic() + patience
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self._reader.join(5)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.integration.commands import Running
 
+INSTALLING = 150.0  # seconds that a command may take: pip asks the index for each dependency
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -61,7 +62,7 @@ class Shell:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\necho '{done}'$?']'\n")
         self._process.stdin.flush()
-        self._running.until_said(done)
+        self._running.until(lambda: done in self.output, INSTALLING)
         assert f"{done}0]" in self.output, self.output
 
     def until_said(self, text: str) -> None:

@@ -28,7 +28,7 @@ def commands(title: str) -> list[list[str]]:
     return [words[1:] for words in lines if words[0] == "core"]
 
 
-@pytest.mark.timeout(180)  # pip asks the index for each dependency
+@pytest.mark.timeout(300)  # pip asks the index for each dependency
 def test_five_minutes(beginner: Beginner) -> None:
     hello, _ = blocks(section("Five minutes"), "python")
     _, trying = blocks(section("Five minutes"), "console")
