@@ -286,6 +286,17 @@ class BrokerRefused(BrokerError):
         self.servers = servers
 
 
+class ControlUnread(BrokerError):
+    """The control topic was not read in time, and ``kafka_control_required`` is set."""
+
+    def __init__(self, topic: str, seconds: float) -> None:
+        super().__init__(
+            f"the control topic {topic} was not read within {seconds:g} s (kafka_control_timeout), so nobody knows what is "
+            "paused; nothing was started. Look at the broker, or set kafka_control_required = False"
+        )
+        self.topic = topic
+
+
 class TopicMissing(BrokerError):
     """Topics that are needed do not exist."""
 

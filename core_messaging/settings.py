@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     kafka_commit_timeout: float = Field(default=10.0, gt=0)
     kafka_start_timeout: float = Field(default=30.0, gt=0)  # how long a start waits for a broker
 
+    # The topic by which people pause workers (`core kafka pause`); NAME-state beside it is what each process says of itself.
+    kafka_control_topic: str | None = None
+    kafka_control_timeout: float = Field(
+        default=10.0, gt=0
+    )  # how long a start waits until it has read the topic
+    kafka_control_required: bool = False  # whether a start fails where that time is over
+
     # The number of this process, from 1. `core kafka worker --processes N` sets it.
     core_process: int | None = Field(default=None, ge=1)
 
@@ -174,6 +181,7 @@ class Settings(BaseSettings):
         "kafka_ssl_key",
         "kafka_ssl_ciphers",
         "kafka_client_rack",
+        "kafka_control_topic",
         "kafka_ssl_cafile",
         "kafka_ssl_certfile",
         "kafka_ssl_keyfile",

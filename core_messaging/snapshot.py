@@ -65,6 +65,7 @@ class Condition(Enum):
     STARTING = "starting"  # it has no partitions yet
     RUNNING = "running"
     REBALANCING = "rebalancing"  # healthy for a limited time
+    PAUSED = "paused"  # a person has paused all of its partitions; nothing is wrong
     DRAINING = "draining"  # finishes running messages, starts no new ones
     DEGRADED = "degraded"  # the broker does not answer; messages in memory are processed
     BLOCKED = "blocked"  # all messages at hand have waited for retries, or for a topic, for ``blocked_after`` seconds
@@ -96,7 +97,7 @@ class PartitionSnapshot:
     ``committed``: the committed offset. ``delivered``: the offset of the next record, None until it is known. ``end``: the
     offset after the last record, None until the broker has told it. ``unfinished``: messages that were fetched and are not
     finished. ``blocked``: those of them that wait for a retry, or behind one. ``oldest_timestamp``: of the first unfinished
-    message, in milliseconds since the epoch; None if there is none.
+    message, in milliseconds since the epoch; None if there is none. ``paused``: by a person, with ``core kafka pause``.
     """
 
     committed: int | None
@@ -105,6 +106,7 @@ class PartitionSnapshot:
     unfinished: int
     blocked: int
     oldest_timestamp: int | None
+    paused: bool = False
 
     @property
     def lag(self) -> int | None:
@@ -120,10 +122,12 @@ class PartitionSnapshot:
         """Messages that a worker could process now; None while that is not known.
 
         These are the messages not fetched yet, and fetched ones that do not wait for a retry, or behind one. Messages that
-        are finished after an unfinished one count in ``lag``, but not here.
+        are finished after an unfinished one count in ``lag``, but not here. In a partition that a person has paused, only fetched messages count.
         """
         if self.end is None or self.delivered is None:
             return None
+        if self.paused:
+            return max(0, self.unfinished - self.blocked)
         return max(0, self.end - self.delivered) + max(0, self.unfinished - self.blocked)
 
 

@@ -30,6 +30,9 @@ KAFKA = {
     ),
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
     "topics": (f"{_COMMANDS}.topics:topics", "Compare declared topics with those of the cluster."),
+    "fleet": (f"{_COMMANDS}.fleet:fleet", "Show the processes that run workers, and what is paused."),
+    "pause": (f"{_COMMANDS}.fleet:pause", "Pause a worker in every process."),
+    "resume": (f"{_COMMANDS}.fleet:resume", "End the pause of a worker."),
     "dlq": (f"{_COMMANDS}.dlq:dlq", "List, show, replay and drop dead letters."),
     "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),
     "reset-offsets": (

@@ -11,10 +11,12 @@ from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.engine.counters import Counters
 from core_messaging.engine.handler import Handler
 from core_messaging.engine.lifecycle import Lifecycle
+from core_messaging.engine.pauses import Pauses
 from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.timer import Timer
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.observers import Observers
+from core_messaging.records import TopicPartition
 from core_messaging.rules.schedule import Schedule
 from core_messaging.settings import Settings
 
@@ -31,8 +33,13 @@ class Components:
     assignment_table: AssignmentTable
     publisher: Publisher
     observers: Observers
+    pauses: Pauses
     settings: Settings
     loop: AbstractEventLoop
     timer: Timer
     worker_log: WorkerLog
     counters: Counters = field(default_factory=Counters)
+
+    def why_paused(self, source: TopicPartition) -> str:
+        """Who has paused *source*, in words; empty: nobody."""
+        return self.pauses.reason(self.config.group_id, source)

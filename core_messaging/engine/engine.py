@@ -64,6 +64,7 @@ class Engine:
             assignment_table=AssignmentTable(schedule),
             publisher=shared.publisher,
             observers=shared.observers,
+            pauses=shared.pauses,
             settings=shared.settings,
             loop=loop,
             timer=Timer(loop, schedule, runner_pool),

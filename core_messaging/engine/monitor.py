@@ -115,7 +115,13 @@ class Monitor:
             behind=sum(map(self._seen.behind, assignments)),
             idle_for=0.0 if session is None else now - session.status.last_record,
             full=session is not None and session.flow.is_full,
+            paused=self._paused(),
         )
+
+    def _paused(self) -> str:
+        """Who has paused all partitions; empty where one of them goes on."""
+        reasons = [self._components.why_paused(each) for each in self._components.assignment_table.sources]
+        return reasons[0] if reasons and all(reasons) else ""
 
     def _attempt_limit(self) -> float | None:
         """How long a healthy attempt can take: only its ``timeout`` or the operator says so."""

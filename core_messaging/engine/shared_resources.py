@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from core_messaging.broker import Broker, Publisher
 from core_messaging.codecs import Codec
 from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.pauses import NoPauses, Pauses
 from core_messaging.observers import NOBODY, Observers
 from core_messaging.settings import Settings
 
@@ -21,5 +22,6 @@ class SharedResources:
     settings: Settings
     threads: HandlerThreads  # for plain def code
     observers: Observers = NOBODY
+    pauses: Pauses = field(default_factory=NoPauses)
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
     ends: Callable[[str, BaseException], None] = lambda _worker, _error: None  # one begins to end by itself

@@ -61,7 +61,8 @@ def snapshot_of(
     condition, reason = judge(facts)
     running = [job.record for job in components.runner_pool.busy(_counters)]
     partitions = {
-        a.source: partition_snapshot_of(a, seen, written.of) for a in components.assignment_table.assignments
+        a.source: partition_snapshot_of(a, seen, written.of, paused=bool(components.why_paused(a.source)))
+        for a in components.assignment_table.assignments
     }
     oldest = min(map(written.of, running), default=None)
     written.forget_unasked()
@@ -92,7 +93,11 @@ def _histogram(counters: Counters) -> Histogram:
 
 
 def partition_snapshot_of(
-    assignment: Assignment, seen: BrokerView, written: Callable[[Record], int | None] = _dated
+    assignment: Assignment,
+    seen: BrokerView,
+    written: Callable[[Record], int | None] = _dated,
+    *,
+    paused: bool = False,
 ) -> PartitionSnapshot:
     """One partition now. Records that were delivered since the broker was asked are beyond the end that it told."""
     oldest, end = assignment.oldest(), seen.ends.get(assignment.source)
@@ -104,4 +109,5 @@ def partition_snapshot_of(
         unfinished=assignment.unfinished,
         blocked=assignment.retries.waiting,
         oldest_timestamp=None if oldest is None else written(oldest),
+        paused=paused,
     )

@@ -144,10 +144,17 @@ class KafkaConsumer:
                 raise self._as_fetch_error(error) from error
             self._pause_unparsable(found, error)
             first = {source: records for source, records in found.before.items() if records}
+        first = self._without_paused(first)
         # No await from here on: records that were taken before a rebalance must not be returned after it.
         fetched = self._share_out(first, limit)
         self._poll_wait.choose(asyncio.get_running_loop().time(), leftover=bool(self._buffer.sources()))
         return fetched
+
+    def _without_paused(self, first: Mapping[Any, Sequence[Record]]) -> Mapping[Any, Sequence[Record]]:
+        """Give back the record of a partition that was paused while this fetch waited: it comes again after the pause."""
+        for source in [source for source in first if source in self._paused]:
+            self._client.seek(source, first[source][0].offset)
+        return {source: records for source, records in first.items() if source not in self._paused}
 
     def _share_out(
         self, first: Mapping[Any, Sequence[Record]], limit: int

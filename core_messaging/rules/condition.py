@@ -36,6 +36,7 @@ class Facts:
     behind: int  # records the broker has and we have not fetched
     idle_for: float  # since the last record came
     full: bool  # the intake is closed on purpose
+    paused: str = ""  # who has paused all of its partitions, in words
 
 
 Verdict = tuple[Condition, str]
@@ -63,6 +64,8 @@ def _rebalancing(facts: Facts, seconds: float) -> Verdict:
 
 
 def _assigned(facts: Facts) -> Verdict:
+    if facts.paused and not facts.unfinished:
+        return Condition.PAUSED, facts.paused
     if facts.waiting_for > facts.waiting_limit:
         return Condition.BLOCKED, (
             f"{_all_at_hand(facts.unfinished)} waited for a retry, or behind one, for {facts.waiting_for:.0f} s"

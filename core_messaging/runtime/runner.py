@@ -10,10 +10,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
 from core_messaging.broker import Broker, Publisher
@@ -22,13 +20,15 @@ from core_messaging.concurrency.exit_containment import exits_contained
 from core_messaging.concurrency.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.pauses import NoPauses
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.worker_log import WorkerLog
-from core_messaging.errors import BrokenWorker, KafkaDisabled, TopicMissing
+from core_messaging.errors import BrokenWorker, KafkaDisabled
 from core_messaging.observers import NOBODY, Observers, tell
+from core_messaging.options import Topic
 from core_messaging.plugins.factories import broker_of, codecs_of
 from core_messaging.plugins.publisher_watch import watched
-from core_messaging.plugins.source import ObserverSource
+from core_messaging.plugins.registrations import KAFKA
 from core_messaging.producer import close_producers
 from core_messaging.runtime.announcements import (
     say_ends,
@@ -37,12 +37,16 @@ from core_messaging.runtime.announcements import (
     say_stopped,
     say_waiting,
 )
+from core_messaging.runtime.fleet_member import FleetMember, control_topics
 from core_messaging.runtime.loop_watchdog import LoopGuard
+from core_messaging.runtime.run_options import RunOptions
 from core_messaging.runtime.signals import on_signals
+from core_messaging.runtime.topic_check import check_topics
 from core_messaging.runtime.worker_names import told_apart
-from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot
 from core_messaging.worker import Worker, config_of
+
+__all__ = ["RunOptions", "run_workers"]
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -52,27 +56,6 @@ NAMED = 5  # messages
 SILENT = 2.0  # seconds after which a broker that is waited for is named
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run. ``broker`` None: what ``settings.kafka_broker`` names, Kafka at first.
-
-    ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
-    ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
-    ``orders``: the pipe through which a supervisor passes signals on, where there is one.
-    ``threads``: where plain ``def`` handlers run, None: in ``settings.handler_threads`` threads of their own.
-    """
-
-    settings: Settings
-    create_topics: bool = False
-    broker: Broker | None = None
-    plugins: ObserverSource | None = None
-    handle_signals: bool = True
-    degraded: tuple[str, ...] = ()
-    exit_now: Callable[[int], Any] | None = None
-    orders: int | None = None
-    threads: ThreadPoolExecutor | None = None
-
-
 async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> None:
     """Run *workers* in this event loop until SIGINT, SIGTERM, SIGHUP or a failure; all of them stop together.
 
@@ -80,25 +63,6 @@ async def run_workers(workers: Sequence[type[Worker]], options: RunOptions) -> N
     anything starts, RetriesExhausted or ShutdownTimeout afterwards.
     """
     await _Run(workers, options).run()
-
-
-async def _check_topics(workers: Sequence[type[Worker]], broker: Broker, options: RunOptions) -> None:
-    """Raise TopicMissing for a topic that is missing, or create it.
-
-    Without this check nothing would be consumed and nothing logged, or a dead letter could not be written.
-    """
-    wanted = tuple(dict.fromkeys(topic for worker in workers for topic in config_of(worker).topics))
-    topics = broker.topics()
-    missing = await topics.missing(wanted)
-    if not missing:
-        return
-    if not options.create_topics:
-        raise TopicMissing(missing, broker.address)
-    settings = options.settings
-    declared = {str(topic): topic for worker in workers for topic in config_of(worker).declared_topics}
-    missing = [declared.get(topic, topic) for topic in missing]
-    await topics.create(missing, settings.kafka_topic_partitions, settings.kafka_topic_replication)
-    logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
 
 
 # Weak: a run that nothing refers to is over.
@@ -121,6 +85,7 @@ class _Run:
         self._workers, self._options = workers, options
         self._configs = told_apart(workers)
         self._threads: HandlerThreads | None = None
+        self._member: FleetMember | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         self.engines: list[Engine] = []
         self._loop = asyncio.get_running_loop()
@@ -160,6 +125,11 @@ class _Run:
             self._make_engines(broker, publisher, codecs)
             await self._work()
 
+    def _control(self) -> list[Topic]:
+        """The topics of the fleet: on Kafka, where one is named."""
+        real = self._options.broker is None and self._options.settings.kafka_broker == KAFKA
+        return control_topics(self._options.settings) if real else []
+
     async def _close_producers(self) -> None:
         """The last run of this loop does; the handlers of another one may be sending."""
         if not any(run is not self and run.is_in(self._loop) for run in _runs):
@@ -174,9 +144,13 @@ class _Run:
         await close()
 
     async def _begin(self, broker: Broker, publisher: Publisher) -> bool:
-        """Find the broker and its topics. False: asked to stop meanwhile; a task of its own, so that it can be left."""
-        self._phase = "finding the broker"
-        self._starting = asyncio.create_task(self._start(broker, publisher), name="start")
+        """Find the broker and its topics. False: asked to stop meanwhile."""
+        return await self._unless_asked("finding the broker", self._start(broker, publisher))
+
+    async def _unless_asked(self, phase: str, step: Coroutine[Any, Any, None]) -> bool:
+        """Do one step of the start. False: asked to stop meanwhile; a task of its own, so that it can be left."""
+        self._phase = phase
+        self._starting = asyncio.create_task(step, name="start")
         try:
             await self._starting
         except asyncio.CancelledError:
@@ -190,7 +164,13 @@ class _Run:
         # A broker that refuses the connection raises an error that names it. A silent one is named while we wait for it.
         silent = asyncio.get_running_loop().call_later(SILENT, say_waiting, self._configs, broker.address)
         try:
-            await _check_topics(self._workers, broker, self._options)
+            await check_topics(
+                self._workers,
+                broker,
+                self._options.settings,
+                self._control(),
+                create=self._options.create_topics,
+            )
             await publisher.start()
         finally:
             silent.cancel()
@@ -199,7 +179,10 @@ class _Run:
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings
         self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
+        if self._control():
+            self._member = FleetMember(settings, publisher, self.snapshot)
         around = SharedResources(
+            pauses=self._member or NoPauses(),
             broker=broker,
             publisher=publisher,
             codecs=codecs,
@@ -220,7 +203,8 @@ class _Run:
                 await self._options.plugins.serve(self.snapshot)
             reporter = asyncio.create_task(self._report_forever(), name="metrics")
             try:
-                await self._run_all()
+                async with self._in_the_fleet():
+                    await self._run_all()
             finally:
                 reporter.cancel()
                 self._phase = "the plugins' metrics"
@@ -228,6 +212,21 @@ class _Run:
                 if self._threads is not None:
                     self._threads.shutdown()
                 self._say_stopped()
+
+    @asynccontextmanager
+    async def _in_the_fleet(self) -> AsyncIterator[None]:
+        """Obey the control topic inside the block, from its first message on: what is paused there is not fetched."""
+        if self._member is None:
+            yield
+            return
+        ready = asyncio.Event()
+        task = asyncio.create_task(self._member.run(ready), name="fleet")
+        try:
+            await self._unless_asked("reading the control topic", self._member.require(ready))
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _report_forever(self) -> None:
         while True:

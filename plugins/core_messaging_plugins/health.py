@@ -10,7 +10,7 @@ from core_messaging_plugins.endpoint import Endpoint
 from core_messaging_plugins.http_server import Answer, Pages
 
 # From harmless to worrying. The last one that applies is the status.
-STATUSES = ("running", "rebalancing", "starting", "draining", "degraded", "blocked", "stuck")
+STATUSES = ("running", "paused", "rebalancing", "starting", "draining", "degraded", "blocked", "stuck")
 
 # The statuses for which each page answers 503. For all others it answers 200.
 DEAD = frozenset({"stuck"})

@@ -190,6 +190,57 @@ def test_a_paused_partition_gives_nothing_and_loses_nothing(made: Callable[[], M
     assert len({(record.partition, record.offset) for record in found}) == len(found)
 
 
+class PausedFromTheStart(Member):
+    """Pauses partition 0 when it is assigned, as an operator's pause does."""
+
+    def _assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
+        super()._assigned(commits)
+        self.consumer.pause([source for source in commits if source.partition == 0])
+
+
+def test_a_partition_that_is_paused_when_it_is_assigned_gives_nothing_until_it_is_resumed(
+    made: Callable[[], Made],
+) -> None:
+    broker, topic = made()
+
+    async def test() -> tuple[set[int], set[int]]:
+        await send(broker, *(Outgoing(topic, b"x", partition=n % 2) for n in range(10)))
+        member = PausedFromTheStart(broker, topic)
+        await member.start()
+        first = {record.partition for record in await member.take(5)}
+        for _ in range(3):
+            assert not await member.consumer.fetch(100, 0.2)
+        member.consumer.resume([TopicPartition(topic, 0)])
+        found = await member.take(10)
+        await member.consumer.close()
+        return first, {record.offset for record in found if record.partition == 0}
+
+    assert run(test()) == ({1}, set(range(5)))
+
+
+def test_a_partition_that_is_paused_while_a_fetch_waits_gives_nothing_and_loses_nothing(
+    made: Callable[[], Made],
+) -> None:
+    broker, topic = made()
+
+    async def test() -> list[bytes | None]:
+        member = Member(broker, topic)
+        await member.start()
+        while not member.assignments:
+            await member.consumer.fetch(1, 0.1)
+        waiting = asyncio.ensure_future(member.consumer.fetch(10, 2.0))
+        await asyncio.sleep(0)
+        member.consumer.pause([TopicPartition(topic, 0)])
+        await send(broker, Outgoing(topic, b"held", partition=0))
+        assert not await waiting
+        member.consumer.resume([TopicPartition(topic, 0)])
+        found = await member.take(1)
+        await member.consumer.close()
+        return [record.value for record in found]
+
+    assert run(test()) == [b"held"]
+
+
 def test_fetch_returns_within_its_time_and_not_more_than_asked_for(made: Callable[[], Made]) -> None:
     broker, topic = made()
 

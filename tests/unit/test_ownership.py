@@ -12,6 +12,7 @@ MOST = 12  # attributes of one class
 VALUE_RECORDS = {
     "Components": "what the parts of one running worker share",
     "Facts": "what the condition of a worker is judged by",
+    "WorkerState": "what a process says of one worker in the state topic",
 }
 
 # Attributes that any code may write, by their name.

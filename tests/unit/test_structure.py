@@ -119,6 +119,7 @@ SHOWN_BY = {
     "engine/group_membership": "unit/engine/test_engine.py",
     "engine/handler": "unit/engine/test_handler_threads.py",
     "engine/intake": "unit/engine/test_positioning.py",
+    "engine/pauses": "integration/test_pausing_workers.py",
     "engine/record_sender": "unit/engine/test_settlement_loop.py",
     "engine/result_publisher": "unit/engine/test_settlement_loop.py",
     "engine/session": "unit/engine/test_fetch_loop.py",
@@ -133,7 +134,10 @@ SHOWN_BY = {
     "kafka/publisher": "integration/test_publishing_messages.py",
     "kafka/replay_writer": "integration/test_core_kafka_dlq.py",
     "kafka/topic_admin": "integration/test_core_kafka_topics.py",
+    "kafka/topic_follower": "integration/test_pausing_workers.py",
     "kafka/topic_reader": "integration/test_core_kafka_dlq.py",
+    "runtime/fleet_member": "integration/test_pausing_workers.py",
+    "runtime/run_options": "integration/test_stopping_workers.py",
     "runtime/runner": "integration/test_stopping_workers.py",
 }
 MIRRORED = ("discovery", "engine", "kafka", "plugins", "rules", "runtime")

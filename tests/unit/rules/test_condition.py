@@ -62,6 +62,12 @@ WELL: dict[str, Any] = {
         ({"behind": 5, "idle_for": 61.0}, Condition.STUCK, "5 records to fetch and none came for 61 s"),
         ({"behind": 5, "idle_for": 61.0, "full": True}, Condition.RUNNING, ""),
         ({"behind": 0, "idle_for": 9999.0}, Condition.RUNNING, ""),
+        (
+            {"paused": "paused by ann", "unfinished": 0, "behind": 5, "idle_for": 9999.0, "full": True},
+            Condition.PAUSED,
+            "by ann",
+        ),
+        ({"paused": "paused by ann", "unfinished": 3}, Condition.RUNNING, ""),  # it finishes what it has
     ],
 )
 def test_what_the_facts_mean(changes: dict[str, Any], condition: Condition, says: str) -> None:

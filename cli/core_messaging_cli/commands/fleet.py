@@ -1,0 +1,175 @@
+"""``core kafka fleet``, ``pause`` and ``resume``: the processes that run workers, seen and paused through Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import re
+import socket
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from core_messaging.discovery.catalog import discover
+from core_messaging.discovery.project import Project
+from core_messaging.errors import KafkaDisabled, NotKafka
+from core_messaging.operations.fleet import Obedience, control_topic, look_at_fleet
+from core_messaging.operations.fleet import pause as pause_target
+from core_messaging.operations.fleet import resume as resume_target
+from core_messaging.plugins.registrations import KAFKA
+from core_messaging.rules.fleet_state import ProcessState, WorkerState, facts_of
+from core_messaging.rules.pauses import Pause, PauseTarget
+from core_messaging.settings import Settings
+from core_messaging.text.wording import counted
+from core_messaging.worker import config_of
+from core_messaging_cli.selection import workers_named
+from core_messaging_cli.tables import say, say_json, show_table
+
+COLUMNS = (
+    "process",
+    "worker",
+    "condition",
+    "lag",
+    "useful",
+    "running",
+    "retries",
+    "done",
+    "failed",
+    "reason",
+)
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON value, for programs.")
+def fleet(as_json: bool) -> None:
+    """Show the processes that run workers, and what is paused.
+
+    It needs a control topic (the setting kafka_control_topic). A process that was not heard of for three times its
+    metrics_interval is left out.
+    """
+    settings = _settings("looking at the fleet")
+    found = asyncio.run(look_at_fleet(settings))
+    if as_json:
+        pauses = [
+            msgspec.to_builtins(target) | msgspec.to_builtins(each) for target, each in found.pauses.items()
+        ]
+        say_json({"processes": [facts_of(each) for each in found.processes], "pauses": pauses})
+        return
+    say(f"broker {settings.kafka_bootstrap_servers}, control topic {control_topic(settings)}")
+    show_table(
+        COLUMNS, [_cells(process, worker) for process in found.processes for worker in process.workers]
+    )
+    for target, each in found.pauses.items():
+        by, until = (f" by {each.by}" if each.by else ""), _until(each.until)
+        say(f"paused: {target}{by}{until}")
+    if found.unreadable:
+        count = counted(found.unreadable, "record")
+        say(f"{count} of the state topic cannot be read, and count for nothing", err=True)
+
+
+def _cells(process: ProcessState, worker: WorkerState) -> list[str]:
+    done, failed = worker.counters.get("succeeded", 0), worker.counters.get("failed", 0)
+    numbers = [
+        _number(worker.lag),
+        _number(worker.useful_lag),
+        str(worker.running),
+        str(worker.waiting_retries),
+    ]
+    return [
+        f"{process.host}:{process.pid}",
+        worker.name,
+        worker.condition,
+        *numbers,
+        f"{done:,}",
+        f"{failed:,}",
+        worker.reason,
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+@click.command()
+@click.argument("name")
+@click.option("--topic", help="Only this input topic.")
+@click.option("--partition", type=click.IntRange(min=0), help="Only this partition of --topic.")
+@click.option("--for", "duration", metavar="TIME", help="Until then only: 90s, 10m, 2h, 1d.")
+def pause(name: str, topic: str | None, partition: int | None, duration: str | None) -> None:
+    """Pause worker NAME in every process: it fetches nothing more, until it is resumed.
+
+    What it has fetched already is processed. The pause lasts beyond restarts: a process that starts reads it first. It needs
+    a control topic (the setting kafka_control_topic).
+
+    \b
+    core kafka pause Orders
+    core kafka pause Orders --topic orders --partition 3 --for 10m
+    """
+    until = None if duration is None else time.time() + _seconds(duration)
+    settings, target = _target(name, topic, partition)
+    by = f"{getpass.getuser()}@{socket.gethostname()}"
+    found = asyncio.run(pause_target(settings, target, Pause(until=until, by=by)))
+    say(f"paused: {target}{_until(until)}")
+    _say_obedience(found)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--topic", help="The topic that was given to pause.")
+@click.option("--partition", type=click.IntRange(min=0), help="The partition that was given to pause.")
+def resume(name: str, topic: str | None, partition: int | None) -> None:
+    """End the pause of worker NAME. Name the topic and the partition as they were named to `core kafka pause`."""
+    settings, target = _target(name, topic, partition)
+    found = asyncio.run(resume_target(settings, target))
+    say(f"resumed: {target}")
+    _say_obedience(found)
+    left = [str(each) for each in asyncio.run(look_at_fleet(settings)).pauses if each.group == target.group]
+    if left:
+        say(f"still paused: {'; '.join(left)}", err=True)
+
+
+def _say_obedience(found: Obedience) -> None:
+    many = len(found.obeyed) + len(found.silent)
+    if not many:
+        say("no process runs it now; one that starts obeys")
+        return
+    say(f"{len(found.obeyed)} of {counted(many, 'process')} obeyed")
+    if found.silent:
+        names = ", ".join(f"{each.host}:{each.pid}" for each in found.silent)
+        say(f"core: not heard of: {names}; they obey as soon as they reach the broker", err=True)
+        sys.exit(1)
+
+
+def _target(name: str, topic: str | None, partition: int | None) -> tuple[Settings, PauseTarget]:
+    if partition is not None and topic is None:
+        raise click.UsageError("--partition needs --topic")
+    settings = _settings("pausing workers")
+    control_topic(settings)
+    (worker,) = [config_of(found) for found in workers_named(discover(), [name])]
+    if topic is not None and topic not in worker.input_topics:
+        raise click.UsageError(f"{worker.name} reads {', '.join(worker.input_topics)}, and not {topic}")
+    return settings, PauseTarget(group=worker.group_id, topic=topic, partition=partition)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if found is None or int(found[1]) == 0:
+        raise click.UsageError(f"--for {text!r} is no time; write 90s, 10m, 2h or 1d")
+    return float(int(found[1]) * UNITS[found[2]])
+
+
+def _until(until: float | None) -> str:
+    return "" if until is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(until))
+
+
+def _settings(what: str) -> Settings:
+    settings = Project(Path.cwd()).settings()
+    if not settings.kafka_enabled:
+        raise KafkaDisabled(what)
+    if settings.kafka_broker != KAFKA:
+        raise NotKafka("core kafka fleet", settings.kafka_broker)
+    return settings

@@ -1,0 +1,23 @@
+"""Partitions that a person has paused, as one worker sees them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from core_messaging.records import TopicPartition
+
+
+class Pauses(Protocol):
+    """What the control topic says; asked before each fetch."""
+
+    def reason(self, group_id: str, source: TopicPartition) -> str:
+        """Who has paused *source* of *group_id*, in words; empty: nobody."""
+        ...
+
+
+class NoPauses:
+    """Where there is no control topic."""
+
+    def reason(self, group_id: str, source: TopicPartition) -> str:  # noqa: ARG002 - as the protocol says
+        """Nobody has paused anything."""
+        return ""

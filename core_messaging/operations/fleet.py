@@ -1,0 +1,105 @@
+"""See the fleet, and pause and resume its workers: through the control topic and the state topic."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core_messaging.errors import ConfigurationError
+from core_messaging.kafka.publisher import KafkaPublisher
+from core_messaging.kafka.topic_reader import TopicReader, reading_topics
+from core_messaging.records import Outgoing, Receipt
+from core_messaging.rules.fleet_state import ProcessState, fleet_of, with_group
+from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget, encode_pause, encode_target
+from core_messaging.settings import Settings
+
+OBEYED = 5.0  # seconds that processes have to say that they obey
+LOOK = 0.3  # seconds between two looks at the state topic
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """``pauses``: what is paused now. ``unreadable``: records of the state topic that say nothing."""
+
+    processes: tuple[ProcessState, ...]
+    pauses: dict[PauseTarget, Pause]
+    unreadable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Obedience:
+    """Which of the processes that run the group have taken the order in, and which had not said so in time."""
+
+    obeyed: tuple[ProcessState, ...]
+    silent: tuple[ProcessState, ...]
+
+
+async def look_at_fleet(settings: Settings) -> Fleet:
+    """Read both topics to their end. Raises ConfigurationError without a control topic; TopicMissing, BrokerError."""
+    control = control_topic(settings)
+    async with reading_topics(settings) as reader:
+        table = PauseTable()
+        async for records in reader.read(await reader.spans(control)):
+            for record in records:
+                table.apply(record.key, record.value)
+        now = time.time()
+        processes, unreadable = await _processes(reader, control, now)
+    return Fleet(tuple(processes), table.lasting(now), unreadable)
+
+
+async def pause(settings: Settings, target: PauseTarget, order: Pause) -> Obedience:
+    """Pause *target*, and wait until the processes say that they obey. It lasts beyond every restart.
+
+    Raises ConfigurationError without a control topic; TopicMissing, BrokerError.
+    """
+    return await _order(settings, target, encode_pause(order))
+
+
+async def resume(settings: Settings, target: PauseTarget) -> Obedience:
+    """End the pause of exactly *target*. Raises what ``pause`` raises."""
+    return await _order(settings, target, None)
+
+
+def control_topic(settings: Settings) -> str:
+    """The name of the control topic. Raises ConfigurationError where there is none."""
+    if settings.kafka_control_topic is None:
+        raise ConfigurationError(
+            "no control topic is set, so processes cannot be seen or paused from here; set KAFKA_CONTROL_TOPIC to a name of "
+            "yours, for the workers and for this command, and create it with --create-topics"
+        )
+    return settings.kafka_control_topic
+
+
+async def _order(settings: Settings, target: PauseTarget, value: bytes | None) -> Obedience:
+    control = control_topic(settings)
+    async with reading_topics(settings) as reader:
+        await reader.spans(control)  # raises TopicMissing: publishing would wait for the topic
+        publisher = KafkaPublisher(settings)
+        await publisher.start()
+        try:
+            receipt = await (await publisher.publish(Outgoing(control, value, encode_target(target))))
+        finally:
+            await publisher.close()
+        return await _obedience(reader, control, target.group, receipt)
+
+
+async def _obedience(reader: TopicReader, control: str, group: str, receipt: Receipt) -> Obedience:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + OBEYED
+    while True:
+        processes, _ = await _processes(reader, control, time.time())
+        mine = with_group(processes, group)
+        obeyed = [each for each in mine if each.obeys(receipt.partition, receipt.offset)]
+        if len(obeyed) == len(mine) or loop.time() > deadline:
+            silent = [each for each in mine if each not in obeyed]
+            return Obedience(tuple(obeyed), tuple(silent))
+        await asyncio.sleep(LOOK)
+
+
+async def _processes(reader: TopicReader, control: str, now: float) -> tuple[Sequence[ProcessState], int]:
+    pairs = []
+    async for records in reader.read(await reader.spans(f"{control}-state")):
+        pairs += [(record.key, record.value) for record in records]
+    return fleet_of(pairs, now)

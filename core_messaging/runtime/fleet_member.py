@@ -1,0 +1,208 @@
+"""What ties one process to the fleet: it obeys the control topic, and says in the state topic how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from core_messaging.broker import Publisher
+from core_messaging.errors import BrokerError, ControlUnread
+from core_messaging.kafka.topic_follower import TopicFollower
+from core_messaging.options import Topic
+from core_messaging.records import Outgoing, Record, TopicPartition
+from core_messaging.rules.fleet_state import ProcessState, WorkerState, encode_state
+from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget
+from core_messaging.settings import Settings
+from core_messaging.snapshot import Snapshot, WorkerSnapshot
+
+AGAIN = 2.0  # seconds between two tries to follow the control topic
+GOODBYE = 3.0  # seconds that the last record may take
+
+logger = logging.getLogger("core_messaging.worker")
+
+
+def control_topics(settings: Settings) -> list[Topic]:
+    """The topics of the fleet as they are made: control and state. None where ``kafka_control_topic`` is not set."""
+    if settings.kafka_control_topic is None:
+        return []
+    name = settings.kafka_control_topic
+    week = {"cleanup.policy": "compact,delete", "retention.ms": 7 * 24 * 3600 * 1000}
+    return [
+        Topic(name, partitions=1, config={"cleanup.policy": "compact"}),
+        Topic(f"{name}-state", partitions=1, config=week),
+    ]
+
+
+class FleetMember:
+    """One process of the fleet. Its ``reason`` is what the engine asks before it fetches."""
+
+    def __init__(self, settings: Settings, publisher: Publisher, snapshot: Callable[[], Snapshot]) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._snapshot = snapshot
+        self._topic, self._state_topic = control_topics(settings)
+        self._table = PauseTable()
+        self._follower = TopicFollower(settings, self._topic, self._take)
+        self._changed = asyncio.Event()
+        self._ignored = 0
+        self._id = str(uuid.uuid4())
+        self._started = time.time()
+
+    def reason(self, group_id: str, source: TopicPartition) -> str:
+        """Who has paused *source* of *group_id*, in words; empty: nobody."""
+        if not len(self._table):
+            return ""
+        found = self._table.covering(group_id, source, time.time())
+        return "" if found is None else _words(*found)
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Follow and report until cancelled. Sets *ready* when the control topic is read to its end.
+
+        A broker that does not answer ends nothing: the last known pauses hold.
+        """
+        follow = asyncio.ensure_future(self._follow(ready))
+        try:
+            while True:
+                await self._report()
+                self._changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.metrics_interval):
+                        await self._changed.wait()
+        finally:
+            follow.cancel()
+            await asyncio.wait([follow])
+            await self._say_goodbye()
+
+    async def require(self, ready: asyncio.Event) -> None:
+        """Wait until the control topic is read, ``kafka_control_timeout`` seconds at most.
+
+        Raises ControlUnread where that time is over and ``kafka_control_required`` is set.
+        """
+        try:
+            async with asyncio.timeout(self._settings.kafka_control_timeout):
+                await ready.wait()
+        except TimeoutError:
+            seconds = self._settings.kafka_control_timeout
+            if self._settings.kafka_control_required:
+                raise ControlUnread(self._topic, seconds) from None
+            logger.warning(
+                "the control topic %s was not read within %g s (kafka_control_timeout); the workers start without it, and "
+                "what is paused there is paused when it is read",
+                self._topic,
+                seconds,
+                extra={"action": "control unread"},
+            )
+
+    async def _follow(self, ready: asyncio.Event) -> None:
+        told = False
+        while True:
+            try:
+                await self._follower.follow(ready)
+            except BrokerError as error:
+                if not told:
+                    logger.warning(
+                        "the control topic %s cannot be read (%s); what is paused stays paused, and it is tried again",
+                        self._topic,
+                        error,
+                        extra={"action": "control lost"},
+                    )
+                told = True
+            await asyncio.sleep(AGAIN)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            target = self._table.apply(record.key, record.value)
+            if target is None:
+                self._say_ignored(record)
+            elif any(worker.group_id == target.group for worker in self._snapshot().workers):
+                self._say(target)
+        self._changed.set()
+
+    def _say(self, target: PauseTarget) -> None:
+        pause = self._table.lasting(time.time()).get(target)
+        if pause is None:
+            logger.info("%s goes on", target, extra={"action": "resumed"})
+        else:
+            logger.warning("%s is %s", target, _words(target, pause), extra={"action": "paused"})
+
+    def _say_ignored(self, record: Record) -> None:
+        self._ignored += 1
+        if self._ignored == 1:
+            logger.warning(
+                "the control topic %s has a record at offset %d that cannot be read; it is ignored, and so are others like it",
+                self._topic,
+                record.offset,
+                extra={"action": "control ignored"},
+            )
+
+    async def _report(self) -> None:
+        await self._publish(encode_state(self._state()))
+
+    async def _say_goodbye(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._publish(None)
+
+    async def _publish(self, value: bytes | None) -> None:
+        try:
+            record = Outgoing(self._state_topic, value, self._id.encode())
+            await (await self._publisher.publish(record))
+        except BrokerError as error:
+            logger.debug("the state of this process was not published: %s", error)
+
+    def _state(self) -> ProcessState:
+        snapshot = self._snapshot()
+        return ProcessState(
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("core-messaging"),
+            at=snapshot.time,
+            started=self._started,
+            interval=self._settings.metrics_interval,
+            workers=[_worker(worker, snapshot.time) for worker in snapshot.workers],
+            control={str(number): offset for number, offset in self._follower.position.items()},
+            memory=_memory(),
+        )
+
+
+def _worker(worker: WorkerSnapshot, now: float) -> WorkerState:
+    return WorkerState(
+        name=worker.name,
+        group=worker.group_id,
+        condition=worker.condition.value,
+        reason=worker.reason,
+        partitions=[str(TopicPartition(*source)) for source in sorted(worker.partitions)],
+        paused=[str(TopicPartition(*s)) for s, each in sorted(worker.partitions.items()) if each.paused],
+        counters=dict(worker.counters),
+        lag=worker.lag,
+        useful_lag=worker.useful_lag,
+        in_flight=worker.in_flight,
+        running=worker.running,
+        waiting_retries=worker.waiting_retries,
+        oldest=worker.oldest_unfinished_age(now),
+    )
+
+
+def _words(target: PauseTarget, pause: Pause) -> str:
+    until = (
+        "" if pause.until is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(pause.until))
+    )
+    by = f" by {pause.by}" if pause.by else ""
+    part = "" if target.topic is None else f" ({target})"
+    return f"paused{by}{until}{part}"
+
+
+def _memory() -> int:
+    """The largest resident size of this process so far, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

@@ -1,0 +1,157 @@
+"""``core kafka pause``, ``resume`` and ``fleet`` with real processes on Apache Kafka."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.brokers import RunningBroker
+from tests.integration.commands import Running, core, running_core
+from tests.integration.harness import publish, run
+
+WORKER = """
+from core.messaging import worker
+
+@worker(topic="{topic}", group_id="{topic}")
+async def greet(message: dict) -> None:
+    print("hello", message["n"], flush=True)
+"""
+
+
+class Project:
+    """A project with one worker, its topic, and a control topic of its own."""
+
+    def __init__(self, broker: RunningBroker, folder: Path) -> None:
+        self.folder, self._broker = folder, broker
+        self.topic = broker.make_topic(2)
+        self.control = f"{self.topic}-control"
+        self.env = {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.address,
+            "KAFKA_CONTROL_TOPIC": self.control,
+            "METRICS_INTERVAL": "1",
+        }
+        (folder / "src/workers").mkdir(parents=True)
+        (folder / "src/workers/greet.py").write_text(WORKER.format(topic=self.topic))
+
+    def core(self, *words: str) -> tuple[int, str, str]:
+        done = core("kafka", *words, folder=self.folder, env=self.env)
+        return done.returncode, done.stdout, done.stderr
+
+    def fleet(self) -> dict[str, Any]:
+        code, said, wrong = self.core("fleet", "--json")
+        assert code == 0, wrong
+        return dict(json.loads(said))
+
+    def conditions(self) -> list[str]:
+        return [worker["condition"] for process in self.fleet()["processes"] for worker in process["workers"]]
+
+    def publish(self, *numbers: int) -> None:
+        records = [(b"%d" % n, b'{"n": %d}' % n) for n in numbers]
+        run(publish(self._broker.address, self.topic, records))
+
+    def worker(self) -> Any:
+        return running_core("kafka", "worker", "greet", "--create-topics", folder=self.folder, env=self.env)
+
+
+@pytest.fixture
+def project(apache_broker: RunningBroker, tmp_path: Path) -> Project:
+    return Project(apache_broker, tmp_path)
+
+
+def stop(running: Running) -> None:
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0, running.output
+
+
+def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project: Project) -> None:
+    with project.worker() as running:
+        running.until_said("greet has ")
+        project.publish(1)
+        running.until_said("hello 1")
+        code, said, wrong = project.core("pause", "greet")
+        assert (code, "1 of 1 process obeyed" in said) == (0, True), (said, wrong)
+        running.until_said(f"group {project.topic} is paused by ")
+        running.until(lambda: project.conditions() == ["paused"])
+        project.publish(2, 3)
+        stop(running)
+    assert "hello 2" not in running.output
+    assert project.fleet()["processes"] == []  # it has said goodbye
+    with project.worker() as again:
+        again.until_said("greet has ")
+        again.until(lambda: project.conditions() == ["paused"])
+        assert "hello" not in again.output
+        code, said, _ = project.core("resume", "greet")
+        assert (code, "1 of 1 process obeyed" in said) == (0, True)
+        again.until_said("hello 2")
+        again.until_said("hello 3")
+        again.until(lambda: project.conditions() == ["running"])
+        stop(again)
+
+
+def test_one_partition_is_paused_for_a_time_and_the_other_goes_on(project: Project) -> None:
+    with project.worker() as running:
+        running.until_said("greet has ")
+        assert (
+            project.core("pause", "greet", "--topic", project.topic, "--partition", "0", "--for", "1h")[0]
+            == 0
+        )
+        running.until(lambda: [w["paused"] for w in _workers(project)] == [[f"{project.topic}[0]"]])
+        numbers = range(10, 30)
+        project.publish(*numbers)
+        (pause,) = project.fleet()["pauses"]
+        assert (pause["partition"], pause["topic"], pause["until"] > 0) == (0, project.topic, True)
+        running.until(lambda: "hello" in running.output)
+        assert project.conditions() == ["running"]
+        assert project.core("resume", "greet")[2].startswith("still paused: ")  # another target
+        assert project.core("resume", "greet", "--topic", project.topic, "--partition", "0")[0] == 0
+        running.until(lambda: all(f"hello {n}" in running.lines for n in numbers))
+        stop(running)
+
+
+def _workers(project: Project) -> list[dict[str, Any]]:
+    return [worker for process in project.fleet()["processes"] for worker in process["workers"]]
+
+
+def test_garbage_in_both_topics_is_told_once_and_stops_nobody(
+    apache_broker: RunningBroker, project: Project
+) -> None:
+    with project.worker() as running:
+        running.until_said("greet has ")
+        garbage: list[Any] = [(b"pause:{", b"x"), (b"k", b"\xff" * 1_000), (None, b"{}")]
+        run(publish(apache_broker.address, project.control, garbage[:2]))
+        run(publish(apache_broker.address, f"{project.control}-state", [(b"k", b"[" * 5_000), (b"j", b"{}")]))
+        running.until_said("cannot be read; it is ignored")
+        project.publish(1)
+        running.until_said("hello 1")
+        code, said, wrong = project.core("fleet")
+        assert (code, "2 records of the state topic cannot be read" in wrong) == (0, True)
+        assert "greet" in said
+        assert running.output.count("it is ignored") == 1
+        stop(running)
+
+
+def test_without_a_control_topic_or_with_wrong_words_it_is_one_line(project: Project) -> None:
+    assert project.core("pause", "greet")[2].startswith("core: topics that do not exist")
+    assert "--partition needs --topic" in project.core("pause", "greet", "--partition", "1")[2]
+    assert "reads " in project.core("pause", "greet", "--topic", "other")[2]
+    assert "is no time; write 90s, 10m, 2h or 1d" in project.core("pause", "greet", "--for", "soon")[2]
+    del project.env["KAFKA_CONTROL_TOPIC"]
+    code, _, wrong = project.core("fleet")
+    assert (code, wrong.startswith("core: no control topic is set")) == (1, True)
+    assert len(wrong.strip().splitlines()) == 1
+
+
+def test_a_start_that_cannot_read_the_control_topic_waits_or_refuses(project: Project) -> None:
+    project.env["KAFKA_CONTROL_TIMEOUT"] = "0.001"
+    with project.worker() as running:
+        running.until_said("was not read within 0.001 s")
+        running.until_said("greet has ")
+        stop(running)
+    project.env["KAFKA_CONTROL_REQUIRED"] = "true"
+    with project.worker() as refused:
+        assert refused.wait() == 1
+    assert "nothing was started" in refused.output

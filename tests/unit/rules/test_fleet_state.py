@@ -1,0 +1,67 @@
+"""Which processes are alive, from whatever stands in the state topic."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core_messaging.rules.fleet_state import (
+    LARGEST,
+    ProcessState,
+    WorkerState,
+    encode_state,
+    facts_of,
+    fleet_of,
+    with_group,
+)
+
+
+def process(name: str = "one", at: float = 100.0, group: str = "g", control: int = 0) -> ProcessState:
+    worker = WorkerState(name="W", group=group, condition="running", partitions=["orders[0]"], lag=3)
+    return ProcessState(
+        id=name,
+        host="h",
+        pid=1,
+        version="1",
+        at=at,
+        started=1.0,
+        interval=10.0,
+        workers=[worker],
+        control={"0": control},
+    )
+
+
+def record(state: ProcessState) -> tuple[bytes, bytes]:
+    return state.id.encode(), encode_state(state)
+
+
+def test_the_last_record_of_each_process_counts_until_it_says_goodbye_or_is_silent() -> None:
+    old, new, other = process(at=90.0), process(at=100.0), process("two", at=50.0)
+    assert fleet_of([record(old), record(new), record(other)], 110.0) == ([new], 0)  # two: silent for 60 s
+    assert fleet_of([record(new), (b"one", None)], 110.0) == ([], 0)
+
+
+@given(st.none() | st.binary(max_size=50), st.none() | st.binary(max_size=100))
+def test_garbage_is_counted_and_hurts_nobody(key: bytes | None, value: bytes | None) -> None:
+    found, unreadable = fleet_of([record(process()), (key, value)], 100.0)
+    assert [state.id for state in found] == ["one"]
+    assert unreadable == (1 if key is None or value is not None else 0)
+
+
+def test_a_record_that_is_too_large_or_newer_is_handled() -> None:
+    huge = b" " * (LARGEST + 1) + encode_state(process())
+    assert fleet_of([(b"one", huge)], 100.0) == ([], 1)
+    newer = encode_state(process()).replace(b'"pid":1', b'"pid":1,"what_comes_later":[1]')
+    assert [state.id for state in fleet_of([(b"one", newer)], 100.0)[0]] == ["one"]
+
+
+def test_a_process_obeys_what_it_has_read() -> None:
+    assert process(control=5).obeys(0, 4)
+    assert not process(control=5).obeys(0, 5)
+    assert not process(control=5).obeys(1, 0)
+
+
+def test_processes_are_found_by_the_groups_that_they_run() -> None:
+    one, two = process("one", group="a"), process("two", group="b")
+    assert with_group([one, two], "b") == [two]
+    assert facts_of(one)["workers"][0]["group"] == "a"
