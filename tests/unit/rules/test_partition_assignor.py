@@ -77,7 +77,7 @@ def test_a_new_group_has_every_partition_once_and_evenly_after_one_round(
 
 
 @given(topics_of_members, topics_of_members, counts_of_topics, counts_of_topics)
-def test_whoever_comes_or_goes_every_partition_has_one_owner_again_after_two_rounds(
+def test_whoever_comes_or_goes_every_partition_has_one_owner_again_after_two_or_three_rounds(
     before: dict[str, frozenset[str]],
     after: dict[str, frozenset[str]],
     counts: dict[str, int],
@@ -86,7 +86,9 @@ def test_whoever_comes_or_goes_every_partition_has_one_owner_again_after_two_rou
     first, _ = settled(before, counts, {})
     stayed = {name: share for name, share in first.items() if name in after}
     shares, rounds = settled(after, later, stayed)
-    assert rounds <= 2
+    # A member that reads other topics now gives partitions up that nobody takes from it: one round more.
+    same_topics = all(before[name] == topics for name, topics in after.items() if name in before)
+    assert rounds <= (2 if same_topics else 3)
     assert sorted_out(shares) == readable(after, later)
 
 
