@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 import click
 import pytest
@@ -63,7 +64,7 @@ def test_every_command_and_option_is_in_the_table_of_commands(path: str) -> None
     assert not [option for option in options if option not in row]
 
 
-@pytest.mark.parametrize("backoff", ["exponential", "linear", "fixed"])
+@pytest.mark.parametrize("backoff", get_args(Backoff))
 def test_the_delays_in_the_table_of_backoffs_are_those_of_the_policy(backoff: Backoff) -> None:
     # The first exponential delay is twice initial_delay, which surprised readers.
     (row,) = re.findall(rf'^\| `"{backoff}"`.*$', section(WORKERS, "Retries"), re.MULTILINE)
