@@ -382,8 +382,8 @@ class UnreadableRecords(BrokerError):
     def __init__(self, cause: str) -> None:
         super().__init__(
             f"the Kafka client cannot parse what the broker stores: {cause}; "
-            "the partition stands still at this offset. Move the group past it with kafka-consumer-groups "
-            "--reset-offsets once the record is saved"
+            "the partition stands still at this offset. Save the record if you need it, stop the worker, "
+            "and move its group past the record: core kafka reset-offsets NAME --to OFFSET+1 --topic TOPIC --partition PARTITION"
         )
 
 

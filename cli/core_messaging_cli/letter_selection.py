@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -21,8 +21,8 @@ _OPTIONS = (
     click.option("--key", help="Only letters with this key."),
     click.option("--error-type", help="Only letters with this error type, as `list` shows it."),
     click.option("--original-topic", help="Only letters of messages from this topic."),
-    click.option("--since", metavar="TIME", help="Only letters that failed at or after TIME: 2h (ago), or 2026-01-31T08:00 in UTC."),
-    click.option("--until", metavar="TIME", help="Only letters that failed at or before TIME."),
+    click.option("--since", metavar="TIME", help="Only letters that failed at or after TIME: 2h (ago), or 2026-01-31T08:00 (local time; Z at its end: UTC)."),
+    click.option("--until", metavar="TIME", help="Only letters that failed at or before TIME, as for --since."),
     click.option(
         "--match",
         "matches",
@@ -70,18 +70,17 @@ def _range(text: str | None) -> range | None:
 
 
 def _time(option: str, text: str | None) -> float | None:
-    """Seconds since the epoch. A time without a zone is in UTC, as all times that these commands print."""
+    """Seconds since the epoch. A time without a zone is local time, as for ``core kafka reset-offsets``."""
     if text is None:
         return None
     if ago := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
         return time.time() - int(ago[1]) * _UNITS[ago[2]]
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):  # OverflowError: no local time so early or late
         raise click.UsageError(
             f"{option} {text!r} is not a time; write 90m, 2h, 3d, or 2026-01-31T08:00"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _field(text: str) -> FieldMatch:

@@ -219,14 +219,15 @@ class KafkaConsumer:
         self._client.seek(found.source, found.offset)
         self._client.pause(found.source)
         self._unparsable[found.source] = asyncio.get_running_loop().time()
+        source = TopicPartition(*found.source)
         logger.error(
             "%s stands still at offset %d: the client cannot parse the record that the broker stores there (%s). No message "
             "is lost, the other partitions go on, and the record is fetched again every %g s; %s",
-            TopicPartition(*found.source),
+            source,
             found.offset,
             describe(error),
             _PARSE_RETRY,
-            remedy_for(error),
+            remedy_for(error, source, found.offset),
             extra={"action": "unreadable", **found.source._asdict(), "offset": found.offset},
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import errors as kafka_errors
 
-from core_messaging.records import Record
+from core_messaging.records import Record, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ def unparsable_in(error: Exception) -> Unreadable | None:
         return None
 
 
-def remedy_for(error: Exception) -> str:
-    """Return what the user can do about a record that cannot be parsed."""
+def remedy_for(error: Exception, source: TopicPartition, offset: int) -> str:
+    """Return what the user can do about the record at *offset* of *source*, which cannot be parsed."""
     if isinstance(error, kafka_errors.UnsupportedCodecError):
         return "install the library that the client needs for this compression (pip install cramjam)"
     return (
-        "save the record if you need it, stop the group, and move its commit past the record (kafka-consumer-groups "
-        "--reset-offsets --to-offset)"
+        f"save the record if you need it, stop the worker, and move its group past the record: core kafka reset-offsets NAME "
+        f"--to {offset + 1} --topic {source.topic} --partition {source.partition} (a later offset if it stands still again)"
     )

@@ -153,7 +153,7 @@ def test_a_selection_is_replayed_or_dropped_and_the_rest_stays_open(
     assert "4 letters replayed" in dlq.said("replay", "Orders", "--error-type", "TimeoutError", "--yes")
     assert "1 letter dropped" in dlq.said("drop", f"{topic}-dlq", "--match", "n=3", "--yes")
     assert "2 letters dropped" in dlq.said("drop", "Orders", "--offsets", "5-8", "--key", "k0", "--yes")
-    assert "1 letter replayed" in dlq.said("replay", "Orders", "--until", "2023-11-14T22:13:20", "--yes")
+    assert "1 letter replayed" in dlq.said("replay", "Orders", "--until", "2023-11-14T22:13:20Z", "--yes")
     assert dlq.counts() == {"ValueError": (1, 1, 2), "TimeoutError": (0, 4, 0), "KeyError": (3, 0, 1)}
     assert numbers(run(read(broker.address, topic, 5))) == [1, 4, 7, 10, 0]
     # Asked for once more, it is published once more.

@@ -45,7 +45,7 @@ def reset_offsets(
     """Move the committed offsets of worker NAME's group to PLACE. Its workers must be stopped.
 
     PLACE is `earliest`, `latest`, an offset (`1200`), `-N` for the last N messages of each partition, or a time
-    (`2026-01-31T12:00:00+00:00`; without a zone it is local time): the first message at or after it. An offset that is not
+    (`2026-01-31T12:00:00Z`; without a zone it is local time): the first message at or after it. An offset that is not
     there is moved to the nearest one.
 
     All messages from PLACE on are processed, also those that were finished beyond the committed offset. Attempts start again

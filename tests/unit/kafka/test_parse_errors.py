@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import errors as kafka_errors
 
 from core_messaging.kafka.parse_errors import remedy_for, unparsable_in
+from core_messaging.records import TopicPartition
 from tests.unit.rules.records import PlainRecord
 
 PARSED: list[Any] = [PlainRecord(7), PlainRecord(8)]
@@ -60,5 +61,8 @@ def test_an_error_of_something_else_is_not_taken_for_a_bad_record() -> None:
 
 
 def test_a_missing_codec_has_another_remedy_than_a_broken_record() -> None:
-    assert "pip install" in remedy_for(kafka_errors.UnsupportedCodecError("zstd"))
-    assert "reset-offsets" in remedy_for(kafka_errors.CorruptRecordException())
+    source = TopicPartition("orders", 3)
+    assert "pip install" in remedy_for(kafka_errors.UnsupportedCodecError("zstd"), source, 17)
+    told = remedy_for(kafka_errors.CorruptRecordException(), source, 17)
+    assert "stop the worker" in told
+    assert "core kafka reset-offsets NAME --to 18 --topic orders --partition 3" in told
