@@ -274,5 +274,5 @@ def test_incomplete_security_settings_say_what_is_missing(secured: Secured) -> N
 
     with pytest.raises(ConfigurationError, match="KAFKA_SASL_USERNAME"):
         run(send(settings(secured, kafka_sasl_username=None)))
-    with pytest.raises(ConfigurationError, match="the TLS files cannot be used"):
+    with pytest.raises(ConfigurationError, match="the TLS settings cannot be used"):
         run(send(settings(secured, kafka_ssl_cafile=Path("nothing.pem"))))

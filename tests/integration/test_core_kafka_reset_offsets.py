@@ -44,7 +44,7 @@ def test_a_worker_goes_on_where_its_group_was_sent(apache_broker: RunningBroker,
     code, said = reset("--to", "earliest", "--dry-run")
     assert (code, "10 messages to process again" in said, "nothing was changed" in said) == (0, True, True)
     code, said = reset("--to", "earliest")  # nobody answers the question
-    assert (code, "use --yes" in said) == (1, True)
+    assert (code, "give --yes" in said) == (1, True)
     assert reset("--to=-3", "--yes")[0] == 0
     assert worked() == ["hello 7", "hello 8", "hello 9"]
     assert reset("--to", "4", "--yes")[0] == 0

@@ -46,7 +46,11 @@ def test_topics_are_planned_made_grown_and_altered_and_nothing_else_is_touched(
 
     project(tmp_path, topic, 5, retention=1_000_000)
     code, said, asked = topics("apply")  # nobody answers the question
-    assert (code, "not added without --yes" in asked, "1 difference left" in asked) == (1, True, True), asked
+    assert (code, "not added: there is no terminal to ask at" in asked, "1 difference left" in asked) == (
+        1,
+        True,
+        True,
+    ), asked
     code, said, _ = topics("apply", "--yes")
     assert (code, f"add partitions: {topic}: 3 -> 5" in said) == (0, True)
     (found,) = [use for use in json.loads(topics("list", "--json")[1]) if use["topic"] == topic]

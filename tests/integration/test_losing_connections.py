@@ -98,7 +98,7 @@ def test_metadata_that_cannot_be_taken_in_is_asked_for_again(
 
     assert run(test()) == 0
     assert len(answers) > 1
-    assert "it is asked again every 1 s" in caplog.text
+    assert "the broker is asked again every 1 s" in caplog.text
 
 
 def test_so_is_that_of_every_five_minutes(
