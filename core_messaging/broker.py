@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 
-# Called with the partitions that this member has from now on, too, and the commit of each; None: it has no commit.
+# Called with the added partitions and the commit of each; None: it has no commit.
 Assigned = Callable[[Mapping[TopicPartition, Committed | None]], None]
 # Awaited with the partitions that this member is about to lose.
 Revoked = Callable[[frozenset[TopicPartition]], Awaitable[None]]
@@ -75,7 +75,7 @@ class Consumer(Protocol):
         ...
 
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
-        """Commit *offsets*.
+        """Commit *offsets*: the broker stores each offset together with its metadata text.
 
         Raises CommitRefused where this member does not own one of the partitions, BrokerError otherwise. After both, this
         member can go on.

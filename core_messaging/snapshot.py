@@ -18,7 +18,8 @@ def _counter(counts: str, unit: str = "message") -> Any:
 class CounterValues:
     """The counters of a worker since its start.
 
-    Their names, and what each counts, are written only here: snapshots, metrics and log lines take them from here.
+    Their names, and what each counts, are written only here: snapshots and metrics take them from here. The plugin
+    ``outcome_log`` and the last line of a worker name those that they show.
 
     An attempt is one message that the handler gets once: a call with a batch of eight messages is eight attempts.
     """

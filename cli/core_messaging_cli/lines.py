@@ -44,7 +44,7 @@ class Input:
 
 
 class Reader:
-    """Checks the input. It calls *bad* for a line that is not JSON, and where *key_of* raises ValueError."""
+    """Checks the input. It calls *bad* for a line that is not JSON, or if *key_of* raises ValueError."""
 
     def __init__(
         self, key_of: Callable[[Any], Key], bad: Callable[[int, Exception], None], *, raw: bool

@@ -36,7 +36,7 @@ def some_of(workers: list[type[Worker]]) -> list[type[Worker]]:
 
 
 def workers_named(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
-    """Find the workers that *names* mean: each is ``NAME``, ``package:NAME``, ``path/to/file.py`` or ``path/to/file.py:NAME``."""
+    """Find the workers named by *names*: each is ``NAME``, ``package:NAME``, ``path/to/file.py`` or ``path/to/file.py:NAME``."""
     project = Project(Path.cwd())
     found = [
         worker

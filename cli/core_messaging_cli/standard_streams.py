@@ -51,7 +51,7 @@ def _is_open(number: int) -> bool:
 
 
 class _Watched(io.FileIO):
-    """Keeps the error of a write: whoever catches an OSError cannot tell which stream it is from."""
+    """Keeps the error of a write: an OSError does not say which stream failed."""
 
     error: OSError | None = None  # one for the process, as is the stream
 

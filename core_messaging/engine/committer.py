@@ -41,11 +41,11 @@ class Committer:
         return error is None
 
     async def give_back(self, consumer: Consumer, assignments: Iterable[Assignment]) -> bool:
-        """The last commit of assignments that end in order.
+        """Commit *assignments* for the last time: they end cleanly.
 
-        Waits out a commit that is under way: were it repeated after this one, it would turn the clock back.
+        It waits for a commit that is under way. If the client repeats that one after this one, the offset goes back.
 
-        It is tried again for 2 s: without it, the next owner would conclude that this process has crashed.
+        It is tried again for 2 s. Without it, the next owner concludes that this process has crashed.
         """
         await self._settled.wait()
         mine = (a for a in assignments if a.state is not AssignmentState.FENCED)
@@ -62,7 +62,7 @@ class Committer:
         return True
 
     async def _hand_over(self, consumer: Consumer, last: Mapping[Assignment, Committed]) -> bool:
-        """Nothing is left to commit: it only says that this member went in order. A broker that is gone need not hear it."""
+        """Nothing is left to commit: the commit only says that this member left cleanly. A broker that is gone need not get it."""
         try:
             async with asyncio.timeout(HAND_OVER):
                 error = await self._send(consumer, last)

@@ -32,10 +32,12 @@ LATENCY_BOUNDS = (
 class Counters(CounterValues):
     """Counters of one worker since its start, and the histogram of how long its attempts took. They only grow.
 
-    ``started`` less the attempts that run = attempts that returned + ``failed`` = what ``latency`` counts.
-    ``failed`` = ``retried`` + those after which the message failed for good + those whose partition was gone by then.
-    Each message that is settled counts once in ``succeeded``, ``exhausted``, ``undecodable``, ``followed`` or ``cleared``; those
-    of the three in the middle are ``dead_lettered`` as well, once the dead-letter queue has acknowledged them.
+    ``started - running = returned + failed = sum(latency)``. These count attempts; ``running`` and ``returned`` are no counters.
+
+    ``failed = retried + failed for good + partition gone``: what followed the attempt.
+
+    Each message that is settled counts once in ``succeeded``, ``exhausted``, ``undecodable``, ``followed`` or ``cleared``. Those of
+    ``exhausted``, ``undecodable`` and ``followed`` count in ``dead_lettered`` too, once the dead-letter queue has them.
     """
 
     __slots__ = ("latency", "latency_sum")

@@ -60,7 +60,7 @@ class FlowController:
         self.is_full = False  # it fetches less than there is, on purpose
 
     def assigned(self, sources: Iterable[TopicPartition]) -> None:
-        """The group has added *sources*: no new assignment is paused, whatever was before, but by a person.
+        """The group has added *sources*. A new assignment starts unpaused, unless a person paused it.
 
         Now, and not before the next fetch: a fetch that waits already would bring their records.
         """
@@ -82,7 +82,7 @@ class FlowController:
         self._runner_pool.runners.wake(self._schedule.cut_off(todo.closed))
         self._pause_and_resume(todo)
         self._relieve(todo)
-        room = min(todo.room, self._schedule.wanted(self._runner_pool.waiting))
+        room = min(todo.room, self._schedule.wanted(self._runner_pool.occupied))
         if any(assignment.crash_record.crashes for assignment in self._assignment_table.assignments):
             room = min(room, self._room_after_a_crash())
         self.is_full = not room or bool(self.paused)
@@ -105,7 +105,7 @@ class FlowController:
         return frozenset(others)
 
     def resume_all(self, sources: frozenset[TopicPartition]) -> None:
-        """Resume *sources*, those that are full by now excepted."""
+        """Resume *sources*, except those that are full by now."""
         self._consumer.resume(tuple(sources - self.paused))
 
     def ran_dry(self, brought: Collection[TopicPartition]) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 class GroupStatus:
     """What a session knows of its group. Times are those of the event loop's clock, in seconds.
 
-    ``joined``: the group has assigned partitions at least once. ``rebalancing_since``: since when the member has no partition
-    because the group decides, None when it has some, or when none is left for it. ``last_record``: when a record was fetched last, or partitions were assigned.
+    - ``joined``: the group has assigned partitions at least once
+    - ``rebalancing_since``: when the rebalance took its last partition; None if it has partitions, or the group has none for it
+    - ``last_record``: when a record was fetched last, or partitions were assigned
     """
 
     def __init__(self, now: float) -> None:

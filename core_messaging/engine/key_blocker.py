@@ -43,9 +43,10 @@ class KeyBlocker:
         return False
 
     def waits_for_room(self, job: Job, error: BaseException) -> bool:
-        """Whether too many keys of its partition are blocked already to dead-letter *job* and block its own too: what follows it would not follow.
+        """Whether *job* has to wait, because its partition already blocks the maximum of keys.
 
-        It keeps its lane and is given up later.
+        Its key cannot be blocked too, so later messages of the key would pass its dead letter. It keeps its lane and is
+        given up later.
         """
         if job.assignment.blocked_keys.reserve(job.record.key):
             return False

@@ -18,11 +18,12 @@ from core_messaging.text.wording import counted
 class PoisonPillSearch:
     """Feeds the schedule by hand with messages of partitions whose recent owners have crashed one after the other.
 
-    ``max_crashes - PROOF`` crashed owners may have had all kinds of reasons. From then on each message that the last of
-    them can have had in its hands is named in the commit before it starts, and runs alone among these partitions, so
-    that the next crash has a suspect. A message that was the suspect of a crash runs while nothing else does in this
-    worker. The one that has taken ``PROOF`` processes so goes to the dead-letter queue instead of killing the fleet for
-    ever. What lies beyond is worked on as usual, and so are the other partitions all the time.
+    ``max_crashes - PROOF`` crashed owners may have had all kinds of reasons. After that, each message that the last owner
+    may have been running is named in the commit before it starts. It runs alone in these partitions. So the next crash has
+    a suspect.
+
+    A suspected message runs while nothing else runs in this worker. If ``PROOF`` processes in a row crash so, the message
+    goes to the dead-letter queue. Messages above suspicion are processed as usual, and so are the other partitions.
     """
 
     def __init__(self, components: Components, committer: Committer) -> None:
@@ -70,7 +71,7 @@ class PoisonPillSearch:
 
     async def _step(self, consumer: Consumer) -> None:
         """Let the next message run and wait until it does not run any more."""
-        # A message that is accused decides sooner than others, so its partition comes first.
+        # A suspected message is tried first: its result tells most.
         assignment = min(self._queues, key=lambda each: each.crash_record.suspected_offset is None)
         queue = self._queues.pop(assignment)
         if assignment.state is not AssignmentState.OPEN:
@@ -81,16 +82,16 @@ class PoisonPillSearch:
         self._queues[assignment] = queue  # behind the others
         record = queue.popleft()
         if assignment.offsets.is_finished(record.offset):
-            # Noted all the same: were it the last record, the commit would never come to the end.
+            # Mark it delivered anyway: otherwise the commit stops before it, if it is the last record.
             assignment.deliver([record])
         elif assignment.crash_record.is_poison(record.offset):
-            self._convict(assignment, record)
+            self._give_up_poison_pill(assignment, record)
             assignment.crash_record.end_isolation(record.offset)
         else:
             await self._try_alone(consumer, assignment, record)
 
     async def _release(self, consumer: Consumer, assignment: Assignment, queue: Sequence[Record]) -> None:
-        """*queue* is above suspicion."""
+        """Deliver *queue* in bulk: no message in it can have caused the crashes."""
         if queue and assignment.crash_record.announce_up_to(queue[-1].offset + 1):
             await self._committer.commit(consumer, [assignment])
         self._components.schedule.deliver(assignment, list(queue), self._components.loop.time())
@@ -98,14 +99,14 @@ class PoisonPillSearch:
         self._components.timer.set()
 
     async def _try_alone(self, consumer: Consumer, assignment: Assignment, record: Record) -> None:
-        accused = record.offset == assignment.crash_record.suspected_offset
+        is_suspected = record.offset == assignment.crash_record.suspected_offset
         try:
-            if accused:
+            if is_suspected:
                 self._components.schedule.isolate(assignment)
                 await self._components.runner_pool.quiet(lambda _job: True)
             await self._run_named(consumer, assignment, record)
         finally:
-            if accused:
+            if is_suspected:
                 self._components.schedule.isolate(None)
                 self._components.runner_pool.runners.wake(self._components.runner_pool.count)
 
@@ -113,7 +114,7 @@ class PoisonPillSearch:
         assignment.crash_record.isolate(record.offset)
         assignment.crash_record.announce_up_to(record.offset + 1)
         # All of them: the commit must also take back what it said of the message before, which may be of another
-        # partition. Else that one, long finished, would be convicted for what this one does.
+        # partition. Otherwise that one, long finished, is dead-lettered for what this one does.
         await self._committer.commit(consumer, list(self._components.assignment_table.assignments))
         if assignment.state is not AssignmentState.OPEN:
             return  # it did not run, so it is cleared of nothing
@@ -124,14 +125,14 @@ class PoisonPillSearch:
         assignment.crash_record.end_isolation(record.offset)
 
     async def _until_quiet(self, assignment: Assignment) -> None:
-        """Until nothing of *assignment* runs, or would if a slot were free."""
+        """Wait until nothing of *assignment* runs, and nothing of it is ready to run."""
         await asyncio.sleep(0)  # so that a woken runner has taken the job
         await self._components.runner_pool.quiet(
             lambda job: job.assignment is assignment,
             lambda: assignment in self._components.schedule.working(),
         )
 
-    def _convict(self, assignment: Assignment, record: Record) -> None:
+    def _give_up_poison_pill(self, assignment: Assignment, record: Record) -> None:
         crash_record = assignment.crash_record
         error = KilledTheProcess(crash_record.crashes, crash_record.solo_crashes, coordinates_of(record))
         self._components.worker_log.error("poison pill found", "%s: %s", error, at=assignment.source)

@@ -46,7 +46,7 @@ class Positioning:
                 self._say_doubt(assignment)
 
     async def reach(self, assignments: Sequence[Assignment]) -> None:
-        """What lies between the last record and where the client goes on is no message."""
+        """Skip the offsets between the last record and the position of the client: they hold no message."""
         idle = [assignment for assignment in assignments if not assignment.unfinished]
         positions = await self._positions(idle)
         for assignment in idle:

@@ -99,8 +99,8 @@ class RunnerPool:
         self.ending = True
 
     @property
-    def waiting(self) -> int:
-        """How many runners hold a job. Seen from another coroutine, all of these wait for I/O or for an answer."""
+    def occupied(self) -> int:
+        """How many runners hold a job. While another coroutine asks, all of these wait for I/O or for an answer."""
         return len(self.current) - self.current.count(None)
 
     def progressed(self, held: object, now: float) -> None:

@@ -13,7 +13,7 @@ from core_messaging.engine.settlement import Settlement
 
 
 class SettlementRunners:
-    """Long-lived coroutines beside those that run handlers, as many of them, because a hook may take its time too.
+    """Long-lived coroutines, as many as there are handler runners, because hooks may be slow too.
 
     With slots of their own, a dead letter that is acknowledged is settled at once, however long the handlers of other
     messages take.

@@ -59,7 +59,7 @@ def snapshot_of(
 ) -> WorkerSnapshot:
     """The worker now. *seen* is what the broker has told last."""
     condition, reason = judge(facts)
-    running = [job.record for job in components.runner_pool.busy(_counters)]
+    running = [job.record for job in components.runner_pool.busy(_is_not_fenced)]
     partitions = {
         a.source: partition_snapshot_of(a, seen, written.of, paused=bool(components.why_paused(a.source)))
         for a in components.assignment_table.assignments
@@ -80,7 +80,7 @@ def snapshot_of(
     )
 
 
-def _counters(job: Job) -> bool:
+def _is_not_fenced(job: Job) -> bool:
     return job.assignment.state is not AssignmentState.FENCED
 
 

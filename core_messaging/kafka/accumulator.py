@@ -219,7 +219,7 @@ class Outbox:
     async def _halve_or_fail(
         self, sent: list[PendingRecord], size: int, error: Exception, halvings: int
     ) -> None:
-        """Send the two halves of a refused batch, or answer its records with *error*. Each is answered afterwards.
+        """Send the two halves of a refused batch, or answer its records with *error*. Each record has its answer afterwards.
 
         *size*: of the batch, in bytes. *halvings*: how many times it was halved before.
         """

@@ -1,4 +1,4 @@
-"""What the group decides, on its way from the client's coordinator to the callbacks of the seam."""
+"""What the group decides, on its way from the client's coordinator to the callbacks of the broker interface."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class GroupCallbacks:
             raise self._failure
 
     async def on_assigned(self, added: Partitions) -> None:
-        """Pass the added partitions on, each with its commit.
+        """Pass on the added partitions, each with its commit.
 
         The client may fetch while this runs. The partitions are paused first, without an await in between, so no record of
         them is returned before the commits and their metadata are known.
@@ -61,7 +61,7 @@ class GroupCallbacks:
             self.moving -= added
 
     async def on_revoked(self, gone: Partitions) -> None:
-        """Pass the partitions on that this member gives up."""
+        """Pass on the partitions that this member gives up."""
         self.moving |= gone
         self._forget(gone)
         try:
@@ -72,7 +72,7 @@ class GroupCallbacks:
             self.moving -= gone
 
     async def on_lost(self, lost: Partitions) -> None:
-        """Pass the partitions on that this member has lost."""
+        """Pass on the partitions that this member has lost."""
         self._forget(lost)
         try:
             await self._lost(_ours(lost))

@@ -95,7 +95,7 @@ async def cooperate(consumer: Any, listener: AssignmentListener) -> None:
 
 
 class _Claims:
-    """What the client takes for an assignor: it asks for the name and for the bytes to send with the next join."""
+    """Stands in for the assignor of the client, which asks for the name and for the bytes to send with the next join."""
 
     name = COOPERATIVE_STICKY
 

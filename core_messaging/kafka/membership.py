@@ -22,7 +22,7 @@ def know_fenced_instance_ids() -> None:
 
 
 def is_fenced(error: kafka_errors.KafkaError) -> bool:
-    """Tell whether *error* is about a static identity that is another member's. The client wraps it into another error."""
+    """Whether *error* says that another member uses this ``group.instance.id``. The client wraps it into another error."""
     return FencedInstanceIdError.__name__ in f"{type(error).__name__} {error}"
 
 

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Sized
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 
-# Passes of the event loop to wait after an answer. In these passes, the tasks that waited for the answer are woken, publish
-# their next records, and wake the outboxes of these. Without the wait, each request would carry half of the records, and
+# Passes of the event loop to wait after an answer. In these passes, the tasks that waited for the answer wake, and publish
+# their next records. Without the wait, each request would carry half of the records, and
 # the next request the other half, for as long as they publish.
 PASSES = 3
 

@@ -223,9 +223,9 @@ class MemoryConsumer:
         self._faults.check_commit()
         if self._generation is None:
             raise CommitRefused("this member is not in its group")
-        strangers = [str(source) for source in offsets if source not in self._positions]
-        if strangers:
-            raise CommitRefused(f"{', '.join(strangers)} is not assigned to this member")
+        unassigned = [str(source) for source in offsets if source not in self._positions]
+        if unassigned:
+            raise CommitRefused(f"{', '.join(unassigned)} is not assigned to this member")
         # Keys may be the caller's own kind of tuple; what is kept is ours.
         self._group.commits.update({TopicPartition(*source): commit for source, commit in offsets.items()})
 

@@ -185,7 +185,7 @@ class BatchSchedule:
         return out
 
     def _filled_now(self, begun: Sequence[BatchQueue], capacity: int) -> tuple[int, set[Assignment]]:
-        """How many messages the batches lack that are filled now, and the assignments that have to wait for those."""
+        """How many messages are missing in the batches being filled, and which assignments wait until they are full."""
         in_flight = sum(queue.assignment.in_flight for queue in self._turns)
         # Where nothing runs and nothing can, one must be filled, whatever it takes.
         is_idle = in_flight == sum(queue.fresh for queue in begun) and not any(map(self._is_full, begun))

@@ -20,6 +20,7 @@ class CrashRecord:
     - ``suspected_offset``: the message that ran alone when the last of them crashed; None: no message did
     - ``isolated_offset``: the message that runs alone now, to find out which one ends the process; None: no message does
     - ``proven_from``: the offset from which on no message can have caused those crashes
+    - ``solo_crashes``: how many owners in a row crashed while the suspected message was all that ran
     - ``is_announced``: the commit says that this member works on the partition
     """
 
@@ -64,7 +65,7 @@ class CrashRecord:
         return CrashedOwners(self.crashes, self._owners, self.suspected_offset, self.solo_crashes)
 
     def limit_to(self, limit: int) -> bool:
-        """No message has the offset *limit* or a later one. False: the commit suspects such a message, which is not believed."""
+        """No message has the offset *limit* or a later one. False: the commit suspects such an offset; the suspicion is dropped."""
         self.proven_from = min(self.proven_from, limit + PROVEN_AFTER)
         if self.suspected_offset is None or self.suspected_offset < limit:
             return True

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from core_messaging.rules.commit_metadata import MAX_CRASHED, Ownership
 
-PROOF = 2  # members that crash in a row while the same message is all that runs
+PROOF = 2  # so many crashes in a row, while the same message was all that ran, make it a poison pill
 
 
 class CrashedOwners(NamedTuple):
@@ -27,9 +27,9 @@ class CrashedOwners(NamedTuple):
 def crashed_before(last: Ownership, me: int) -> CrashedOwners:
     """Return what the commit says about the owners before, to member *me*.
 
-    A member lives if it has written to the partition since it was counted, or if it reads this: it was thrown out of its
-    group, or its last commit was lost. Only a member that was never seen again counts. Whoever accuses a message must have a
-    name. An accusation without an owner is of an older version, or made up.
+    Only an owner that was not seen again counts as crashed. An owner counts as alive if it has committed since it was
+    counted, or if it is *me*: then its group removed it, or its last commit was lost. A suspicion without the id of an owner
+    is ignored: an older version wrote it, or it is forged.
     """
     if not last.is_owned:
         return CrashedOwners()

@@ -57,9 +57,7 @@ class MessageSchedule:
         # is isolated.
         self._turns: deque[PartitionQueue] = deque()
         self._in_turn: set[PartitionQueue] = set()
-        self._fresh_next: set[PartitionQueue] = (
-            set()
-        )  # the last start there was a job that had waited already
+        self._fresh_next: set[PartitionQueue] = set()  # the last job that started there was not fresh
         self._isolated: Assignment | None = None
         self._ready = 0  # jobs in ``ready`` of all queues
         self._retries: RetryQueue[Job] = RetryQueue()
@@ -282,7 +280,7 @@ class MessageSchedule:
 
     @property
     def fresh(self) -> int:
-        """The number of messages that came and that no job was made of yet."""
+        """The number of fetched messages that have no job yet."""
         return sum(queue.fresh for queue in self._in_turn)
 
     def working(self) -> set[Assignment]:

@@ -35,7 +35,7 @@ class PartitionQueue:
 
     @property
     def fresh(self) -> int:
-        """The number of messages that came and that no job was made of yet."""
+        """The number of fetched messages that have no job yet."""
         return sum(chunk.untaken for chunk in self.chunks)
 
     @property

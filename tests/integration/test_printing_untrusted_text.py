@@ -1,4 +1,4 @@
-"""Errors, keys and module texts of strangers in what ``core`` prints: no forged lines, no escape sequences, no floods."""
+"""Errors, keys and module texts from outside in what ``core`` prints: no forged lines, no escape sequences, no floods."""
 
 from __future__ import annotations
 

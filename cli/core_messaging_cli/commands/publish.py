@@ -206,7 +206,7 @@ async def _at_once(lines: Iterator[Line]) -> AsyncIterator[list[Line]]:
 
 
 async def _at_leisure(lines: Iterator[Line]) -> AsyncIterator[list[Line]]:
-    """Yield the lines of a pipe as they come. Nobody knows when the next one comes."""
+    """Yield the lines of a pipe as they come. A chunk is as large as what has come by then."""
     ahead = ReadAhead(lines, CHUNK)
     while not ahead.over:
         if chunk := await asyncio.to_thread(ahead.take, CHUNK, PATIENCE):

@@ -58,7 +58,7 @@ def rooms_of_a_message() -> list[str]:
     return [room for room, _ in groupby(room for room in calls if room not in NO_ROOMS)]
 
 
-def test_a_message_that_fails_twice_comes_back_to_no_room_more_than_twice() -> None:
+def test_a_message_that_fails_twice_enters_no_module_more_than_three_times() -> None:
     # It crossed ten modules and came back twelve times, and nobody could follow it in the code.
     rooms = rooms_of_a_message()
     visits = Counter(rooms)

@@ -101,7 +101,7 @@ def test_a_retry_that_waits_does_not_prolong_the_suspicion() -> None:
     assert max(seen.ended[0]) - began < 300 / 5 * TAKES + 5
 
 
-def test_an_accused_message_runs_while_nothing_else_does() -> None:
+def test_a_suspected_message_runs_while_nothing_else_does() -> None:
     owned = Ownership(is_owned=True, crashes=1, isolated_offset=3, delivered=6, owner=7, is_exact=True)
     seen, _ = worked_on(owned, 20, 200)
     assert seen.beside[0, 3] == {(0, 3)}

@@ -1,4 +1,4 @@
-"""A Kafka broker of the seam is made from settings alone; it connects to nothing by itself."""
+"""The broker on Kafka is made from settings alone; it connects to nothing by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The in-memory broker keeps the promises of the seam, the awkward ones of a consumer group above all."""
+"""The in-memory broker keeps the promises of the broker interface, the awkward ones of a consumer group above all."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def alone(broker: MemoryBroker) -> Member:
 
 
 def test_it_is_a_broker() -> None:
-    broker: Broker = MemoryBroker()  # mypy compares it with the seam
+    broker: Broker = MemoryBroker()  # mypy compares it with the interface
     assert broker.address == "memory"
 
 
