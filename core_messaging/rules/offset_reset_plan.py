@@ -56,12 +56,12 @@ def parse_target(text: str) -> ResetTarget:
         return ResetTarget(back=int(digits)) if text.startswith("-") else ResetTarget(offset=int(digits))
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return ResetTarget(time=time if time.tzinfo else time.astimezone())
+    except (ValueError, OverflowError):  # the second one of a year that the local zone cannot have
         raise ConfigurationError(
             f"--to {text!r} is no place in a topic; write earliest, latest, an offset (1200), -N for the last N messages, "
             "or a time (2026-01-31T12:00:00+00:00)"
         ) from None
-    return ResetTarget(time=time if time.tzinfo else time.astimezone())
 
 
 def plan_reset(

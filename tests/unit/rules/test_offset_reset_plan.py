@@ -55,10 +55,18 @@ def test_a_time_without_a_zone_is_local() -> None:
     assert found.replace(tzinfo=None) == datetime(2026, 1, 31, 12)  # noqa: DTZ001 - that is what is tested
 
 
-@pytest.mark.parametrize("text", ["", "newest", "--5", "1.5", "yesterday", "²"])
+@pytest.mark.parametrize("text", ["", "newest", "--5", "1.5", "yesterday", "²", "2026-13-01"])
 def test_what_is_no_place_is_told_with_examples(text: str) -> None:
     with pytest.raises(ConfigurationError, match="write earliest, latest, an offset"):
         parse_target(text)
+
+
+@pytest.mark.parametrize("year", ["0001-01-01T00:00", "9999-12-31T23:59"])
+def test_the_first_and_the_last_year_are_a_time_or_told(year: str) -> None:
+    try:
+        assert parse_target(year).time is not None
+    except ConfigurationError as error:
+        assert "is no place in a topic" in str(error)  # noqa: PT017 - which of both depends on the local zone
 
 
 @pytest.mark.parametrize(
