@@ -45,7 +45,7 @@ async def plan_for(
         at_time = {}
         if target.time is not None:
             sources = [standing.source for standing in chosen]
-            at_time = await kafka.offsets_at(sources, round(target.time.timestamp() * 1000))
+            at_time = await kafka.offsets_at(sources, max(0, round(target.time.timestamp() * 1000)))
     return plan_reset(chosen, target, at_time)
 
 
