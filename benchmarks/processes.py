@@ -139,7 +139,8 @@ def rate(address: str, count: int) -> float:
 
 def _have(log: Path, partitions: int) -> int:
     """Count the log lines that name a share of so many partitions."""
-    told = [line for line in log.read_text().splitlines() if "Computing has" in line]
+    # A line "has given up" names as many while the other process has none yet.
+    told = [line for line in log.read_text().splitlines() if "Computing has bench-" in line]
     return sum(line.count("bench-") == partitions for line in told)
 
 
