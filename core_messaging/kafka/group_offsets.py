@@ -12,7 +12,7 @@ from aiokafka import errors as kafka_errors
 
 from core_messaging.errors import TopicMissing
 from core_messaging.kafka.client_config import client_options
-from core_messaging.kafka.client_lifecycle import admin_of, connect
+from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
 from core_messaging.kafka.errors import UNREADABLE, as_broker_error
 from core_messaging.kafka.parse_errors import unparsable_in
 from core_messaging.kafka.topic_lookup import look_up_topics
@@ -123,7 +123,7 @@ async def reading(settings: Settings) -> AsyncIterator[KafkaOffsets]:
         try:
             yield KafkaOffsets(settings, admin, client)
         finally:
-            await client.stop()
+            await stop(client)
 
 
 def _client(settings: Settings) -> Any:

@@ -75,6 +75,8 @@ async def _of_topics(
 
 async def _ages(settings: Settings, workers: Sequence[WorkerConfig]) -> dict[str, float]:
     """Worker -> the age of its oldest unfinished message in seconds, where it is known."""
+    if not workers:
+        return {}
     looks = watch_lag(settings, workers, 1.0)
     try:
         rows = await anext(looks)

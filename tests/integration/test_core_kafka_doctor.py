@@ -70,6 +70,26 @@ def test_a_missing_topic_and_a_broken_worker_are_problems(
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_folder_without_workers_is_looked_at_as_well(kafka_broker: RunningBroker, tmp_path: Path) -> None:
+    # It ended with a traceback: the client was stopped before it had read anything.
+    done = core("kafka", "doctor", folder=tmp_path, env={"KAFKA_BOOTSTRAP_SERVERS": kafka_broker.address})
+    assert done.returncode == 0, done.stderr
+    assert "ok: broker: " in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_worker_on_any_broker_is_looked_at_and_its_topics_are_listed(
+    kafka_broker: RunningBroker, tmp_path: Path
+) -> None:
+    # The embedded broker does not tell configs; that ended the command.
+    topic, env = kafka_broker.make_topic(), {"KAFKA_BOOTSTRAP_SERVERS": kafka_broker.address}
+    folder = project(tmp_path, topic)
+    done = core("kafka", "doctor", "greet", folder=folder, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = core("kafka", "topics", "list", folder=folder, env=env)
+    assert (listed.returncode, topic in listed.stdout) == (0, True), listed.stderr
+
+
 def test_a_broker_that_does_not_answer_is_a_finding(tmp_path: Path) -> None:
     env = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "KAFKA_START_TIMEOUT": "0.2"}
     done = core("kafka", "doctor", folder=project(tmp_path, "orders"), env=env)
