@@ -420,7 +420,7 @@ class Fleet:
 # The accident: one process of three was killed, and the whole group handled nothing until its session had ended.
 def test_a_killed_process_stops_nobody_else(apache_broker: RunningBroker, tmp_path: Path) -> None:
     topic, dlq = apache_broker.make_topic(partitions=6), apache_broker.make_topic()
-    fleet = Fleet(apache_broker, topic, project(tmp_path, topic, dlq))
+    fleet = Fleet(apache_broker, topic, project(tmp_path, topic, dlq), session=20.0)
     with ExitStack() as stack:
         first, second, third = (stack.enter_context(fleet.join()) for _ in range(3))
         owners: dict[int, int] = {}
