@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-import click
 
 from core_messaging.config import WorkerConfig
 from core_messaging.definition.names import is_topic
 from core_messaging.discovery.catalog import Catalog, discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NoQueue, NotKafka, TopicMissing, UnknownQueue, UnknownWorker
+from core_messaging.errors import NoQueue, TopicMissing, UnknownQueue, UnknownWorker
 from core_messaging.operations.dead_letters import Queue
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
-from core_messaging_cli.selection import workers_named
+from core_messaging_cli.kafka_settings import kafka_settings
+from core_messaging_cli.selection import worker_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +41,20 @@ class Target:
 
 def settings_for_dead_letters() -> Settings:
     """Read the settings of the project. Raises ConfigurationError if they do not lead to Kafka."""
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("looking at dead letters")
-    if settings.kafka_broker != KAFKA:
-        raise NotKafka("core kafka dlq", settings.kafka_broker)
-    return settings
+    return kafka_settings("core kafka dlq", "looking at dead letters")
 
 
 def target_of(name: str) -> Target:
     """Find the queue that *name* means. Raises DiscoveryError."""
     catalog = discover()
     try:
-        config = _config_named(catalog, name)
+        config = worker_named(catalog, name)
     except UnknownWorker as error:
         if not is_topic(name):
             raise
         following = [config for config in _configs(catalog) if config.dlq_topic == name]
         return Target(Queue(name), _followers(following), error)
     return Target(_queue_of(config), _followers([config]))
-
-
-def _config_named(catalog: Catalog, name: str) -> WorkerConfig:
-    found = [config_of(worker) for worker in workers_named(catalog, [name])]
-    if len(found) > 1:
-        names = ", ".join(f"{name}:{config.name}" for config in found)
-        raise click.UsageError(f"{name} defines several workers; name one of them: {names}")
-    return found[0]
 
 
 def every_queue() -> list[Queue]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from core_messaging.config import WorkerConfig
 from core_messaging.discovery.catalog import Catalog
 from core_messaging.discovery.project import Project
 from core_messaging.discovery.worker_file import is_file, workers_in_file
-from core_messaging.worker import Worker
+from core_messaging.worker import Worker, config_of
 from core_messaging_cli.tables import say
 
 
@@ -44,6 +45,15 @@ def workers_named(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:
         for worker in (workers_in_file(name, project) if is_file(name) else [catalog.find(name)])
     ]
     return list(dict.fromkeys(found))
+
+
+def worker_named(catalog: Catalog, name: str) -> WorkerConfig:
+    """Find the one worker that *name* means. Raises DiscoveryError; click.UsageError for a file with several."""
+    found = [config_of(worker) for worker in workers_named(catalog, [name])]
+    if len(found) > 1:
+        names = ", ".join(f"{name}:{config.name}" for config in found)
+        raise click.UsageError(f"{name} defines several workers; name one of them: {names}")
+    return found[0]
 
 
 def chosen(catalog: Catalog, names: Sequence[str]) -> list[type[Worker]]:

@@ -13,3 +13,14 @@ def counted(count: int, noun: str, then: str = "", plural_then: str = "") -> str
     following = then if one else plural_then or then
     nouns = noun if one else noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
     return f"{count} {nouns}{' ' + following if following else ''}"
+
+
+def duration(seconds: float) -> str:
+    """Return *seconds* in hours and minutes, in minutes and seconds, or in seconds.
+
+    >>> duration(59.7), duration(61), duration(90_061)
+    ('1 min 0 s', '1 min 1 s', '25 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

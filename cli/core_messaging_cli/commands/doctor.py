@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery.catalog import Catalog, discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.operations.doctor import examine
 from core_messaging.plugins.manager import WRONG, find
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.rules.diagnosis import Finding, Level
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted
 from core_messaging.worker import config_of
+from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import workers_named
 from core_messaging_cli.tables import say, say_json
 
@@ -40,11 +37,7 @@ def doctor(names: tuple[str, ...], as_json: bool) -> None:
     core kafka doctor
     core kafka doctor OrderWorker --json
     """
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("looking at the cluster")
-    if settings.kafka_broker != KAFKA:
-        raise NotKafka("core kafka doctor", settings.kafka_broker)
+    settings = kafka_settings("core kafka doctor", "looking at the cluster")
     catalog = discover()
     found = [*_of_workers(catalog), *_of_plugins(settings)]
     found += asyncio.run(examine(settings, _workers(catalog, names)))

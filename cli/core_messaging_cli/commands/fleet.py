@@ -8,24 +8,20 @@ import re
 import socket
 import sys
 import time
-from pathlib import Path
 
 import click
 import msgspec
 
 from core_messaging.discovery.catalog import discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.operations.fleet import Obedience, control_topic, look_at_fleet
 from core_messaging.operations.fleet import pause as pause_target
 from core_messaging.operations.fleet import resume as resume_target
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.rules.fleet_state import ProcessState, WorkerState, facts_of
 from core_messaging.rules.pauses import Pause, PauseTarget
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted
-from core_messaging.worker import config_of
-from core_messaging_cli.selection import workers_named
+from core_messaging_cli.kafka_settings import kafka_settings
+from core_messaging_cli.selection import worker_named
 from core_messaging_cli.tables import say, say_json, show_table
 
 COLUMNS = (
@@ -51,7 +47,7 @@ def fleet(as_json: bool) -> None:
     It needs a control topic (the setting kafka_control_topic). A process that was not heard of for three times its
     metrics_interval is left out.
     """
-    settings = _settings("looking at the fleet")
+    settings = kafka_settings("core kafka fleet", "looking at the fleet")
     found = asyncio.run(look_at_fleet(settings))
     if as_json:
         pauses = [
@@ -147,9 +143,9 @@ def _say_obedience(found: Obedience) -> None:
 def _target(name: str, topic: str | None, partition: int | None) -> tuple[Settings, PauseTarget]:
     if partition is not None and topic is None:
         raise click.UsageError("--partition needs --topic")
-    settings = _settings("pausing workers")
+    settings = kafka_settings("core kafka fleet", "pausing workers")
     control_topic(settings)
-    (worker,) = [config_of(found) for found in workers_named(discover(), [name])]
+    worker = worker_named(discover(), name)
     if topic is not None and topic not in worker.input_topics:
         raise click.UsageError(f"{worker.name} reads {', '.join(worker.input_topics)}, and not {topic}")
     return settings, PauseTarget(group=worker.group_id, topic=topic, partition=partition)
@@ -164,12 +160,3 @@ def _seconds(text: str) -> float:
 
 def _until(until: float | None) -> str:
     return "" if until is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(until))
-
-
-def _settings(what: str) -> Settings:
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled(what)
-    if settings.kafka_broker != KAFKA:
-        raise NotKafka("core kafka fleet", settings.kafka_broker)
-    return settings

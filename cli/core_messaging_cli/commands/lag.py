@@ -8,24 +8,23 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import click
 
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery.catalog import discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.operations.lag import WorkerLag, watch_lag
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.rules.lag import GroupLag
 from core_messaging.settings import Settings
+from core_messaging.text.wording import duration
 from core_messaging.worker import config_of
+from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import check_selection, chosen
 from core_messaging_cli.tables import say, say_json, say_json_line, show_table
 from core_messaging_cli.worker_completion import complete_workers
 
+HOUR, DAY = 3_600, 86_400  # seconds
 COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
 
 
@@ -66,19 +65,10 @@ def lag(names: tuple[str, ...], everything: bool, watch: bool, interval: float, 
     core kafka lag --all --json
     """
     check_selection(names, everything=everything)
-    settings = _settings()
+    settings = kafka_settings("core kafka lag", "looking at the lag")
     workers = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
     asyncio.run(_look(settings, workers, interval, watch=watch, as_json=as_json))
-
-
-def _settings() -> Settings:
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("looking at the lag")
-    if settings.kafka_broker != KAFKA:  # the numbers would be those of another cluster
-        raise NotKafka("core kafka lag", settings.kafka_broker)
-    return settings
 
 
 async def _look(
@@ -127,15 +117,11 @@ def _catch_up(lag: GroupLag) -> str:
 
 
 def _span(seconds: float | None) -> str:
-    """Write a duration in its two largest units."""
+    """A duration in its two largest units; a lag may be days old."""
     if seconds is None:
         return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    days, rest = divmod(round(seconds), DAY)
+    return f"{days} d {rest // HOUR} h" if days else duration(rest)
 
 
 def _facts(row: WorkerLag) -> dict[str, Any]:

@@ -7,21 +7,19 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery.catalog import discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.kafka.group_offsets import KafkaOffsets, reading
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.records import Record
 from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.settings import Settings
+from core_messaging.text.wording import duration
 from core_messaging.worker import config_of
+from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import check_selection, chosen
 from core_messaging_cli.tables import say, say_json, show_table, terminal_width
 from core_messaging_cli.worker_completion import complete_workers
@@ -57,11 +55,7 @@ def offsets(names: tuple[str, ...], everything: bool, as_json: bool, limit: int)
     core kafka offsets --all
     """
     check_selection(names, everything=everything)
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("looking at offsets")
-    if settings.kafka_broker != KAFKA:  # the numbers would be those of another cluster
-        raise NotKafka("core kafka offsets", settings.kafka_broker)
+    settings = kafka_settings("core kafka offsets", "looking at offsets")
     configs = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
     rows = asyncio.run(_look(settings, configs, limit))
@@ -179,14 +173,8 @@ def _message(row: Row, message: Unfinished) -> list[str]:
     where = f"{row.progress.source}@{message.offset}"
     if message.gone:
         return [where, "-", "no record there any more", "-"]
-    age = "unknown" if message.age is None else _ago(message.age)
+    age = "unknown" if message.age is None else duration(message.age)
     return [where, message.key if message.key is not None else "-", age, str(message.attempt)]
-
-
-def _ago(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _facts(row: Row) -> dict[str, Any]:

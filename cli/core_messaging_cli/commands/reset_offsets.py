@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from core_messaging.discovery.catalog import discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.operations.offset_reset import apply_resets, plan_for
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.rules.offset_reset_plan import Reset, parse_target
-from core_messaging.settings import Settings
 from core_messaging.text.wording import counted
-from core_messaging.worker import config_of
-from core_messaging_cli.selection import workers_named
+from core_messaging_cli.kafka_settings import kafka_settings
+from core_messaging_cli.selection import worker_named
 from core_messaging_cli.tables import say, show_table
 
 COLUMNS = ("partition", "committed", "new", "processed again", "passed")
@@ -57,8 +52,8 @@ def reset_offsets(
     core kafka reset-offsets Orders --to=-100 --partition 3 --yes
     """
     target = parse_target(to)
-    settings = _settings()
-    (worker,) = [config_of(found) for found in workers_named(discover(), [name])]
+    settings = kafka_settings("core kafka reset-offsets", "moving offsets")
+    worker = worker_named(discover(), name)
     say(f"broker {settings.kafka_bootstrap_servers}, group {worker.group_id}")
     resets = asyncio.run(plan_for(settings, worker, target, topic, partitions))
     show_table(COLUMNS, [_cells(reset) for reset in resets])
@@ -79,15 +74,6 @@ def _agreed(resets: Sequence[Reset]) -> bool:
         say("core: there is no terminal to ask at; give --yes", err=True)
         return False
     return click.confirm(f"move {counted(len(resets), 'partition')}?", err=True)
-
-
-def _settings() -> Settings:
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("moving offsets")
-    if settings.kafka_broker != KAFKA:
-        raise NotKafka("core kafka reset-offsets", settings.kafka_broker)
-    return settings
 
 
 def _cells(reset: Reset) -> list[str]:

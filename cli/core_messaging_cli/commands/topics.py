@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from core_messaging.discovery.catalog import discover
-from core_messaging.discovery.project import Project
-from core_messaging.errors import KafkaDisabled, NotKafka
 from core_messaging.operations.topics import TopicPlan, TopicUse, apply_changes, plan_of
 from core_messaging.options import Topic
-from core_messaging.plugins.registrations import KAFKA
 from core_messaging.rules.topic_plan import Change, Kind
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted
 from core_messaging.worker import config_of
+from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import chosen
 from core_messaging_cli.tables import say, say_json, show_table
 from core_messaging_cli.worker_completion import complete_workers
@@ -108,11 +105,7 @@ def _agreed(growing: Sequence[str]) -> bool:
 
 
 def _plan(names: Sequence[str], *, err: bool = False) -> tuple[Settings, TopicPlan]:
-    settings = Project(Path.cwd()).settings()
-    if not settings.kafka_enabled:
-        raise KafkaDisabled("looking at topics")
-    if settings.kafka_broker != KAFKA:  # the topics would be those of another cluster
-        raise NotKafka("core kafka topics", settings.kafka_broker)
+    settings = kafka_settings("core kafka topics", "looking at topics")
     workers = [config_of(worker) for worker in chosen(discover(), names)]
     say(f"broker {settings.kafka_bootstrap_servers}", err=err)
     return settings, asyncio.run(plan_of(settings, workers))

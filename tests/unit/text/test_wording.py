@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from core_messaging.errors import BatchLengthMismatch, ManyNotSent
 from core_messaging.plugins.manager import PluginReport
-from core_messaging.text.wording import counted
+from core_messaging.text.wording import counted, duration
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (59.7, "1 min 0 s"), (3_599, "59 min 59 s"), (90_061, "25 h 1 min")],
+)
+def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 @given(st.integers(0, 10**9))
