@@ -9,10 +9,10 @@ import resource
 from collections.abc import Sequence
 
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import BrokerError, TopicMissing
+from core_messaging.errors import BrokerError
 from core_messaging.kafka.cluster_lookup import ClusterFacts, cluster_lookup
 from core_messaging.kafka.topic_admin import topic_admin
-from core_messaging.operations.lag import watch_lag
+from core_messaging.operations.lag import lag_now
 from core_messaging.rules.diagnosis import (
     Finding,
     Level,
@@ -25,6 +25,7 @@ from core_messaging.rules.diagnosis import (
     topic_findings,
 )
 from core_messaging.settings import Settings
+from core_messaging.text.wording import counted
 
 
 async def examine(settings: Settings, workers: Sequence[WorkerConfig]) -> list[Finding]:
@@ -75,22 +76,14 @@ async def _of_topics(
 
 async def _ages(settings: Settings, workers: Sequence[WorkerConfig]) -> dict[str, float]:
     """Worker -> the age of its oldest unfinished message in seconds, where it is known."""
-    if not workers:
-        return {}
-    looks = watch_lag(settings, workers, 1.0)
-    try:
-        rows = await anext(looks)
-    except TopicMissing:
-        return {}
-    finally:
-        await looks.aclose()
+    rows = await lag_now(settings, workers)
     return {
         row.worker.name: row.lag.behind for row in rows if row.lag is not None and row.lag.behind is not None
     }
 
 
 def _reached(settings: Settings, cluster: ClusterFacts) -> Finding:
-    count = f"{cluster.brokers} broker{'s' * (cluster.brokers != 1)}"
+    count = counted(cluster.brokers, "broker")
     name = cluster.cluster_id or "without an id"
     text = f"{settings.kafka_bootstrap_servers} answers: cluster {name}, {count}, {settings.kafka_security_protocol}"
     return Finding("broker", Level.OK, text)

@@ -37,17 +37,30 @@ async def watch_lag(
     earlier: dict[int, LagSample] = {}
     async with reading(settings) as kafka:
         while True:
-            found = []
-            for index, config in enumerate(workers):
-                try:
-                    sample = await _sample(kafka, config)
-                except TopicMissing as error:
-                    found.append(WorkerLag(config, None, tuple(error.topics)))
-                    continue
-                found.append(WorkerLag(config, group_lag(sample, earlier.get(index))))
-                earlier[index] = sample
-            yield found
+            yield await _lag_of(kafka, workers, earlier)
             await asyncio.sleep(interval)
+
+
+async def lag_now(settings: Settings, workers: Sequence[WorkerConfig]) -> list[WorkerLag]:
+    """Return the lag of each of *workers*, without rates. Raises BrokerUnreachable, BrokerRefused, BrokerError."""
+    async with reading(settings) as kafka:
+        return await _lag_of(kafka, workers, {})
+
+
+async def _lag_of(
+    kafka: KafkaOffsets, workers: Sequence[WorkerConfig], earlier: dict[int, LagSample]
+) -> list[WorkerLag]:
+    """*earlier*: index of a worker -> its sample before, for the rates; replaced by the new one."""
+    found = []
+    for index, config in enumerate(workers):
+        try:
+            sample = await _sample(kafka, config)
+        except TopicMissing as error:
+            found.append(WorkerLag(config, None, tuple(error.topics)))
+            continue
+        found.append(WorkerLag(config, group_lag(sample, earlier.get(index))))
+        earlier[index] = sample
+    return found
 
 
 async def _sample(kafka: KafkaOffsets, config: WorkerConfig) -> LagSample:
