@@ -13,6 +13,7 @@ from core_messaging.kafka.client_lifecycle import admin_of
 from core_messaging.kafka.consumer import KafkaConsumer
 from core_messaging.kafka.errors import as_broker_error
 from core_messaging.kafka.publisher import KafkaPublisher
+from core_messaging.kafka.topic_creation import create_topics
 from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.options import Topic
 from core_messaging.settings import Settings
@@ -74,18 +75,15 @@ class KafkaTopics:
         new = [_new_topic(topic, partitions, replication) for topic in topics]
         async with admin_of(self._settings) as admin:
             try:
-                answer = await admin.create_topics(new)
+                refused = await create_topics(admin, new)
             except TimeoutError as error:
                 raise BrokerError(
                     f"the cluster's controller did not answer; topics {', '.join(topics)} may or may not exist. Try again"
                 ) from error
             except kafka_errors.KafkaError as error:
                 raise as_broker_error(error, self._settings) from error
-        for topic, code, *message in answer.topic_errors:
-            kind = kafka_errors.for_code(code)
-            if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
-                reason = next((text for text in message if text), kind.__name__)
-                raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
+        for topic, reason in refused.items():
+            raise BrokerError(f"topic {topic} was not created: {reason}; create it with your own tools")
 
 
 def _new_topic(topic: str, partitions: int, replication: int) -> NewTopic:

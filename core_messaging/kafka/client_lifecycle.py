@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -142,6 +143,24 @@ async def admin_of(settings: Settings) -> AsyncIterator[Any]:
         yield admin
     finally:
         await admin.close()
+
+
+@asynccontextmanager
+async def reader_of(settings: Settings, **options: Any) -> AsyncIterator[Any]:
+    """Provide a connected consumer that joins no group and commits nothing by itself; *options* are the client's.
+
+    Raises what ``connect`` raises.
+    """
+
+    def make() -> Any:
+        shared = client_options(settings, settings.kafka_client_id)
+        return AIOKafkaConsumer(enable_auto_commit=False, **options, **shared)
+
+    client = await connect(settings, make)
+    try:
+        yield client
+    finally:
+        await stop(client)
 
 
 async def _start(client: Any) -> Exception | None:

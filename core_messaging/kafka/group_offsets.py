@@ -11,8 +11,7 @@ import aiokafka
 from aiokafka import errors as kafka_errors
 
 from core_messaging.errors import TopicMissing
-from core_messaging.kafka.client_config import client_options
-from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
+from core_messaging.kafka.client_lifecycle import admin_of, reader_of
 from core_messaging.kafka.errors import UNREADABLE, as_broker_error
 from core_messaging.kafka.parse_errors import unparsable_in
 from core_messaging.kafka.topic_lookup import look_up_topics
@@ -118,21 +117,9 @@ class KafkaOffsets:
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[KafkaOffsets]:
     """Provide KafkaOffsets that are connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
-    async with admin_of(settings) as admin:
-        client = await connect(settings, lambda: _client(settings))
-        try:
-            yield KafkaOffsets(settings, admin, client)
-        finally:
-            await stop(client)
-
-
-def _client(settings: Settings) -> Any:
-    return aiokafka.AIOKafkaConsumer(
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        isolation_level=settings.kafka_isolation_level,
-        **client_options(settings, settings.kafka_client_id),
-    )
+    options = {"auto_offset_reset": "none", "isolation_level": settings.kafka_isolation_level}
+    async with admin_of(settings) as admin, reader_of(settings, **options) as client:
+        yield KafkaOffsets(settings, admin, client)
 
 
 def _committed(commits: Mapping[Any, Any], source: Any) -> Committed | None:

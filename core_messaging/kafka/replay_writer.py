@@ -16,6 +16,7 @@ from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
 from core_messaging.kafka.errors import UNWRITABLE, as_broker_error, as_publish_error, describe
 from core_messaging.kafka.publisher import KafkaPublisher
+from core_messaging.kafka.topic_creation import create_topics
 from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.records import Outgoing
 from core_messaging.settings import Settings
@@ -207,15 +208,12 @@ async def make_compacted(settings: Settings, topic: str, beside: str) -> bool:
                 return False
             configs = {"cleanup.policy": "compact"}
             new = NewTopic(topic, 1, found.replicas.get(beside, 1), topic_configs=configs)
-            answer = await admin.create_topics([new])
+            refused = await create_topics(admin, [new])
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, settings) from error
-    for _, code, *message in answer.topic_errors:
-        kind = kafka_errors.for_code(code)
-        if kind not in (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError):
-            reason = next((text for text in message if text), kind.__name__)
-            raise BrokerError(
-                f"topic {topic}, which remembers what is replayed and dropped, was not created: {reason}. Nothing was replayed; "
-                "create it with one partition and cleanup.policy=compact"
-            )
+    if refused:
+        raise BrokerError(
+            f"topic {topic}, which remembers what is replayed and dropped, was not created: {refused[topic]}. Nothing was "
+            "replayed; create it with one partition and cleanup.policy=compact"
+        )
     return True

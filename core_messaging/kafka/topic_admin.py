@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from core_messaging.errors import BrokerError
 from core_messaging.kafka.client_lifecycle import admin_of
 from core_messaging.kafka.errors import as_broker_error
+from core_messaging.kafka.topic_creation import create_topics
 from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.rules.topic_plan import ActualTopic, Change, Kind
 from core_messaging.settings import Settings
@@ -72,10 +73,8 @@ class TopicAdmin:
 
     async def _create(self, change: Change) -> None:
         new = NewTopic(change.topic, change.partitions, change.replication, topic_configs=dict(change.config))
-        answer = await self._admin.create_topics([new])
-        for topic, code, *message in answer.topic_errors:
-            if kafka_errors.for_code(code) is not kafka_errors.TopicAlreadyExistsError:
-                _require(code, next((text for text in message if text), None), topic)
+        for topic, reason in (await create_topics(self._admin, [new])).items():
+            raise BrokerError(_refused(topic, reason))
 
     async def _alter(self, change: Change) -> None:
         """Set configs. AlterConfigs replaces all configs of the topic, so those that are set already are sent too."""
@@ -103,7 +102,11 @@ class TopicAdmin:
 def _require(code: int, message: str | None, topic: str) -> None:
     kind = kafka_errors.for_code(code)
     if kind is not kafka_errors.NoError:
-        raise BrokerError(f"topic {topic}: the cluster refuses it: {message or kind.__name__}")
+        raise BrokerError(_refused(topic, message or kind.__name__))
+
+
+def _refused(topic: str, reason: str) -> str:
+    return f"topic {topic}: the cluster refuses it: {reason}"
 
 
 @asynccontextmanager

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka
 from aiokafka import errors as kafka_errors
 
 from core_messaging.errors import TopicMissing
-from core_messaging.kafka.client_config import client_options
-from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
-from core_messaging.kafka.errors import UNREADABLE, as_broker_error
+from core_messaging.kafka.client_lifecycle import admin_of, reader_of
+from core_messaging.kafka.errors import as_broker_error
+from core_messaging.kafka.parse_errors import unparsable_in
 from core_messaging.kafka.topic_lookup import look_up_topics
 from core_messaging.records import Record
 from core_messaging.settings import Settings
@@ -40,33 +40,43 @@ class TopicFollower:
         Raises TopicMissing, BrokerUnreachable, BrokerRefused, BrokerError.
         """
         partitions = await self._partitions()
-        client = await connect(self._settings, self._client)
+        options = {
+            "auto_offset_reset": "earliest",
+            "isolation_level": "read_committed",
+            "max_partition_fetch_bytes": LARGEST,
+        }
         try:
-            client.assign(partitions)
-            ends = await client.end_offsets(partitions)
-            for each in partitions:
-                client.seek(each, self.position.get(each.partition, 0))
-            while True:
-                await self._look(client, partitions)
-                if all(self.position[each.partition] >= ends[each] for each in partitions):
-                    caught_up.set()
+            async with reader_of(self._settings, **options) as client:
+                await self._follow(client, partitions, caught_up)
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
-        finally:
-            await stop(client)
+
+    async def _follow(self, client: Any, partitions: Sequence[Any], caught_up: asyncio.Event) -> None:
+        client.assign(partitions)
+        ends = await client.end_offsets(partitions)
+        for each in partitions:
+            client.seek(each, self.position.get(each.partition, 0))
+        while True:
+            await self._look(client, partitions)
+            if all(self.position[each.partition] >= ends[each] for each in partitions):
+                caught_up.set()
 
     async def _look(self, client: Any, partitions: Sequence[Any]) -> None:
+        found: Mapping[Any, Sequence[Record]]
         try:
             found = await client.getmany(timeout_ms=WAIT, max_records=RECORDS)
-        except UNREADABLE:  # whoever may write the topic may write what cannot be parsed; it is passed
-            for each in partitions:
-                client.seek(each, await client.position(each) + 1)
-            return
         except kafka_errors.OffsetOutOfRangeError:  # compacted away, or the topic was made anew
             await client.seek_to_beginning(*partitions)
             return
+        except Exception as error:
+            # Whoever may write the topic may write what cannot be parsed. It is passed.
+            if (unreadable := unparsable_in(error)) is None:
+                raise
+            client.seek(unreadable.source, unreadable.offset + 1)
+            found = unreadable.before
         for records in found.values():
-            self._take(records)
+            if records:
+                self._take(records)
         for each in partitions:
             self.position[each.partition] = await client.position(each)
 
@@ -79,12 +89,3 @@ class TopicFollower:
         if self._topic not in found.partitions:
             raise TopicMissing([self._topic], self._settings.kafka_bootstrap_servers)
         return [aiokafka.TopicPartition(self._topic, number) for number in found.partitions[self._topic]]
-
-    def _client(self) -> Any:
-        return aiokafka.AIOKafkaConsumer(
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=LARGEST,
-            **client_options(self._settings, self._settings.kafka_client_id),
-        )

@@ -12,8 +12,7 @@ import aiokafka
 from aiokafka import errors as kafka_errors
 
 from core_messaging.errors import BrokerError, TopicForbidden, TopicMissing, UnreadableTopic
-from core_messaging.kafka.client_config import client_options
-from core_messaging.kafka.client_lifecycle import admin_of, connect, stop
+from core_messaging.kafka.client_lifecycle import admin_of, reader_of
 from core_messaging.kafka.errors import as_broker_error, describe
 from core_messaging.kafka.parse_errors import unparsable_in
 from core_messaging.kafka.topic_lookup import TopicLookup, look_up_topics
@@ -195,21 +194,12 @@ class Reading:
 @asynccontextmanager
 async def reading_topics(settings: Settings) -> AsyncIterator[TopicReader]:
     """Provide a reader that is connected inside the block. Raises BrokerUnreachable, BrokerRefused."""
-    async with admin_of(settings) as admin:
-        client = await connect(settings, lambda: _client(settings))
-        try:
-            yield TopicReader(settings, admin, client)
-        finally:
-            await stop(client)
-
-
-def _client(settings: Settings) -> Any:
-    return aiokafka.AIOKafkaConsumer(
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",  # what retention takes away while it is read is passed over
-        isolation_level="read_committed",  # a marker of a replay that was aborted counts for nothing
-        fetch_max_bytes=FETCH,
-        max_partition_fetch_bytes=PARTITION_FETCH,
-        fetch_max_wait_ms=50,
-        **client_options(settings, settings.kafka_client_id),
-    )
+    options = {
+        "auto_offset_reset": "earliest",  # what retention takes away while it is read is passed over
+        "isolation_level": "read_committed",  # a marker of a replay that was aborted counts for nothing
+        "fetch_max_bytes": FETCH,
+        "max_partition_fetch_bytes": PARTITION_FETCH,
+        "fetch_max_wait_ms": 50,
+    }
+    async with admin_of(settings) as admin, reader_of(settings, **options) as client:
+        yield TopicReader(settings, admin, client)

@@ -134,6 +134,7 @@ SHOWN_BY = {
     "kafka/publisher": "integration/test_publishing_messages.py",
     "kafka/replay_writer": "integration/test_core_kafka_dlq.py",
     "kafka/topic_admin": "integration/test_core_kafka_topics.py",
+    "kafka/topic_creation": "integration/test_core_kafka_topics.py",
     "kafka/topic_follower": "integration/test_pausing_workers.py",
     "kafka/topic_reader": "integration/test_core_kafka_dlq.py",
     "runtime/fleet_member": "integration/test_pausing_workers.py",
