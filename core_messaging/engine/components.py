@@ -40,6 +40,10 @@ class Components:
     worker_log: WorkerLog
     counters: Counters = field(default_factory=Counters)
 
+    def is_paused(self, source: TopicPartition) -> bool:
+        """Whether a person has paused *source*."""
+        return self.pauses.is_paused(self.config.group_id, source)
+
     def why_paused(self, source: TopicPartition) -> str:
         """Who has paused *source*, in words; empty: nobody."""
         return self.pauses.reason(self.config.group_id, source)

@@ -48,7 +48,7 @@ class FlowController:
     ) -> None:
         self._consumer = consumer
         self._schedule = components.schedule
-        self._why_paused = components.why_paused
+        self._is_paused = components.is_paused
         self._assignment_table = components.assignment_table
         self._runner_pool = components.runner_pool
         self._poison_pill_search = poison_pill_search
@@ -64,7 +64,7 @@ class FlowController:
 
         Now, and not before the next fetch: a fetch that waits already would bring their records.
         """
-        held = tuple(source for source in sources if self._why_paused(source))
+        held = tuple(source for source in sources if self._is_paused(source))
         self.paused = self.paused.difference(sources).union(held)
         if held:
             self._consumer.pause(held)
@@ -77,7 +77,7 @@ class FlowController:
         """
         held_back = set(self._poison_pill_search.assignments)
         held_back |= self._schedule.crowded_out(self._limits.shared)
-        held_back |= {a for a in self._assignment_table.assignments if self._why_paused(a.source)}
+        held_back |= {a for a in self._assignment_table.assignments if self._is_paused(a.source)}
         todo = plan(self._assignment_table.assignments, self.paused, self._limits, held_back)
         self._runner_pool.runners.wake(self._schedule.cut_off(todo.closed))
         self._pause_and_resume(todo)

@@ -120,8 +120,10 @@ class Monitor:
 
     def _paused(self) -> str:
         """Who has paused all partitions; empty where one of them goes on."""
-        reasons = [self._components.why_paused(each) for each in self._components.assignment_table.sources]
-        return reasons[0] if reasons and all(reasons) else ""
+        sources = self._components.assignment_table.sources
+        if not sources or not all(map(self._components.is_paused, sources)):
+            return ""
+        return self._components.why_paused(sources[0])
 
     def _attempt_limit(self) -> float | None:
         """How long a healthy attempt can take: only its ``timeout`` or the operator says so."""

@@ -8,7 +8,11 @@ from core_messaging.records import TopicPartition
 
 
 class Pauses(Protocol):
-    """What the control topic says; asked before each fetch."""
+    """What the control topic says."""
+
+    def is_paused(self, group_id: str, source: TopicPartition) -> bool:
+        """Whether *source* of *group_id* is paused. Asked for each partition before each fetch."""
+        ...
 
     def reason(self, group_id: str, source: TopicPartition) -> str:
         """Who has paused *source* of *group_id*, in words; empty: nobody."""
@@ -17,6 +21,10 @@ class Pauses(Protocol):
 
 class NoPauses:
     """Where there is no control topic."""
+
+    def is_paused(self, group_id: str, source: TopicPartition) -> bool:  # noqa: ARG002 - as the protocol says
+        """Nobody has paused anything."""
+        return False
 
     def reason(self, group_id: str, source: TopicPartition) -> str:  # noqa: ARG002 - as the protocol says
         """Nobody has paused anything."""

@@ -61,7 +61,7 @@ def snapshot_of(
     condition, reason = judge(facts)
     running = [job.record for job in components.runner_pool.busy(_is_not_fenced)]
     partitions = {
-        a.source: partition_snapshot_of(a, seen, written.of, paused=bool(components.why_paused(a.source)))
+        a.source: partition_snapshot_of(a, seen, written.of, paused=components.is_paused(a.source))
         for a in components.assignment_table.assignments
     }
     oldest = min(map(written.of, running), default=None)

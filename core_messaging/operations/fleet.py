@@ -11,7 +11,7 @@ from core_messaging.errors import ConfigurationError
 from core_messaging.kafka.publisher import KafkaPublisher
 from core_messaging.kafka.topic_reader import TopicReader, reading_topics
 from core_messaging.records import Outgoing, Receipt
-from core_messaging.rules.fleet_state import ProcessState, fleet_of, with_group
+from core_messaging.rules.fleet_state import ProcessState, fleet_of, state_topic_of, with_group
 from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget, encode_pause, encode_target
 from core_messaging.settings import Settings
 
@@ -100,6 +100,6 @@ async def _obedience(reader: TopicReader, control: str, group: str, receipt: Rec
 
 async def _processes(reader: TopicReader, control: str, now: float) -> tuple[Sequence[ProcessState], int]:
     pairs = []
-    async for records in reader.read(await reader.spans(f"{control}-state")):
+    async for records in reader.read(await reader.spans(state_topic_of(control))):
         pairs += [(record.key, record.value) for record in records]
     return fleet_of(pairs, now)

@@ -10,6 +10,12 @@ import msgspec
 LARGEST = 512 * 1024  # bytes of one record that is looked at
 SILENT = 3  # times its interval: a process that was not heard of for so long counts as gone
 
+
+def state_topic_of(control: str) -> str:
+    """The name of the state topic beside the control topic *control*."""
+    return f"{control}-state"
+
+
 _Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 

@@ -19,13 +19,14 @@ from core_messaging.errors import BrokerError, ControlUnread
 from core_messaging.kafka.topic_follower import TopicFollower
 from core_messaging.options import Topic
 from core_messaging.records import Outgoing, Record, TopicPartition
-from core_messaging.rules.fleet_state import ProcessState, WorkerState, encode_state
+from core_messaging.rules.fleet_state import ProcessState, WorkerState, encode_state, state_topic_of
 from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot, WorkerSnapshot
+from core_messaging.text.wording import until
 
 AGAIN = 2.0  # seconds between two tries to follow the control topic
-GOODBYE = 3.0  # seconds that the last record may take
+LAST_REPORT = 3.0  # seconds that the last record may take
 
 logger = logging.getLogger("core_messaging.worker")
 
@@ -38,7 +39,7 @@ def control_topics(settings: Settings) -> list[Topic]:
     week = {"cleanup.policy": "compact,delete", "retention.ms": 7 * 24 * 3600 * 1000}
     return [
         Topic(name, partitions=1, config={"cleanup.policy": "compact"}),
-        Topic(f"{name}-state", partitions=1, config=week),
+        Topic(state_topic_of(name), partitions=1, config=week),
     ]
 
 
@@ -57,10 +58,12 @@ class FleetMember:
         self._id = str(uuid.uuid4())
         self._started = time.time()
 
+    def is_paused(self, group_id: str, source: TopicPartition) -> bool:
+        """Whether *source* of *group_id* is paused now."""
+        return bool(self._table) and self._table.covering(group_id, source, time.time()) is not None
+
     def reason(self, group_id: str, source: TopicPartition) -> str:
         """Who has paused *source* of *group_id*, in words; empty: nobody."""
-        if not len(self._table):
-            return ""
         found = self._table.covering(group_id, source, time.time())
         return "" if found is None else _words(*found)
 
@@ -80,9 +83,9 @@ class FleetMember:
         finally:
             follow.cancel()
             await asyncio.wait([follow])
-            await self._say_goodbye()
+            await self._report_end()
 
-    async def require(self, ready: asyncio.Event) -> None:
+    async def wait_until_read(self, ready: asyncio.Event) -> None:
         """Wait until the control topic is read, ``kafka_control_timeout`` seconds at most.
 
         Raises ControlUnread where that time is over and ``kafka_control_required`` is set.
@@ -147,9 +150,9 @@ class FleetMember:
     async def _report(self) -> None:
         await self._publish(encode_state(self._state()))
 
-    async def _say_goodbye(self) -> None:
+    async def _report_end(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE):
+            async with asyncio.timeout(LAST_REPORT):
                 await self._publish(None)
 
     async def _publish(self, value: bytes | None) -> None:
@@ -194,12 +197,9 @@ def _worker(worker: WorkerSnapshot, now: float) -> WorkerState:
 
 
 def _words(target: PauseTarget, pause: Pause) -> str:
-    until = (
-        "" if pause.until is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(pause.until))
-    )
     by = f" by {pause.by}" if pause.by else ""
     part = "" if target.topic is None else f" ({target})"
-    return f"paused{by}{until}{part}"
+    return f"paused{by}{until(pause.until)}{part}"
 
 
 def _memory() -> int:

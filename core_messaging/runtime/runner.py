@@ -222,7 +222,7 @@ class _Run:
         ready = asyncio.Event()
         task = asyncio.create_task(self._member.run(ready), name="fleet")
         try:
-            await self._unless_asked("reading the control topic", self._member.require(ready))
+            await self._unless_asked("reading the control topic", self._member.wait_until_read(ready))
             yield
         finally:
             task.cancel()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 
 def counted(count: int, noun: str, then: str = "", plural_then: str = "") -> str:
     """Return *count* and *noun*, followed by the words *then*; both in the plural unless *count* is 1.
@@ -24,3 +26,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def until(seconds: float | None) -> str:
+    """Return `` until 2026-01-31 12:00:00`` for *seconds* since the epoch, in local time; nothing for None."""
+    return "" if seconds is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(seconds))

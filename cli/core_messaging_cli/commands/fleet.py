@@ -19,7 +19,7 @@ from core_messaging.operations.fleet import resume as resume_target
 from core_messaging.rules.fleet_state import ProcessState, WorkerState, facts_of
 from core_messaging.rules.pauses import Pause, PauseTarget
 from core_messaging.settings import Settings
-from core_messaging.text.wording import counted
+from core_messaging.text.wording import counted, until
 from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import worker_named
 from core_messaging_cli.tables import say, say_json, show_table
@@ -60,8 +60,8 @@ def fleet(as_json: bool) -> None:
         COLUMNS, [_cells(process, worker) for process in found.processes for worker in process.workers]
     )
     for target, each in found.pauses.items():
-        by, until = (f" by {each.by}" if each.by else ""), _until(each.until)
-        say(f"paused: {target}{by}{until}")
+        by = f" by {each.by}" if each.by else ""
+        say(f"paused: {target}{by}{until(each.until)}")
     if found.unreadable:
         count = counted(found.unreadable, "record")
         say(f"{count} of the state topic cannot be read, and count for nothing", err=True)
@@ -94,7 +94,7 @@ def _number(value: int | None) -> str:
 @click.argument("name")
 @click.option("--topic", help="Only this input topic.")
 @click.option("--partition", type=click.IntRange(min=0), help="Only this partition of --topic.")
-@click.option("--for", "duration", metavar="TIME", help="Until then only: 90s, 10m, 2h, 1d.")
+@click.option("--for", "duration", metavar="TIME", help="Pause for this time only: 90s, 10m, 2h, 1d.")
 def pause(name: str, topic: str | None, partition: int | None, duration: str | None) -> None:
     """Pause worker NAME in every process: it fetches nothing more, until it is resumed.
 
@@ -105,11 +105,11 @@ def pause(name: str, topic: str | None, partition: int | None, duration: str | N
     core kafka pause Orders
     core kafka pause Orders --topic orders --partition 3 --for 10m
     """
-    until = None if duration is None else time.time() + _seconds(duration)
+    end = None if duration is None else time.time() + _seconds(duration)
     settings, target = _target(name, topic, partition)
     by = f"{getpass.getuser()}@{socket.gethostname()}"
-    found = asyncio.run(pause_target(settings, target, Pause(until=until, by=by)))
-    say(f"paused: {target}{_until(until)}")
+    found = asyncio.run(pause_target(settings, target, Pause(until=end, by=by)))
+    say(f"paused: {target}{until(end)}")
     _say_obedience(found)
 
 
@@ -156,7 +156,3 @@ def _seconds(text: str) -> float:
     if found is None or int(found[1]) == 0:
         raise click.UsageError(f"--for {text!r} is no time; write 90s, 10m, 2h or 1d")
     return float(int(found[1]) * UNITS[found[2]])
-
-
-def _until(until: float | None) -> str:
-    return "" if until is None else time.strftime(" until %Y-%m-%d %H:%M:%S", time.localtime(until))

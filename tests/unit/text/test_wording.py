@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core_messaging.errors import BatchLengthMismatch, ManyNotSent
 from core_messaging.plugins.manager import PluginReport
-from core_messaging.text.wording import counted, duration
+from core_messaging.text.wording import counted, duration, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,3 +60,8 @@ def test_errors_say_it_right() -> None:
 def test_a_plugin_is_in_conflict_and_not_a_conflict() -> None:
     assert PluginReport("a", "a 1", state="conflict").said_state == "in conflict"
     assert PluginReport("a", "a 1", state="broken").said_state == "broken"
+
+
+def test_the_end_of_a_time_is_local_and_nothing_without_one() -> None:
+    assert until(None) == ""
+    assert re.fullmatch(r" until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", until(1_800_000_000.5))
