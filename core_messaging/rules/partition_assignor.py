@@ -6,7 +6,7 @@ first round its owner loses it and nobody gets it; the owner gives it up and joi
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ class _Target:
         self._shares: dict[str, set[TopicPartition]] = {name: set() for name in members}
         self._by_topic: Counter[tuple[str, str]] = Counter()  # (member, topic) -> partitions
         self._readers = {
-            topic: [name for name, member in members.items() if topic in member.topics] for topic in counts
+            topic: {name for name, member in members.items() if topic in member.topics} for topic in counts
         }
         self._sources = [
             TopicPartition(topic, number)
@@ -94,14 +94,22 @@ class _Target:
                 )
 
     def even_out(self) -> None:
-        """Move one partition after the other, until no move makes two members more even."""
-        while move := self._best_move():
-            source, taker = move
-            giver = self.owners[source]
-            self._kept.discard(source)
-            self._shares[giver].discard(source)
-            self._by_topic[giver, source.topic] -= 1
-            self._give(source, taker)
+        """Move partitions until the loads are as even as they can be: first those that nobody keeps, then the others.
+
+        So the second round of a move, in which nobody has what moves, finds an even distribution without another move: the
+        one that the first round led to is such a distribution.
+        """
+        for with_kept in (False, True):
+            while path := self._path_to_fewer(with_kept=with_kept):
+                for source, taker in path:
+                    self._take_away(source)
+                    self._give(source, taker)
+
+    def _take_away(self, source: TopicPartition) -> None:
+        giver = self.owners[source]
+        self._kept.discard(source)
+        self._shares[giver].discard(source)
+        self._by_topic[giver, source.topic] -= 1
 
     def _give(self, source: TopicPartition, name: str) -> None:
         self.owners[source] = name
@@ -111,16 +119,38 @@ class _Target:
     def _load(self, name: str, source: TopicPartition) -> tuple[int, int, str]:
         return len(self._shares[name]), self._by_topic[name, source.topic], name
 
-    def _best_move(self) -> tuple[TopicPartition, str] | None:
-        """From the member with the most to the one with the fewest, where the one can take what the other has."""
+    def _path_to_fewer(self, *, with_kept: bool) -> list[tuple[TopicPartition, str]]:
+        """Moves, each to the member named, that leave one member with one less and one with one more; none if there are none.
+
+        The first of the two has at least two more than the other. Mostly it is one move. Where the one cannot take what the
+        other has, each move makes room for the one before.
+        """
         by_load = sorted(self._shares, key=lambda name: (len(self._shares[name]), name))
         for giver in reversed(by_load):
+            enough = len(self._shares[giver]) - 2
+            if len(self._shares[by_load[0]]) > enough:
+                break
+            if path := self._path_from(giver, by_load, enough, with_kept=with_kept):
+                return path
+        return []
+
+    def _path_from(
+        self, giver: str, by_load: list[str], enough: int, *, with_kept: bool
+    ) -> list[tuple[TopicPartition, str]]:
+        """The shortest path of moves from *giver* to a member with at most *enough* partitions (breadth first)."""
+        paths: dict[str, list[tuple[TopicPartition, str]]] = {giver: []}
+        waiting = deque([giver])
+        while waiting:
+            name = waiting.popleft()
+            mine = [source for source in self._shares[name] if with_kept or source not in self._kept]
             for taker in by_load:
-                if len(self._shares[giver]) - len(self._shares[taker]) < 2:  # noqa: PLR2004 - else it only swaps them
-                    break
-                if movable := [s for s in self._shares[giver] if taker in self._readers[s.topic]]:
-                    return self._least_missed(movable, giver, taker), taker
-        return None
+                if taker in paths or not (movable := [s for s in mine if taker in self._readers[s.topic]]):
+                    continue
+                paths[taker] = [*paths[name], (self._least_missed(movable, name, taker), taker)]
+                if len(self._shares[taker]) <= enough:
+                    return paths[taker]
+                waiting.append(taker)
+        return []
 
     def _least_missed(self, movable: Iterable[TopicPartition], giver: str, taker: str) -> TopicPartition:
         """One that the giver does not have yet, else of the topic of which it has the most more than the taker."""
