@@ -81,12 +81,11 @@ class GroupCallbacks:
 
     def fail(self, error: Exception) -> None:
         """Let the next fetch raise *error*."""
-        self._failure = (
-            error
-            if isinstance(error, BrokerError)
-            else BrokerError(f"a rebalance failed: {error!r}; the worker joins the group again")
-        )
-        self._failure.__cause__ = error
+        if isinstance(error, BrokerError):
+            self._failure = error
+        else:
+            self._failure = BrokerError(f"a rebalance failed: {error!r}; the worker joins the group again")
+            self._failure.__cause__ = error
 
 
 def _ours(sources: Partitions) -> frozenset[TopicPartition]:

@@ -37,6 +37,19 @@ def test_an_error_of_a_callback_is_raised_by_the_next_check(call: str) -> None:
     assert made.moving == set()
 
 
+def test_an_error_of_the_broker_keeps_its_own_cause() -> None:
+    cause = OSError("connection lost")
+
+    async def broken(_sources: object) -> None:
+        raise BrokerError("gone") from cause
+
+    made = callbacks(broken, [])
+    asyncio.run(made.on_lost(ONE))
+    with pytest.raises(BrokerError, match="gone") as caught:
+        made.check()
+    assert caught.value.__cause__ is cause
+
+
 def test_a_partition_moves_until_it_is_given_up_or_that_is_cancelled() -> None:
     async def test() -> None:
         never, forgotten = asyncio.Event(), list[Partitions]()
