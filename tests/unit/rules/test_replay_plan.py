@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +19,19 @@ from core_messaging.rules.replay_plan import KeyOfGroup, Order, Plan, Reason, Su
 from tests.unit.rules.letters import letter
 from tests.unit.rules.records import PlainRecord
 
+KEYS = (b"a", b"b", b"c", None)
+
+
+def letter_of(original: int, partition: int, **others: Any) -> Letter:
+    """The letter of the record at *original* of *partition*. One record has one key."""
+    return letter(
+        key=KEYS[(original + partition) % len(KEYS)], original=original, partition=partition, **others
+    )
+
+
 queues = st.lists(
     st.builds(
-        letter,
-        key=st.sampled_from([b"a", b"b", b"c", None]),
+        letter_of,
         original=st.integers(0, 30),
         partition=st.integers(0, 3),
         error=st.sampled_from(["ValueError", "TimeoutError", FOLLOWS]),
