@@ -159,9 +159,11 @@ async def expiries(settings: Settings, groups: Sequence[LetterGroup]) -> list[Ex
     for group in groups:
         if group.oldest_open is not None:
             oldest[group.dlq_topic] = min(group.oldest_open, oldest.get(group.dlq_topic, math.inf))
+    if not oldest:
+        return []
     try:
         async with topic_admin(settings) as admin:
-            topics = await admin.describe(sorted(oldest)) if oldest else {}
+            topics = await admin.describe(sorted(oldest))
     except BrokerError:
         return []
     return [

@@ -147,12 +147,12 @@ class Plan:
             return Reason.NOT_SELECTED
         if self._before.state_of(letter) != "open" or self._now.state_of(letter) != "open":
             return Reason.DEALT_WITH
-        reason = self._why_homeless(letter) if self._order.state == "replayed" else None
+        reason = self._why_without_target(letter) if self._order.state == "replayed" else None
         if reason is None and not selected:
             self.followers += 1
         return reason
 
-    def _why_homeless(self, letter: Letter) -> Reason | None:
+    def _why_without_target(self, letter: Letter) -> Reason | None:
         if self._order.to is not None:
             return None
         origin = letter.origin
@@ -166,8 +166,8 @@ class Plan:
     def _outgoing(self, letter: Letter) -> Outgoing | None:
         lifts = self._lifts(letter)
         if self._order.state == "dropped":
-            return self._sent(letter, self._target(letter), CLEAR) if lifts else None
-        return self._sent(letter, self._target(letter), REPLAY if lifts else None)
+            return replayed(letter, self._target(letter), CLEAR) if lifts else None
+        return replayed(letter, self._target(letter), REPLAY if lifts else None)
 
     def _lifts(self, letter: Letter) -> bool:
         """Whether *letter* is the first of a key that takes its letters with it.
@@ -189,16 +189,13 @@ class Plan:
             if origin.partition < count:
                 return TopicPartition(origin.topic, origin.partition)
             self.moved += 1
-            return TopicPartition(origin.topic, _spread(letter, count, origin.partition))
+            return TopicPartition(origin.topic, _partition_for(letter, count, origin.partition))
         topic = self._order.to or ""
-        return TopicPartition(topic, _spread(letter, self._partitions[topic], letter.record.partition))
-
-    def _sent(self, letter: Letter, target: TopicPartition, word: bytes | None) -> Outgoing:
-        return replayed(letter, target, word)
+        return TopicPartition(topic, _partition_for(letter, self._partitions[topic], letter.record.partition))
 
 
-def _spread(letter: Letter, count: int, partition: int) -> int:
-    """By key; what has no key stays with its neighbours."""
+def _partition_for(letter: Letter, count: int, partition: int) -> int:
+    """The partition of *letter* among *count*: by its key. Letters without a key that were together stay together."""
     key = letter.record.key
     return partition % count if key is None else partition_of(key, count)
 

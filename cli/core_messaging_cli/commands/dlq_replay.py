@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -52,7 +53,7 @@ def replay(
     settings, target = settings_for_dead_letters(), target_of(name)
     to = None if to is None else topic_name(to)
     order = Order(selection_of(target.queue, given), "replayed", to, again)
-    _settle(settings, target, order, _Manner(rate, dry_run, yes))
+    _settle(settings, target, order, _Options(rate, dry_run, yes))
 
 
 @click.command()
@@ -73,25 +74,27 @@ def drop(name: str, dry_run: bool, yes: bool, **given: Any) -> None:
     """
     settings, target = settings_for_dead_letters(), target_of(name)
     order = Order(selection_of(target.queue, given), "dropped")
-    _settle(settings, target, order, _Manner(None, dry_run, yes))
+    _settle(settings, target, order, _Options(None, dry_run, yes))
 
 
-class _Manner:
-    """How to carry it out: the *rate*, and whether to ask first."""
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How to carry it out. ``rate``: letters a second, None: as fast as it goes."""
 
-    def __init__(self, rate: float | None, dry_run: bool, yes: bool) -> None:
-        self.rate, self.dry_run, self.yes = rate, dry_run, yes
+    rate: float | None
+    dry_run: bool
+    yes: bool
 
 
-def _settle(settings: Settings, target: Target, order: Order, manner: _Manner) -> None:
+def _settle(settings: Settings, target: Target, order: Order, options: _Options) -> None:
     say(f"broker {settings.kafka_bootstrap_servers}")
     with target.missing_told(settings.kafka_bootstrap_servers):
         planned = _plan(settings, target, order)
     for line in _told(planned):
         say(line)
-    if planned.taken and not manner.dry_run:
-        _confirm(planned, asks=not manner.yes)
-        _carry_out(settings, planned, manner.rate)
+    if planned.taken and not options.dry_run:
+        _confirm(planned, asks=not options.yes)
+        _carry_out(settings, planned, options.rate)
     if planned.left.get(Reason.NO_ORIGIN, 0) or planned.missing or planned.unread:
         sys.exit(1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from core_messaging.discovery.catalog import discover
 from core_messaging.discovery.entry_points import all_points
 from core_messaging.discovery.registry import list_workers, resolve
 from core_messaging.errors import BrokenPackages, BrokenWorker, CoreMessagingError, DuplicateWorker
-from core_messaging.worker import Worker, config_of, defined
+from core_messaging.worker import Worker, config_of
 
 HEAD = "import abc\nfrom core_messaging import Worker, worker\n"
 GOOD = (
@@ -23,20 +22,7 @@ GOOD = (
 MAIL = "class Mail(Worker):\n    input_topic = 'mail'\n    async def process(self, message: dict): ...\n"
 
 
-@pytest.fixture(autouse=True)
-def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of one test is known to the next, and each stands in a project of its own."""
-    before, modules = dict(defined), set(sys.modules)
-    defined.clear()
-    all_points.cache_clear()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    defined.clear()
-    defined.update(before)
-    all_points.cache_clear()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("untouched")
 
 
 def write(path: Path, text: str) -> None:

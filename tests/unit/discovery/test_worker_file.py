@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from core_messaging.discovery.entry_points import all_points
 from core_messaging.discovery.project import Project
 from core_messaging.discovery.worker_file import is_file, workers_in_file
 from core_messaging.errors import BrokenWorker, UnknownWorker, WorkerFileError
-from core_messaging.worker import config_of, defined
+from core_messaging.worker import config_of
 
 TWO = """
 from core_messaging import Worker, worker
@@ -26,19 +24,7 @@ async def second(message: dict) -> None: ...
 """
 
 
-@pytest.fixture(autouse=True)
-def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before, modules = dict(defined), set(sys.modules)
-    defined.clear()
-    all_points.cache_clear()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    defined.clear()
-    defined.update(before)
-    all_points.cache_clear()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("untouched")
 
 
 def written(path: str, source: str = TWO) -> Path:
