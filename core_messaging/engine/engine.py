@@ -126,6 +126,12 @@ class Engine:
         self._lifecycle.request_stop()
         self._user_setup.cancel()
 
+    def apply_pauses(self) -> None:
+        """A person has paused partitions: no record of them comes any more, also not from a fetch that waits now."""
+        session = self._membership.session
+        if session is not None:
+            session.flow.apply_pauses()
+
     def forked(self) -> None:
         """This is the copy in a forked child: the child must not handle or settle what it holds."""
         self._components.schedule.close()

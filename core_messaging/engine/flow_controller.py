@@ -70,6 +70,20 @@ class FlowController:
             self._consumer.pause(held)
         self._say_never_full(len(self._assignment_table.sources))
 
+    def apply_pauses(self) -> None:
+        """Pause what a person has paused since the last look.
+
+        At once, and not before the next fetch: a fetch that waits already would bring their records.
+        """
+        held = tuple(
+            source
+            for source in self._assignment_table.sources
+            if source not in self.paused and self._is_paused(source)
+        )
+        if held:
+            self._consumer.pause(held)
+            self.paused = self.paused.union(held)
+
     def balance(self) -> int:
         """Pause the partitions that are full and resume those that have room.
 

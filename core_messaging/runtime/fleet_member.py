@@ -46,10 +46,18 @@ def control_topics(settings: Settings) -> list[Topic]:
 class FleetMember:
     """One process of the fleet. Its ``reason`` is what the engine asks before it fetches."""
 
-    def __init__(self, settings: Settings, publisher: Publisher, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        snapshot: Callable[[], Snapshot],
+        apply_pauses: Callable[[], None],
+    ) -> None:
+        """*apply_pauses* is called when the pauses have changed, before this process says that it has read of them."""
         self._settings = settings
         self._publisher = publisher
         self._snapshot = snapshot
+        self._apply_pauses = apply_pauses
         self._topic, self._state_topic = control_topics(settings)
         self._table = PauseTable()
         self._follower = TopicFollower(settings, self._topic, self._take)
@@ -128,6 +136,7 @@ class FleetMember:
                 self._say_ignored(record)
             elif any(worker.group_id == target.group for worker in self._snapshot().workers):
                 self._say(target)
+        self._apply_pauses()
         self._changed.set()
 
     def _say(self, target: PauseTarget) -> None:

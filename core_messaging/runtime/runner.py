@@ -180,7 +180,7 @@ class _Run:
         settings = self._options.settings
         self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
         if self._control():
-            self._member = FleetMember(settings, publisher, self.snapshot)
+            self._member = FleetMember(settings, publisher, self.snapshot, self._apply_pauses)
         around = SharedResources(
             pauses=self._member or NoPauses(),
             broker=broker,
@@ -265,6 +265,10 @@ class _Run:
         for engine in self.engines:
             if engine.is_stopped:
                 say_stopped(engine.snapshot(), engine.given_back)
+
+    def _apply_pauses(self) -> None:
+        for engine in self.engines:
+            engine.apply_pauses()
 
     def forked(self) -> None:
         """This is a forked child, which ends when it would go on with the parent's event loop."""

@@ -119,7 +119,6 @@ SHOWN_BY = {
     "engine/group_membership": "unit/engine/test_engine.py",
     "engine/handler": "unit/engine/test_handler_threads.py",
     "engine/intake": "unit/engine/test_positioning.py",
-    "engine/pauses": "integration/test_pausing_workers.py",
     "engine/record_sender": "unit/engine/test_settlement_loop.py",
     "engine/result_publisher": "unit/engine/test_settlement_loop.py",
     "engine/session": "unit/engine/test_fetch_loop.py",
