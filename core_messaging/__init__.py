@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Unencodable,
         UnknownWorker,
     )
-    from core_messaging.options import Topic
+    from core_messaging.options import DlqLimit, Topic
     from core_messaging.plugins.hookspecs import hookimpl
     from core_messaging.producer import get_producer
     from core_messaging.rules.retry import RetryPolicy
@@ -56,6 +56,7 @@ __all__ = [
     "Context",
     "CoreMessagingError",
     "DiscoveryError",
+    "DlqLimit",
     "KafkaDisabled",
     "OptionError",
     "PartialBatchError",
@@ -86,6 +87,7 @@ __all__ = [
 _HOMES = {
     "Codec": "core_messaging.codecs",
     "Context": "core_messaging.context",
+    "DlqLimit": "core_messaging.options",
     "RetryPolicy": "core_messaging.rules.retry",
     "Settings": "core_messaging.settings",
     "Topic": "core_messaging.options",

@@ -12,6 +12,7 @@ from core_messaging.definition.names import TOPIC_RULE, is_topic, plain, problem
 from core_messaging.errors import OptionError
 from core_messaging.options import (
     Backoff,
+    DlqLimit,
     OnDeadLetter,
     OnExhausted,
     OnFullRetries,
@@ -43,6 +44,7 @@ class WorkerConfig:
     batch_size: int | None = None
     batch_timeout: float = 1.0
     dlq_topic: str | None = None
+    dlq_limit: DlqLimit | None = None
     timeout: float | None = None
     on_exhausted: OnExhausted = "skip"
     on_full_retries: OnFullRetries = "wait"
@@ -123,6 +125,7 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
     _check_numbers(config)
     _check_batches(config, given)
     _check_full_retries(config)
+    _check_limit(config)
     _check_following(config)
     _check_topics(config)
     return config
@@ -167,6 +170,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "group_id": ((str,), 'a name: "email-sender"'),
     "output_topic": ((str, type(None)), 'a topic name: "results", or None for no results'),
     "dlq_topic": ((str, type(None)), 'a topic name: "tasks-dlq", or None for no dead-letter queue'),
+    "dlq_limit": ((DlqLimit, type(None)), "a limit: DlqLimit(consecutive=50), or None for no limit"),
     "codec": ((str, type(None)), 'the name of a codec that a plugin registers: "protobuf"'),
     "concurrency": ((int,), "a whole number from 1 up"),
     "max_retries": ((int,), "a whole number from 0 up"),
@@ -256,6 +260,15 @@ def _check_full_retries(config: WorkerConfig) -> None:
             config.name,
             f"on_full_retries = {config.on_full_retries!r} {lacks}",
             'add a dlq_topic and leave batches out, or write "wait": the intake stops then',
+        )
+
+
+def _check_limit(config: WorkerConfig) -> None:
+    if config.dlq_limit is not None and config.dlq_topic is None:
+        raise OptionError(
+            config.name,
+            f"dlq_limit = {config.dlq_limit} without a dlq_topic",
+            "add a dlq_topic, or drop dlq_limit: it counts dead letters",
         )
 
 

@@ -1,8 +1,9 @@
-"""The values that options of a worker may have, and ``Topic``, a topic with its declaration."""
+"""The values that options of a worker may have; ``Topic``, a topic with its declaration; ``DlqLimit``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Self
 
@@ -72,3 +73,41 @@ def _topic(name: str, partitions: int | None, replication: int | None, config: M
 def _config_text(value: object) -> str:
     """Return *value* as Kafka writes it: ``true``, not ``True``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DlqLimit:
+    """How many dead letters are too many: ``DlqLimit(consecutive=50)``, or ``DlqLimit(count=100, share=0.2, window=60)``.
+
+    Beyond it the worker pauses. A broken downstream then costs a pause, and not a dead-letter queue full of good messages.
+
+    - ``consecutive``: so many dead letters may follow each other without a success between them
+    - ``count``: so many dead letters may come within ``window`` seconds
+    - ``share``: beside ``count``: more are allowed too, as long as they are at most this share (0 to 1) of the messages that
+      succeed or are dead-lettered in the window
+
+    Give ``consecutive`` or ``count``, or both. Raises ConfigurationError.
+    """
+
+    consecutive: int | None = None
+    count: int | None = None
+    share: float = 0.0
+    window: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.consecutive is None and self.count is None:
+            raise ConfigurationError(
+                "DlqLimit() limits nothing; give it consecutive=50, or count=100, or both"
+            )
+        for name in ("consecutive", "count"):
+            number = getattr(self, name)
+            if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
+                raise ConfigurationError(f"DlqLimit({name}={number!r}); write a whole number from 0 up")
+        if not 0 <= self.share < 1:
+            raise ConfigurationError(f"DlqLimit(share={self.share!r}); write a number from 0 up, and below 1")
+        if not 0 < self.window < float("inf"):
+            raise ConfigurationError(f"DlqLimit(window={self.window!r}); write seconds, more than 0")
+        if self.share and self.count is None:
+            raise ConfigurationError(
+                f"DlqLimit(share={self.share!r}) without a count; a share of very few messages says nothing. Add count=100"
+            )

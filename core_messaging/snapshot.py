@@ -66,7 +66,7 @@ class Condition(Enum):
     STARTING = "starting"  # it has no partitions yet
     RUNNING = "running"
     REBALANCING = "rebalancing"  # healthy for a limited time
-    PAUSED = "paused"  # a person has paused all of its partitions; nothing is wrong
+    PAUSED = "paused"  # a person, or its dlq_limit, has paused all of its partitions; the process is well
     DRAINING = "draining"  # finishes running messages, starts no new ones
     DEGRADED = "degraded"  # the broker does not answer; messages in memory are processed
     BLOCKED = "blocked"  # all messages at hand have waited for retries, or for a topic, for ``blocked_after`` seconds

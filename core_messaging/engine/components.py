@@ -11,7 +11,7 @@ from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.engine.counters import Counters
 from core_messaging.engine.handler import Handler
 from core_messaging.engine.lifecycle import Lifecycle
-from core_messaging.engine.pauses import Pauses
+from core_messaging.engine.pauses import OwnPause, Pauses
 from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.engine.timer import Timer
 from core_messaging.engine.worker_log import WorkerLog
@@ -34,16 +34,18 @@ class Components:
     publisher: Publisher
     observers: Observers
     pauses: Pauses
+    control_topic: str | None
     settings: Settings
     loop: AbstractEventLoop
     timer: Timer
     worker_log: WorkerLog
     counters: Counters = field(default_factory=Counters)
+    own_pause: OwnPause = field(default_factory=OwnPause)
 
     def is_paused(self, source: TopicPartition) -> bool:
-        """Whether a person has paused *source*."""
-        return self.pauses.is_paused(self.config.group_id, source)
+        """Whether a person or the worker itself has paused *source*."""
+        return self.own_pause.is_on or self.pauses.is_paused(self.config.group_id, source)
 
     def why_paused(self, source: TopicPartition) -> str:
         """Who has paused *source*, in words; empty: nobody."""
-        return self.pauses.reason(self.config.group_id, source)
+        return self.own_pause.reason or self.pauses.reason(self.config.group_id, source)

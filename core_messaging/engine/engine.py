@@ -49,7 +49,7 @@ class Engine:
         self._message_logger = settlement.message_logger
         runners = scheduling.loop(components, settlement)
         settlers = SettlementRunners(components, settlement)
-        self._tasks = WorkerTasks(components, self._membership, runners, settlers)
+        self._tasks = WorkerTasks(components, self._membership, runners, settlers, settlement.limiter)
 
     def _make_components(
         self, worker: Worker, shared: SharedResources, runner_pool: RunnerPool, schedule: Schedule
@@ -65,6 +65,7 @@ class Engine:
             publisher=shared.publisher,
             observers=shared.observers,
             pauses=shared.pauses,
+            control_topic=shared.control_topic,
             settings=shared.settings,
             loop=loop,
             timer=Timer(loop, schedule, runner_pool),

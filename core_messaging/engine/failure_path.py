@@ -10,12 +10,13 @@ from core_messaging.context import Context
 from core_messaging.engine.callbacks import Callbacks
 from core_messaging.engine.components import Components
 from core_messaging.engine.counters import drop_if_gone
+from core_messaging.engine.dead_letter_limiter import DeadLetterLimiter
 from core_messaging.engine.dead_letters import DeadLetters
 from core_messaging.engine.key_blocker import KeyBlocker
 from core_messaging.engine.message_logger import MessageLogger
 from core_messaging.errors import KilledTheProcess, Undecodable
 from core_messaging.logs.error_frames import without_frames
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import HeldBack, Job
 from core_messaging.rules.retry import Decision, GiveUp, decide
 
 
@@ -29,6 +30,7 @@ class FailurePath:
         message_logger: MessageLogger,
         dead_letters: DeadLetters,
         key_blocker: KeyBlocker | None,
+        limiter: DeadLetterLimiter | None,
     ) -> None:
         self._config = components.config
         self._decode = components.handler.decode
@@ -39,13 +41,14 @@ class FailurePath:
         self._message_logger = message_logger
         self._dead_letters = dead_letters
         self._key_blocker = key_blocker
+        self._limiter = limiter
 
     async def failed(self, job: Job, message: Any, error: Exception, context: Context | None) -> bool:
         """An attempt raised *error*: another one follows later, or none. Whether the next message of its key may start."""
         decision = self.decide(job, error)
         if isinstance(decision, GiveUp):
             await self.gave_up(job, message, error, context, decision.reason)
-            return not self._dead_letters.stop_the_worker
+            return not self._dead_letters.stop_the_worker and not isinstance(job.sending, HeldBack)
         await self.will_retry(job, message, error, context, decision.delay)
         without_frames(error)
         self._timer.park(job, self._clock() + decision.delay)
@@ -84,7 +87,7 @@ class FailurePath:
 
     async def undecodable(self, job: Job, error: Undecodable) -> None:
         """The value is not what the handler takes: no attempt was made, and none follows."""
-        if drop_if_gone(job, self._counters) or self._waits_for_room(job, error):
+        if drop_if_gone(job, self._counters) or self._has_to_wait(job, error):
             return
         self._counters.undecodable += 1
         await self._callbacks.undecodable(job, error)
@@ -96,12 +99,13 @@ class FailurePath:
         """Its attempt raised *error*, and none follows."""
         self._counters.failed += 1
         await self.give_up(job, message, error, context, reason)
+        self._counters.retried += isinstance(job.sending, HeldBack)
 
     async def give_up(
         self, job: Job, message: Any, error: BaseException, context: Context | None, reason: str
     ) -> None:
         """No attempt follows: ``on_error``, then the dead-letter queue."""
-        if drop_if_gone(job, self._counters) or self._waits_for_room(job, error):
+        if drop_if_gone(job, self._counters) or self._has_to_wait(job, error):
             return
         self._message_logger.gives_up(job, error, reason)
         if not self._dead_letters.stop_the_worker:
@@ -122,8 +126,16 @@ class FailurePath:
                 message = self._decode(job.record.value)
         await self.give_up(job, message, error, None, "its turn to be given up has come")
 
-    def _waits_for_room(self, job: Job, error: BaseException) -> bool:
-        if self._key_blocker is None or not self._key_blocker.waits_for_room(job, error):
-            return False
-        without_frames(error)
-        return True
+    def begin_anew(self, job: Job) -> None:
+        """*job* was held back, because it would have been one dead letter too many; its time has come."""
+        if self._limiter is not None:
+            self._limiter.begin_anew(job)
+
+    def _has_to_wait(self, job: Job, error: BaseException) -> bool:
+        """Whether *job* cannot be given up now."""
+        waits = self._limiter is not None and self._limiter.holds_back(job, error)
+        if not waits and self._key_blocker is not None:
+            waits = self._key_blocker.waits_for_room(job, error)
+        if waits:
+            without_frames(error)
+        return waits

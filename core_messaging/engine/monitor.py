@@ -116,6 +116,7 @@ class Monitor:
             idle_for=0.0 if session is None else now - session.status.last_record,
             full=session is not None and session.flow.is_full,
             paused=self._paused(),
+            pauses_itself=self._components.own_pause.is_on,
         )
 
     def _paused(self) -> str:

@@ -1,4 +1,4 @@
-"""Partitions that a person has paused, as one worker sees them."""
+"""Partitions that a person has paused, and the pause that a worker makes itself, as one worker sees them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,23 @@ class NoPauses:
     def reason(self, group_id: str, source: TopicPartition) -> str:  # noqa: ARG002 - as the protocol says
         """Nobody has paused anything."""
         return ""
+
+
+class OwnPause:
+    """The pause of a worker that reached its ``dlq_limit``. ``reason`` is empty while it has none."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the worker has paused itself."""
+        return bool(self.reason)
+
+    def begin(self, reason: str) -> None:
+        """Fetch nothing more, because of *reason*."""
+        self.reason = reason
+
+    def end(self) -> None:
+        """Go on."""
+        self.reason = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core_messaging.engine.callbacks import Callbacks
 from core_messaging.engine.components import Components
 from core_messaging.engine.counters import drop_if_gone
+from core_messaging.engine.dead_letter_limiter import DeadLetterLimiter
 from core_messaging.engine.dead_letters import DeadLetters
 from core_messaging.engine.failure_path import FailurePath
 from core_messaging.engine.key_blocker import KeyBlocker
@@ -12,14 +13,15 @@ from core_messaging.engine.message_logger import MessageLogger
 from core_messaging.engine.record_sender import RecordSender
 from core_messaging.engine.result_publisher import ResultPublisher
 from core_messaging.engine.success_path import Succeeded, SuccessPath
-from core_messaging.rules.job import GivingUp, Job, Sending
+from core_messaging.rules.job import GivingUp, HeldBack, Job, Sending
 
 
 class Settlement:
     """The paths that a message of one worker takes after its handler.
 
     ``succeeded`` is called when the handler has returned. ``failure_path`` is for a handler that has raised, and for a
-    message that cannot be decoded. ``key_blocker`` is None unless the worker has ``on_dead_letter = "follow"``.
+    message that cannot be decoded. ``key_blocker`` is None unless the worker has ``on_dead_letter = "follow"``, and
+    ``limiter`` unless it has a ``dlq_limit``.
     """
 
     def __init__(self, components: Components) -> None:
@@ -30,17 +32,23 @@ class Settlement:
         self._dead_letters = dead_letters = DeadLetters(components, callbacks, log, sender)
         follows = components.config.on_dead_letter == "follow"
         self.key_blocker = KeyBlocker(components, dead_letters) if follows else None
-        self.failure_path = FailurePath(components, callbacks, log, dead_letters, self.key_blocker)
+        limit = components.config.dlq_limit
+        self.limiter = None if limit is None else DeadLetterLimiter(components, limit)
+        self.failure_path = FailurePath(
+            components, callbacks, log, dead_letters, self.key_blocker, self.limiter
+        )
         success_path = SuccessPath(components, callbacks)
         self._results = ResultPublisher(components, sender, success_path, self.failure_path)
         publishes = components.config.output_topic is not None
         self.succeeded: Succeeded = self._results.publish if publishes else success_path.finish
         self._counters = components.counters
 
-    async def resume(self, job: Job, sending: Sending | GivingUp) -> None:
-        """Go on with *job*: the broker has answered, a record is due to be published again, or its turn to be given up has come."""
+    async def resume(self, job: Job, sending: Sending | GivingUp | HeldBack) -> None:
+        """Go on with *job*: the broker has answered, or what *job* waits for is due: a record, giving up, or a new beginning."""
         if drop_if_gone(job, self._counters):
             self._sender.forget(job)
+        elif isinstance(sending, HeldBack):
+            self.failure_path.begin_anew(job)
         elif isinstance(sending, GivingUp):
             await self.failure_path.resume(job, sending.error)
         elif sending.error is None:

@@ -23,5 +23,6 @@ class SharedResources:
     threads: HandlerThreads  # for plain def code
     observers: Observers = NOBODY
     pauses: Pauses = field(default_factory=NoPauses)
+    control_topic: str | None = None  # where a pause is stored that lasts beyond a restart
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # of the workers that name one
     ends: Callable[[str, BaseException], None] = lambda _worker, _error: None  # one begins to end by itself

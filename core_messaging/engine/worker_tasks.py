@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from core_messaging.engine.components import Components
+from core_messaging.engine.dead_letter_limiter import DeadLetterLimiter
 from core_messaging.engine.group_membership import GroupMembership
 from core_messaging.engine.lifecycle import RunState
 from core_messaging.engine.schedule_factory import Loop
@@ -16,7 +17,7 @@ from core_messaging.errors import ShutdownTimeout
 
 
 class WorkerTasks:
-    """A fetcher, a committer, a watcher, and the runners.
+    """A fetcher, a committer, a watcher, the runners, and where there is a ``dlq_limit``, what watches that.
 
     Nobody else cancels them. They end when the worker is asked to stop, or when one of them fails.
     """
@@ -27,6 +28,7 @@ class WorkerTasks:
         membership: GroupMembership,
         runners: Loop,
         settlement_runners: SettlementRunners,
+        limiter: DeadLetterLimiter | None,
     ) -> None:
         self._components = components
         self._lifecycle = components.lifecycle
@@ -34,6 +36,7 @@ class WorkerTasks:
         self._membership = membership
         self._runners = runners
         self._settlement_runners = settlement_runners
+        self._limiter = limiter
 
     async def run(self) -> None:
         """Work until the worker is asked to stop, then finish what runs. Raises an exception group of what a task raised."""
@@ -59,7 +62,8 @@ class WorkerTasks:
         runners = [self._begin(group, name, run) for name, run in loops]
         for slot, runner in enumerate(runners):
             runner.add_done_callback(partial(self._runner_pool.vacate, slot))
-        return [committer, watcher, *runners]
+        limiters = [self._begin(group, "limiter", self._limiter.run)] if self._limiter else []
+        return [committer, watcher, *limiters, *runners]
 
     def _begin(
         self, group: asyncio.TaskGroup, name: str, work: Callable[[], Coroutine[Any, Any, None]]

@@ -37,6 +37,7 @@ class Facts:
     idle_for: float  # since the last record came
     full: bool  # the intake is closed on purpose
     paused: str = ""  # who has paused all of its partitions, in words
+    pauses_itself: bool = False  # messages that it holds back are unfinished on purpose
 
 
 Verdict = tuple[Condition, str]
@@ -64,7 +65,7 @@ def _rebalancing(facts: Facts, seconds: float) -> Verdict:
 
 
 def _assigned(facts: Facts) -> Verdict:
-    if facts.paused and not facts.unfinished:
+    if facts.paused and (facts.pauses_itself or not facts.unfinished):
         return Condition.PAUSED, facts.paused
     if facts.waiting_for > facts.waiting_limit:
         return Condition.BLOCKED, (

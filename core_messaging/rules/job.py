@@ -75,6 +75,15 @@ class GivingUp:
         self.error = error
 
 
+class HeldBack:
+    """In place of a ``Sending``: the message would be one dead letter too many (``dlq_limit``). It waits, and begins anew."""
+
+    __slots__ = ()
+
+
+HELD_BACK = HeldBack()
+
+
 # A struct, because one is made for every message: it takes a third of the time.
 class Job(msgspec.Struct, eq=False):
     """A record in its turn.
@@ -97,7 +106,7 @@ class Job(msgspec.Struct, eq=False):
     attempt: int = 1
     spared: int = 0
     error: Exception | None = None
-    sending: Sending | GivingUp | None = None
+    sending: Sending | GivingUp | HeldBack | None = None
     is_abandoned: bool = False
 
     @property
@@ -131,13 +140,18 @@ class Job(msgspec.Struct, eq=False):
         """No attempt follows: the job is given up with *error* when it is settled."""
         self.sending = GivingUp(error)
 
+    def hold_back(self) -> None:
+        """The job is not given up now, although no attempt is left: it waits, and begins anew with all its attempts."""
+        self.attempt, self.spared, self.error = 1, 0, None
+        self.sending = HELD_BACK
+
     def evict(self) -> None:
         """Give up the job while it waits for its retry: the next attempt is not made."""
         self.wait_for_giving_up(self.error or TriedBefore(self.attempt))
         self.attempt -= 1
 
     def begin_giving_up(self) -> None:
-        """The message is given up now, or its result is not published any more."""
+        """The message is given up now, or begins anew, or its result is not published any more."""
         self.sending = None
 
     def abandon(self) -> None:

@@ -86,6 +86,10 @@ class RetryLedger:
         self.next_attempts.pop(offset, None)
         self._records.pop(offset, None)
 
+    def begin_anew(self, offset: int) -> None:
+        """The message at *offset* waits, and its next attempt is its first one."""
+        self.next_attempts.pop(offset, None)
+
     def release(self, offset: int, due: float) -> None:
         """The partition is given back while the message at *offset* waits for its retry at *due*."""
         self._released[offset] = due

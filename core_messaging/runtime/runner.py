@@ -183,6 +183,7 @@ class _Run:
             self._member = FleetMember(settings, publisher, self.snapshot, self._apply_pauses)
         around = SharedResources(
             pauses=self._member or NoPauses(),
+            control_topic=next(iter(self._control()), None),
             broker=broker,
             publisher=publisher,
             codecs=codecs,
@@ -262,9 +263,8 @@ class _Run:
                 raise outcome
 
     def _say_stopped(self) -> None:
-        for engine in self.engines:
-            if engine.is_stopped:
-                say_stopped(engine.snapshot(), engine.given_back)
+        for engine in (each for each in self.engines if each.is_stopped):
+            say_stopped(engine.snapshot(), engine.given_back)
 
     def _apply_pauses(self) -> None:
         for engine in self.engines:

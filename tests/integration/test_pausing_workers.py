@@ -116,6 +116,34 @@ def _workers(project: Project) -> list[dict[str, Any]]:
     return [worker for process in project.fleet()["processes"] for worker in process["workers"]]
 
 
+LIMITED = """
+from pathlib import Path
+from core.messaging import DlqLimit, worker
+
+@worker(topic="{topic}", group_id="{topic}", dlq_topic="{topic}-dlq", dlq_limit=DlqLimit(consecutive=2), max_retries=0)
+async def greet(message: dict) -> None:
+    if not Path("mended").exists():
+        raise ConnectionError("down")
+    print("hello", message["n"], flush=True)
+"""
+
+
+def test_a_worker_beyond_its_dlq_limit_is_paused_for_all_until_it_is_resumed(project: Project) -> None:
+    # A broken downstream filled the dead-letter queue with good messages.
+    (project.folder / "src/workers/greet.py").write_text(LIMITED.format(topic=project.topic))
+    with project.worker() as running:
+        running.until_said("greet has ")
+        project.publish(*range(8))
+        running.until_said("greet reached its dlq_limit and pauses: 3 messages in a row failed for good")
+        running.until_said(
+            f"group {project.topic} is paused by the dlq_limit of greet on "
+        )  # so the pause is stored
+        (project.folder / "mended").touch()
+        assert project.core("resume", "greet")[0] == 0
+        running.until(lambda: running.output.count("hello") == 6)  # two were dead-lettered before the pause
+        stop(running)
+
+
 def test_garbage_in_both_topics_is_told_once_and_stops_nobody(
     apache_broker: RunningBroker, project: Project
 ) -> None:

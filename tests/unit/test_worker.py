@@ -8,6 +8,7 @@ import pytest
 
 from core_messaging.config import kebab
 from core_messaging.errors import OptionError
+from core_messaging.options import DlqLimit
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.worker import Worker, as_worker, config_of, message_type, worker
 
@@ -67,6 +68,8 @@ def test_a_list_of_input_topics() -> None:
         ({"on_dead_letter": "follow", "dlq_topic": "d", "ordering": "none"}, "with ordering = 'none'"),
         ({"on_full_retries": "drop"}, "one of wait, dead-letter"),
         ({"on_full_retries": "dead-letter"}, "add a dlq_topic"),
+        ({"dlq_limit": DlqLimit(consecutive=5)}, "add a dlq_topic, or drop dlq_limit"),
+        ({"dlq_limit": 5, "dlq_topic": "d"}, "DlqLimit(consecutive=50)"),
         ({"on_full_retries": "dead-letter", "dlq_topic": "d", "batch_size": 2}, "leave batches out"),
         ({"input_topic": []}, "write a topic name or a list"),
         ({"input_topic": 7}, "write a topic name or a list"),

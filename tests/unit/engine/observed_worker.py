@@ -56,10 +56,14 @@ class Observed:
 
 
 async def work(
-    broker: MemoryBroker, made: type[Worker], until: Callable[[], object], **settings: Any
+    broker: MemoryBroker,
+    made: type[Worker],
+    until: Callable[[], object],
+    observed: Observed | None = None,
+    **settings: Any,
 ) -> Observed:
-    """*made* at work until *until* holds; then it is drained, and what ended it is raised."""
-    observed = Observed()
+    """*made* at work until *until* holds; then it is drained, and what ended it is raised. *observed*: who is told."""
+    observed = observed or Observed()
     options = RunOptions(settings=Settings(**settings), broker=broker, plugins=observed, handle_signals=False)
     working = asyncio.create_task(run_workers([made], options))
     async with asyncio.timeout(LIMIT):
