@@ -14,6 +14,7 @@
     │   └── InvalidRecord          no record can have this topic, key, header, partition or timestamp
     ├── DiscoveryError             a worker or its package cannot be found or loaded
     │   ├── UnknownWorker
+    │   ├── UnknownProcess         no process of the fleet is named like that, or several are
     │   ├── UnknownQueue           neither a worker nor a topic
     │   ├── NoQueue                a worker without a dead-letter queue
     │   ├── DuplicateWorker
@@ -62,6 +63,7 @@
     │   ├── NameRefused
     │   ├── FolderRefused
     │   └── ExtraMissing           a package that `core new` needs is not installed
+    ├── CommandRefused             a process of the fleet does not obey a command
     ├── ShutdownTimeout            messages were still running at the end of the shutdown
     ├── SimulationStuck            a simulation can make no progress
     ├── SimulationFailed           a guarantee was broken in a simulation
@@ -84,6 +86,8 @@ from typing import Self
 
 from core_messaging.text.printable import short
 from core_messaging.text.wording import counted
+
+NAMED = 5  # of many names in one message
 
 
 def text_of(error: BaseException) -> str:
@@ -195,6 +199,19 @@ class UnknownWorker(DiscoveryError):
             f"{cause}{'No' if broken else 'no'} worker is named {name!r} (searched: {places}); {hint}"
         )
         self.name, self.nearest, self.searched = name, tuple(nearest), tuple(searched)
+
+
+class UnknownProcess(DiscoveryError):
+    """No process of the fleet is named like that, or several are. *found*: the names of those."""
+
+    def __init__(self, name: str, found: Sequence[str]) -> None:
+        if found:
+            several = ", ".join(found[:NAMED]) + ", ..." * (len(found) > NAMED)
+            text = f"{name!r} may be one of {len(found)} processes ({several}); nothing was done. Write more of its id"
+        else:
+            text = f"no process of the fleet is named {name!r}; nothing was done. See `core kafka fleet`"
+        super().__init__(text)
+        self.name, self.found = name, tuple(found)
 
 
 class UnknownQueue(DiscoveryError):
@@ -673,6 +690,18 @@ class ExtraMissing(NewPackageError):
             f"{what} needs {missing}, which is not installed; pip install 'core-messaging[{extra}]'"
         )
         self.missing = missing
+
+
+class CommandRefused(CoreMessagingError):
+    """A process of the fleet does not obey a command."""
+
+    @classmethod
+    def unknown(cls, name: str, version: str) -> Self:
+        """Make the error of a process that does not know the command."""
+        return cls(
+            f"this process (version {version}) knows no command {name!r}; nothing was done. It may be older than the one "
+            "that asks"
+        )
 
 
 class ShutdownTimeout(CoreMessagingError):

@@ -58,10 +58,7 @@ class TopicReader:
 
     async def spans(self, topic: str) -> Spans:
         """Return the span of every partition of *topic*. Raises TopicMissing, BrokerError."""
-        found = await self.look([topic])
-        if topic not in found.partitions:
-            raise TopicMissing([topic], self._settings.kafka_bootstrap_servers)
-        sources = [aiokafka.TopicPartition(topic, number) for number in found.partitions[topic]]
+        sources = await self._sources(topic)
         try:
             self._client.assign(sources)
             begins = await self._client.beginning_offsets(sources)
@@ -69,6 +66,27 @@ class TopicReader:
         except kafka_errors.KafkaError as error:
             raise as_broker_error(error, self._settings) from error
         return {TopicPartition(*each): Span(begins[each], ends[each]) for each in sources}
+
+    async def spans_since(self, topic: str, seconds: float) -> Spans:
+        """Return the spans of *topic* from the first record that was written at *seconds* since the epoch, or later.
+
+        Raises TopicMissing, BrokerError.
+        """
+        sources = await self._sources(topic)
+        try:
+            self._client.assign(sources)
+            found = await self._client.offsets_for_times(dict.fromkeys(sources, int(seconds * 1000)))
+            ends = await self._client.end_offsets(sources)
+        except kafka_errors.KafkaError as error:
+            raise as_broker_error(error, self._settings) from error
+        begins = {each: ends[each] if at is None else at.offset for each, at in found.items()}
+        return {TopicPartition(*each): Span(begins[each], ends[each]) for each in sources}
+
+    async def _sources(self, topic: str) -> list[Any]:
+        found = await self.look([topic])
+        if topic not in found.partitions:
+            raise TopicMissing([topic], self._settings.kafka_bootstrap_servers)
+        return [aiokafka.TopicPartition(topic, number) for number in found.partitions[topic]]
 
     async def read(self, spans: Spans, report: Report | None = None) -> AsyncIterator[Sequence[Record]]:
         """All records of *spans*, each partition in its order.

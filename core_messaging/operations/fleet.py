@@ -7,11 +7,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core_messaging.errors import ConfigurationError
+from core_messaging.errors import ConfigurationError, UnknownProcess
 from core_messaging.kafka.publisher import KafkaPublisher
 from core_messaging.kafka.topic_reader import TopicReader, reading_topics
 from core_messaging.records import Outgoing, Receipt
-from core_messaging.rules.fleet_state import ProcessState, fleet_of, state_topic_of, with_group
+from core_messaging.rules.fleet_state import (
+    REMEMBERED,
+    FleetTable,
+    ProcessState,
+    processes_named,
+    state_topic_of,
+    with_group,
+)
 from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget, encode_pause, encode_target
 from core_messaging.settings import Settings
 
@@ -62,6 +69,20 @@ async def resume(settings: Settings, target: PauseTarget) -> Obedience:
     return await _order(settings, target, None)
 
 
+async def find_process(settings: Settings, name: str) -> ProcessState:
+    """Return the process that *name* means: the beginning of its id, ``host:pid``, or its pid.
+
+    Raises UnknownProcess, also where several are meant; ConfigurationError without a control topic; TopicMissing, BrokerError.
+    """
+    control = control_topic(settings)
+    async with reading_topics(settings) as reader:
+        processes, _ = await _processes(reader, control, time.time())
+    found = processes_named(processes, name)
+    if len(found) != 1:
+        raise UnknownProcess(name, [f"{each.address} {each.id}" for each in found])
+    return found[0]
+
+
 def control_topic(settings: Settings) -> str:
     """The name of the control topic. Raises ConfigurationError where there is none."""
     if settings.kafka_control_topic is None:
@@ -99,7 +120,9 @@ async def _obedience(reader: TopicReader, control: str, group: str, receipt: Rec
 
 
 async def _processes(reader: TopicReader, control: str, now: float) -> tuple[Sequence[ProcessState], int]:
-    pairs = []
-    async for records in reader.read(await reader.spans(state_topic_of(control))):
-        pairs += [(record.key, record.value) for record in records]
-    return fleet_of(pairs, now)
+    """What the processes have said lately. One that is alive says something far more often."""
+    table = FleetTable()
+    async for records in reader.read(await reader.spans_since(state_topic_of(control), now - REMEMBERED)):
+        for record in records:
+            table.apply(record.key, record.value)
+    return table.alive(now)

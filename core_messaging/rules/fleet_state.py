@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
+from core_messaging.rules.commands import ANSWER
+
 LARGEST = 512 * 1024  # bytes of one record that is looked at
+LONGEST_INTERVAL = 60.0  # seconds between two records of a process, whatever its metrics_interval is
+MOST = 10_000  # processes that are kept
 SILENT = 3  # times its interval: a process that was not heard of for so long counts as gone
+REMEMBERED = (SILENT + 1) * LONGEST_INTERVAL  # seconds: what was said before is of nobody who is alive
 
 
 def state_topic_of(control: str) -> str:
@@ -54,6 +59,11 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     control: dict[str, int] = {}
     memory: int = 0
 
+    @property
+    def address(self) -> str:
+        """How people name it."""
+        return f"{self.host}:{self.pid}"
+
     def is_alive(self, now: float) -> bool:
         """Whether it was heard of lately."""
         return now < self.at + SILENT * max(1.0, self.interval)
@@ -68,31 +78,36 @@ def encode_state(state: ProcessState) -> bytes:
     return msgspec.json.encode(state)
 
 
-def fleet_of(
-    records: Iterable[tuple[bytes | None, bytes | None]], now: float
-) -> tuple[list[ProcessState], int]:
-    """Return the processes that are alive, by host and pid, and how many records cannot be read.
+class FleetTable:
+    """The last record of each process. Records of one process replace each other, and are decoded when they are asked for."""
 
-    *records*: keys and values of the state topic, in order. *now*: seconds since the epoch.
-    """
-    found: dict[bytes, ProcessState] = {}
-    unreadable = 0
-    for key, value in records:
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._without_key = 0
+
+    def apply(self, key: bytes | None, value: bytes | None) -> None:
+        """Take in one record of the state topic. Those of one process come in order."""
         if key is None:
-            unreadable += 1
+            self._without_key += 1
+        elif key.startswith(ANSWER):
+            pass
         elif value is None:
-            found.pop(key, None)
-        elif (state := _decoded(value)) is None:
-            unreadable += 1
-        else:
-            found[key] = state
-    alive = [state for state in found.values() if state.is_alive(now)]
-    return sorted(alive, key=lambda state: (state.host, state.pid, state.id)), unreadable
+            self._values.pop(key, None)
+        elif len(self._values) < MOST or key in self._values:
+            self._values[key] = value if len(value) <= LARGEST else b""
+
+    def alive(self, now: float) -> tuple[list[ProcessState], int]:
+        """Return the processes that are alive, by host and pid, and how many records cannot be read.
+
+        *now*: seconds since the epoch.
+        """
+        states = [_decoded(value) for value in self._values.values()]
+        alive = [state for state in states if state is not None and state.is_alive(now)]
+        unreadable = self._without_key + states.count(None)
+        return sorted(alive, key=lambda state: (state.host, state.pid, state.id)), unreadable
 
 
 def _decoded(value: bytes) -> ProcessState | None:
-    if len(value) > LARGEST:
-        return None
     try:
         return msgspec.json.decode(value, type=ProcessState)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -102,6 +117,14 @@ def _decoded(value: bytes) -> ProcessState | None:
 def with_group(fleet: Sequence[ProcessState], group_id: str) -> list[ProcessState]:
     """The processes that run a worker of *group_id*."""
     return [state for state in fleet if any(worker.group == group_id for worker in state.workers)]
+
+
+def processes_named(fleet: Sequence[ProcessState], name: str) -> list[ProcessState]:
+    """The processes that *name* may mean: ``host:pid``, a pid, or the beginning of an id."""
+    exact = [state for state in fleet if name in (state.id, state.address)]
+    return exact or [
+        state for state in fleet if name and (name == str(state.pid) or state.id.startswith(name))
+    ]
 
 
 def facts_of(state: ProcessState) -> Mapping[str, Any]:

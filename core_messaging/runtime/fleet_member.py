@@ -19,8 +19,17 @@ from core_messaging.errors import BrokerError, ControlUnread
 from core_messaging.kafka.topic_follower import TopicFollower
 from core_messaging.options import Topic
 from core_messaging.records import Outgoing, Record, TopicPartition
-from core_messaging.rules.fleet_state import ProcessState, WorkerState, encode_state, state_topic_of
+from core_messaging.rules.commands import COMMAND
+from core_messaging.rules.fleet_state import (
+    LONGEST_INTERVAL,
+    ProcessState,
+    WorkerState,
+    encode_state,
+    state_topic_of,
+)
 from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget
+from core_messaging.runtime.command_desk import CommandDesk
+from core_messaging.runtime.process_commands import ProcessCommands
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot, WorkerSnapshot
 from core_messaging.text.wording import until
@@ -36,10 +45,16 @@ def control_topics(settings: Settings) -> list[Topic]:
     if settings.kafka_control_topic is None:
         return []
     name = settings.kafka_control_topic
-    week = {"cleanup.policy": "compact,delete", "retention.ms": 7 * 24 * 3600 * 1000}
+    # Nobody reads what is older than some minutes. Small segments: a segment that is written to is not compacted.
+    state = {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": 24 * 3600 * 1000,
+        "segment.ms": 3600 * 1000,
+        "segment.bytes": 64 * 1024 * 1024,
+    }
     return [
         Topic(name, partitions=1, config={"cleanup.policy": "compact"}),
-        Topic(state_topic_of(name), partitions=1, config=week),
+        Topic(state_topic_of(name), partitions=1, config=state),
     ]
 
 
@@ -52,6 +67,7 @@ class FleetMember:
         publisher: Publisher,
         snapshot: Callable[[], Snapshot],
         apply_pauses: Callable[[], None],
+        commands: ProcessCommands,
     ) -> None:
         """*apply_pauses* is called when the pauses have changed, before this process says that it has read of them."""
         self._settings = settings
@@ -63,7 +79,11 @@ class FleetMember:
         self._follower = TopicFollower(settings, self._topic, self._take)
         self._changed = asyncio.Event()
         self._ignored = 0
+        self._interval = min(settings.metrics_interval, LONGEST_INTERVAL)
         self._id = str(uuid.uuid4())
+        self._version = version("core-messaging")
+        self._desk = CommandDesk(self._id, self._version, commands.handlers, self._publish)
+        self._commands = commands
         self._started = time.time()
 
     def is_paused(self, group_id: str, source: TopicPartition) -> bool:
@@ -80,17 +100,22 @@ class FleetMember:
 
         A broker that does not answer ends nothing: the last known pauses hold.
         """
-        follow = asyncio.ensure_future(self._follow(ready))
+        tasks = [
+            asyncio.create_task(self._follow(ready), name="control topic"),
+            asyncio.create_task(self._desk.obey_forever(), name="commands"),
+        ]
         try:
             while True:
                 await self._report()
                 self._changed.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.metrics_interval):
+                    async with asyncio.timeout(self._interval):
                         await self._changed.wait()
         finally:
-            follow.cancel()
-            await asyncio.wait([follow])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self._commands.close()
             await self._report_end()
 
     async def wait_until_read(self, ready: asyncio.Event) -> None:
@@ -131,6 +156,10 @@ class FleetMember:
 
     def _take(self, records: Sequence[Record]) -> None:
         for record in records:
+            if (record.key or b"").startswith(COMMAND):
+                if not self._desk.take(record.key, record.value, time.time()):
+                    self._say_ignored(record)
+                continue
             target = self._table.apply(record.key, record.value)
             if target is None:
                 self._say_ignored(record)
@@ -157,16 +186,16 @@ class FleetMember:
             )
 
     async def _report(self) -> None:
-        await self._publish(encode_state(self._state()))
+        await self._publish(self._id.encode(), encode_state(self._state()))
 
     async def _report_end(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_REPORT):
-                await self._publish(None)
+                await self._publish(self._id.encode(), None)
 
-    async def _publish(self, value: bytes | None) -> None:
+    async def _publish(self, key: bytes, value: bytes | None) -> None:
         try:
-            record = Outgoing(self._state_topic, value, self._id.encode())
+            record = Outgoing(self._state_topic, value, key)
             await (await self._publisher.publish(record))
         except BrokerError as error:
             logger.debug("the state of this process was not published: %s", error)
@@ -177,10 +206,10 @@ class FleetMember:
             id=self._id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=version("core-messaging"),
+            version=self._version,
             at=snapshot.time,
             started=self._started,
-            interval=self._settings.metrics_interval,
+            interval=self._interval,
             workers=[_worker(worker, snapshot.time) for worker in snapshot.workers],
             control={str(number): offset for number, offset in self._follower.position.items()},
             memory=_memory(),

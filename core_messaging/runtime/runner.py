@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import sys
-import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -39,6 +36,8 @@ from core_messaging.runtime.announcements import (
 )
 from core_messaging.runtime.fleet_member import FleetMember, control_topics
 from core_messaging.runtime.loop_watchdog import LoopGuard
+from core_messaging.runtime.process_commands import ProcessCommands
+from core_messaging.runtime.process_exit import DRAINED
 from core_messaging.runtime.run_options import RunOptions
 from core_messaging.runtime.signals import on_signals
 from core_messaging.runtime.topic_check import check_topics
@@ -92,6 +91,7 @@ class _Run:
         self._task = asyncio.current_task()
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Task[None] | None = None
+        self._for_good = False  # drained, and not to be started again
         self._asked = False  # to stop, by a signal, by the program, or by a worker that fails
         self._phase = ""  # what the run waits for before the workers begin and after they have ended
         self._limit: asyncio.TimerHandle | None = None
@@ -106,6 +106,8 @@ class _Run:
                 _runs.discard(self)
                 if self._limit is not None:
                     self._limit.cancel()
+        if self._for_good and self._options.orders is not None:
+            self._exit(DRAINED)
 
     async def _run(self, closing: AsyncExitStack) -> None:
         options = self._options
@@ -180,7 +182,8 @@ class _Run:
         settings = self._options.settings
         self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
         if self._control():
-            self._member = FleetMember(settings, publisher, self.snapshot, self._apply_pauses)
+            commands = ProcessCommands(self._loop, self.drain)
+            self._member = FleetMember(settings, publisher, self.snapshot, self._apply_pauses, commands)
         around = SharedResources(
             pauses=self._member or NoPauses(),
             control_topic=next(iter(self._control()), None),
@@ -294,14 +297,23 @@ class _Run:
         return on_signals(self._first_signal, self._second_signal, self._options.orders)
 
     def _first_signal(self, number: signal.Signals) -> None:
+        begun = "" if self.engines else "; nothing had begun"
+        self._stop(f"{number.name}: stopping{self._waits_for()}{begun}. Again to leave at once")
+
+    def drain(self, *, for_good: bool) -> None:
+        """Stop in order, because a person has asked for it through the control topic.
+
+        *for_good*: a supervisor does not start the process again.
+        """
+        self._for_good = for_good
+        self._stop(f"drain: stopping{self._waits_for()}")
+
+    def _waits_for(self) -> str:
         held_up, seconds = self._running() or self._phases(), self._options.settings.shutdown_timeout
-        logger.info(
-            "%s: stopping%s%s. Again to leave at once",
-            number.name,
-            f", waiting up to {seconds:g} s for {held_up}" if held_up else "",
-            "" if self.engines else "; nothing had begun",
-            extra={"action": "draining"},
-        )
+        return f", waiting up to {seconds:g} s for {held_up}" if held_up else ""
+
+    def _stop(self, why: str) -> None:
+        logger.info("%s", why, extra={"action": "draining"})
         self._request_stop()
         if self._starting is not None:
             self._starting.cancel()
@@ -359,42 +371,3 @@ def _made(worker: type[Worker]) -> Worker:
         config = config_of(worker)
         WorkerLog(config.name).raised("constructor failed", "its constructor", error)
         raise BrokenWorker.by(config.name, config.source, "its constructor", error) from error
-
-
-def leave_at_once(code: int) -> None:
-    """End this process now: no cleanup, no waiting for threads. For ``RunOptions.exit_now``."""
-    try:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # the terminal is closed
-        pass
-    finally:
-        os._exit(code)
-
-
-def limit_the_exit(code: int) -> None:
-    """All of ours is over: what else keeps this process has GRACE seconds more, then it ends with *code*.
-
-    Python waits for every thread that is no daemon, and a loop for its executor's. Not left at once: what registered
-    with ``atexit`` (exporters that flush, coverage) shall run.
-    """
-    timer = threading.Timer(GRACE, _leave_behind_threads, (code,))
-    timer.daemon = True
-    timer.start()
-
-
-def _leave_behind_threads(code: int) -> None:
-    # This one is a daemon, and the main thread is what is held up.
-    others = (
-        each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()
-    )
-    names = [each.name for each in others]
-    logger.warning(
-        "leaving: all work has ended, and after %g s more the process is still held up by %s; make such threads "
-        "daemons, or end them in teardown()",
-        GRACE,
-        f"threads {', '.join(names)}" if names else "a task or an exit handler",
-        extra={"action": "threads left"},
-    )
-    leave_at_once(code)

@@ -10,6 +10,7 @@ import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 
+from core_messaging.runtime.process_exit import DRAINED, FOR_GOOD
 from core_messaging.runtime.restart_policy import TRIES, Restarts, shell_code
 from core_messaging.runtime.signals import STOPPING, on_signals
 from core_messaging.text.wording import counted
@@ -18,7 +19,6 @@ logger = logging.getLogger("core_messaging.supervisor")
 
 STDIN = 0
 NOT_STARTED = 127  # as shells have it
-FOR_GOOD = 78  # a process ends with it where starting it again will not help (EX_CONFIG of sysexits.h)
 
 
 class Supervisor:
@@ -26,7 +26,7 @@ class Supervisor:
 
     *environment* of a place (1 to *count*) is added to ours. A process that ends within *soon* seconds has not begun
     to work; some in a row, and nothing will come of it. One that ends with ``FOR_GOOD`` says itself that a restart
-    does not help. A signal is passed on through a pipe, its standard input: unlike a signal of ours, that is not taken
+    does not help, and one that a person has drained for good with ``DRAINED``: the others go on. A signal is passed on through a pipe, its standard input: unlike a signal of ours, that is not taken
     for a second one by a process that a service manager has sent the same signal (``signals.Received``), and it waits
     for one that does not listen yet. A Ctrl-C in the terminal reaches only us: each process has a session of its own.
     """
@@ -60,6 +60,9 @@ class Supervisor:
         while True:
             started = loop.time()
             code = await self._once(place)
+            if code == DRAINED:
+                _say_drained(place)
+                return 0
             if self._stopping.is_set():
                 return code
             if code == FOR_GOOD:
@@ -168,6 +171,14 @@ def _say_not_started(place: int, error: OSError) -> None:
 
 
 def _say_died(place: int, code: int, delay: float) -> None:
+    if code == 0:
+        logger.info(
+            "process %d ended in order; it is started again in %g s",
+            place,
+            delay,
+            extra={"action": "restart", "place": place},
+        )
+        return
     logger.error(
         "process %d ended with exit code %d%s; messages that it had not committed are delivered again. "
         "It is started again in %g s",
@@ -176,6 +187,14 @@ def _say_died(place: int, code: int, delay: float) -> None:
         _signal_name(code),
         delay,
         extra={"action": "restart", "place": place},
+    )
+
+
+def _say_drained(place: int) -> None:
+    logger.info(
+        "process %d is drained for good; the others go on",
+        place,
+        extra={"action": "drained", "place": place},
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import re
 import socket
 import sys
 import time
@@ -20,6 +19,7 @@ from core_messaging.rules.fleet_state import ProcessState, WorkerState, facts_of
 from core_messaging.rules.pauses import Pause, PauseTarget
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted, until
+from core_messaging_cli.durations import seconds_in
 from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import worker_named
 from core_messaging_cli.tables import say, say_json, show_table
@@ -36,7 +36,6 @@ COLUMNS = (
     "failed",
     "reason",
 )
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @click.command()
@@ -105,7 +104,7 @@ def pause(name: str, topic: str | None, partition: int | None, duration: str | N
     core kafka pause Orders
     core kafka pause Orders --topic orders --partition 3 --for 10m
     """
-    end = None if duration is None else time.time() + _seconds(duration)
+    end = None if duration is None else time.time() + seconds_in("--for", duration)
     settings, target = _target(name, topic, partition)
     by = f"{getpass.getuser()}@{socket.gethostname()}"
     found = asyncio.run(pause_target(settings, target, Pause(until=end, by=by)))
@@ -149,10 +148,3 @@ def _target(name: str, topic: str | None, partition: int | None) -> tuple[Settin
     if topic is not None and topic not in worker.input_topics:
         raise click.UsageError(f"{worker.name} reads {', '.join(worker.input_topics)}, and not {topic}")
     return settings, PauseTarget(group=worker.group_id, topic=topic, partition=partition)
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if found is None or int(found[1]) == 0:
-        raise click.UsageError(f"--for {text!r} is no time; write 90s, 10m, 2h or 1d")
-    return float(int(found[1]) * UNITS[found[2]])

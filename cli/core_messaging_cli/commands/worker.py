@@ -24,8 +24,9 @@ from core_messaging.runtime.announcements import cause_is_logged
 from core_messaging.runtime.event_loop import new_event_loop
 from core_messaging.runtime.log_config import use_log_config
 from core_messaging.runtime.logging import LOG_FORMATS, LogFormat, set_up_logging, tell_the_end
-from core_messaging.runtime.runner import RunOptions, leave_at_once, limit_the_exit, run_workers
-from core_messaging.runtime.supervisor import FOR_GOOD, Supervisor, pipe_from_supervisor
+from core_messaging.runtime.process_exit import FOR_GOOD, leave_at_once, limit_the_exit
+from core_messaging.runtime.runner import RunOptions, run_workers
+from core_messaging.runtime.supervisor import Supervisor, pipe_from_supervisor
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker, config_of, with_config
 from core_messaging_cli.reloading import Reloader, folders_of

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core_messaging.rules.commands import Answer, encode_answer
 from core_messaging.rules.fleet_state import (
     LARGEST,
+    MOST,
+    FleetTable,
     ProcessState,
     WorkerState,
     encode_state,
     facts_of,
-    fleet_of,
+    processes_named,
     with_group,
 )
 
@@ -33,6 +38,15 @@ def process(name: str = "one", at: float = 100.0, group: str = "g", control: int
 
 def record(state: ProcessState) -> tuple[bytes, bytes]:
     return state.id.encode(), encode_state(state)
+
+
+def fleet_of(
+    records: Iterable[tuple[bytes | None, bytes | None]], now: float
+) -> tuple[list[ProcessState], int]:
+    table = FleetTable()
+    for key, value in records:
+        table.apply(key, value)
+    return table.alive(now)
 
 
 def test_the_last_record_of_each_process_counts_until_it_says_goodbye_or_is_silent() -> None:
@@ -65,3 +79,24 @@ def test_processes_are_found_by_the_groups_that_they_run() -> None:
     one, two = process("one", group="a"), process("two", group="b")
     assert with_group([one, two], "b") == [two]
     assert facts_of(one)["workers"][0]["group"] == "a"
+
+
+def test_a_process_is_named_by_its_address_its_pid_or_the_beginning_of_its_id() -> None:
+    one, two = process("1f-one"), process("2f-two")
+    assert processes_named([one, two], "1f") == [one]
+    assert processes_named([one, two], "2f-two") == [two]
+    assert processes_named([one, two], "h:1") == [one, two]
+    assert processes_named([one, two], "1") == [one, two]  # the pid of both
+    assert processes_named([one, two], "") == processes_named([one, two], "3") == []
+
+
+def test_an_answer_to_a_command_is_no_process() -> None:
+    answer = Answer(id="a", process="one", done=True, text="")
+    assert fleet_of([record(process()), encode_answer(answer)], 100.0) == ([process()], 0)
+
+
+def test_the_memory_of_a_fleet_does_not_grow_with_its_records() -> None:
+    table = FleetTable()
+    for number in range(MOST + 5):
+        table.apply(b"%d" % number, b"{}")
+    assert table.alive(0.0) == ([], MOST)

@@ -1,0 +1,62 @@
+"""What this process does when the control topic tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from core_messaging.errors import CommandRefused
+from core_messaging.rules.commands import Argument
+from core_messaging.runtime.command_desk import Obey, Reply
+from core_messaging.runtime.log_level import NAMES, LogLevel
+from core_messaging.text.wording import duration
+
+LONGEST = 24 * 3600.0  # seconds that another log level may last
+
+logger = logging.getLogger("core_messaging.worker")
+
+
+class Drain(Protocol):
+    """Begins to stop the process in order."""
+
+    def __call__(self, *, for_good: bool) -> None:
+        """*for_good*: a supervisor does not start it again."""
+        ...
+
+
+class ProcessCommands:
+    """``handlers``: name of a command -> who obeys it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain) -> None:
+        self._drain = drain
+        self._level = LogLevel(loop)
+        self.handlers: Mapping[str, Obey] = {"drain": self._obey_drain, "log-level": self._obey_log_level}
+
+    async def _obey_drain(self, arguments: Mapping[str, Argument]) -> Reply:
+        for_good = arguments.get("for_good") is True
+
+        def then() -> None:
+            self._drain(for_good=for_good)
+
+        return Reply("draining: it finishes what runs, commits and ends", then)
+
+    async def _obey_log_level(self, arguments: Mapping[str, Argument]) -> Reply:
+        level, seconds = arguments.get("level"), arguments.get("seconds")
+        if not isinstance(level, str) or level not in NAMES:
+            raise CommandRefused(
+                f"{level!r} is no log level; nothing was changed. Write one of {', '.join(NAMES)}"
+            )
+        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST:
+            raise CommandRefused(
+                f"a log level lasts up to {duration(LONGEST)}; nothing was changed. Write --for 5m"
+            )
+        self._level.set_for(level, seconds)
+        text = f"logs at {level} for {duration(seconds)}"
+        logger.info("%s", text, extra={"action": "log level"})
+        return Reply(text)
+
+    def close(self) -> None:
+        """Undo what lasts for a time."""
+        self._level.close()
