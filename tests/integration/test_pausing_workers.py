@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import Running, core, running_core
+from tests.integration.fleets import Project, stop
 from tests.integration.harness import publish, run
-
-WORKER = """
-from core.messaging import worker
-
-@worker(topic="{topic}", group_id="{topic}")
-async def greet(message: dict) -> None:
-    print("hello", message["n"], flush=True)
-"""
-
-
-class Project:
-    """A project with one worker, its topic, and a control topic of its own."""
-
-    def __init__(self, broker: RunningBroker, folder: Path) -> None:
-        self.folder, self._broker = folder, broker
-        self.topic = broker.make_topic(2)
-        self.control = f"{self.topic}-control"
-        self.env = {
-            "KAFKA_BOOTSTRAP_SERVERS": broker.address,
-            "KAFKA_CONTROL_TOPIC": self.control,
-            "METRICS_INTERVAL": "1",
-        }
-        (folder / "src/workers").mkdir(parents=True)
-        (folder / "src/workers/greet.py").write_text(WORKER.format(topic=self.topic))
-
-    def core(self, *words: str) -> tuple[int, str, str]:
-        done = core("kafka", *words, folder=self.folder, env=self.env)
-        return done.returncode, done.stdout, done.stderr
-
-    def fleet(self) -> dict[str, Any]:
-        code, said, wrong = self.core("fleet", "--json")
-        assert code == 0, wrong
-        return dict(json.loads(said))
-
-    def conditions(self) -> list[str]:
-        return [worker["condition"] for process in self.fleet()["processes"] for worker in process["workers"]]
-
-    def publish(self, *numbers: int) -> None:
-        records = [(b"%d" % n, b'{"n": %d}' % n) for n in numbers]
-        run(publish(self._broker.address, self.topic, records))
-
-    def worker(self) -> Any:
-        return running_core("kafka", "worker", "greet", "--create-topics", folder=self.folder, env=self.env)
 
 
 @pytest.fixture
 def project(apache_broker: RunningBroker, tmp_path: Path) -> Project:
     return Project(apache_broker, tmp_path)
-
-
-def stop(running: Running) -> None:
-    running.signal(signal.SIGTERM)
-    assert running.wait() == 0, running.output
 
 
 def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project: Project) -> None:
