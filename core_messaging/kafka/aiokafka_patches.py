@@ -22,12 +22,15 @@ from typing import Any
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection, CloseReason, OAuthAuthenticator
 from aiokafka.protocol import admin
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from core_messaging.kafka.client_insides import check_network
 from core_messaging.kafka.errors import register_invalid_record_error
 from core_messaging.kafka.membership import know_fenced_instance_ids
+from core_messaging.kafka.rebootstrap import with_bootstrap_servers, with_watches
 from core_messaging.logs.throttle import Throttle, also
 from core_messaging.text.printable import printable
 
@@ -50,16 +53,21 @@ def patch_aiokafka() -> None:
     """Patch the client for this process. Safe to repeat.
 
     - A request on a closed connection raises KafkaConnectionError, and the client tries it again.
-    - The task that keeps the metadata goes on after every error.
+    - The task that keeps the metadata goes on after every error, and asks the bootstrap servers where no broker answers.
     - A broker that cannot tell a group's commits is an error.
     - A token that the broker refuses is an error.
     - The client knows INVALID_RECORD and FENCED_INSTANCE_ID.
     - The client joins and leaves groups as ``membership`` describes.
     - The client logs no password.
+
+    Raises ConfigurationError where the client lacks a name that a patch needs.
     """
+    check_network(AIOKafkaClient)
     _wrap(AIOKafkaConnection, "send", _with_connection_error)
     _wrap(AIOKafkaConnection, "_send_sasl_token", _with_connection_error)
     _wrap(AIOKafkaClient, "_md_synchronizer", _repeat_after_error)
+    _wrap(AIOKafkaClient, "_metadata_update", with_bootstrap_servers)
+    _wrap(ClusterMetadata, "update_metadata", with_watches)
     _wrap(AIOKafkaClient, "send", _with_commit_error)
     _wrap(OAuthAuthenticator, "step", _with_token_error)
     register_invalid_record_error()

@@ -1,10 +1,11 @@
-"""The private names of aiokafka that the cooperative coordinator is built on, and the check that they are there."""
+"""The private names of aiokafka that the cooperative coordinator and the connections need, and the check that they are there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import aiokafka
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription
@@ -44,6 +45,15 @@ _COORDINATOR = (
 )
 _FETCHER = ("_notify", "_records", "_wait_consume_future")
 _SUBSCRIPTIONS = ("_notify_assignment_waiters", "assign_from_subscribed", "begin_reassignment")
+_NETWORK = ("_get_conn", "_md_synchronizer", "_metadata_update", "hosts")
+
+
+def check_network(kind: type) -> None:
+    """Raise ConfigurationError if *kind*, the class of the client's connections, lacks a name that ``rebootstrap`` needs."""
+    for owner, names in ((kind, _NETWORK), (ClusterMetadata(), ("_bootstrap_brokers", "update_metadata"))):
+        for name in names:
+            if not hasattr(owner, name):
+                raise _lacks(f"{getattr(owner, '__name__', type(owner).__name__)}.{name}")
 
 
 def check_insides(consumer: Any) -> None:
@@ -71,6 +81,6 @@ def _needed(consumer: Any) -> list[tuple[Any, tuple[str, ...]]]:
 
 def _lacks(name: str) -> ConfigurationError:
     return ConfigurationError(
-        f"aiokafka {aiokafka.__version__} has no {name}, on which the rebalances of core-messaging are built; install "
+        f"aiokafka {aiokafka.__version__} has no {name}, on which core-messaging is built; install "
         "'aiokafka>=0.14,<0.15', as core-messaging asks for"
     )

@@ -279,6 +279,11 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         self._subscription.begin_reassignment()
         await self._listener.on_lost(lost)
 
+    def disown(self) -> None:
+        """Have no partition from now on, and refuse every commit, also one that is under way."""
+        if self._subscription.subscription is not None:
+            self._subscription.subscription._assign(set())
+
     # Commits
 
     async def commit_offsets(self, assignment: Any, offsets: Mapping[Any, Any]) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import uuid
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
 
+from core_messaging.local_broker.launcher import NewTopic, embedded
+from core_messaging.local_broker.ports import free_ports
+from core_messaging.producer import get_producer
+from core_messaging.worker import Worker
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import core, running_core
+from tests.integration.harness import run, running, settings_for
 
 WORKER = """
 from core_messaging import Worker
@@ -62,3 +69,34 @@ def test_a_second_member_is_refused_and_the_first_one_is_not_disturbed(topic: st
         assert first.wait() == 0
         assert [line for line in first.lines if line.startswith("got")] == ["got 1", "got 2"]
         assert "lost" not in first.output
+
+
+def test_a_worker_and_a_producer_find_a_broker_that_was_started_again() -> None:
+    # The new broker listens at the same port and has another port for its node. The client knew only the old one.
+    (port,) = free_ports(1)
+    seen: list[int] = []
+    got = [asyncio.Event(), asyncio.Event()]
+
+    class Restarted(Worker):
+        input_topic = "restarted"
+
+        async def process(self, message: dict[str, int]) -> None:
+            seen.append(message["n"])
+            got[message["n"]].set()
+
+    async def test(brokers: ExitStack) -> None:
+        async with AsyncExitStack() as stack:
+            with embedded(port, [NewTopic("restarted")]) as first:
+                settings = settings_for(first.address, kafka_start_timeout=30.0)
+                producer = await stack.enter_async_context(get_producer("kafka", settings=settings))
+                await stack.enter_async_context(running(first.address, Restarted))
+                await producer.send(topic="restarted", message={"n": 0}, partition=0)
+                await got[0].wait()
+            brokers.enter_context(embedded(port, [NewTopic("restarted")]))
+            # The same partition: an offset of the former broker is beyond this message.
+            await producer.send(topic="restarted", message={"n": 1}, partition=0)
+            await got[1].wait()
+
+    with ExitStack() as brokers:
+        run(test(brokers))
+    assert seen == [0, 1]

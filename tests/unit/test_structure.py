@@ -131,6 +131,7 @@ SHOWN_BY = {
     "kafka/positions": "integration/test_resetting_offsets.py",
     "kafka/producer_pool": "integration/test_publishing_refused_records.py",
     "kafka/publisher": "integration/test_publishing_messages.py",
+    "kafka/rebootstrap": "integration/test_restarting_on_the_embedded_broker.py",
     "kafka/replay_writer": "integration/test_core_kafka_dlq.py",
     "kafka/topic_admin": "integration/test_core_kafka_topics.py",
     "kafka/topic_creation": "integration/test_core_kafka_topics.py",

@@ -12,7 +12,9 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from core_messaging.errors import ConfigurationError
 from core_messaging.kafka.aiokafka_patches import _with_commit_error, _with_connection_error, patch_aiokafka
+from core_messaging.kafka.client_insides import check_network
 
 
 def test_patching_twice_wraps_each_method_once() -> None:
@@ -21,6 +23,15 @@ def test_patching_twice_wraps_each_method_once() -> None:
     patch_aiokafka()
     assert (AIOKafkaConnection.send, AIOKafkaClient.send) == first
     assert not hasattr(AIOKafkaConnection.send.__wrapped__, "__wrapped__")
+
+
+def test_a_client_without_a_name_that_the_patches_need_is_refused_by_that_name() -> None:
+    # Otherwise the first outage would tell, by an AttributeError in a task that nobody looks at.
+    class Newer:
+        hosts = _md_synchronizer = _metadata_update = None
+
+    with pytest.raises(ConfigurationError, match=r"has no Newer\._get_conn, .* install 'aiokafka>="):
+        check_network(Newer)
 
 
 class Connection:

@@ -73,3 +73,21 @@ def test_a_folder_that_somebody_else_has_put_there_is_refused_in_one_line(tempor
     (temporary / f"core-messaging-{os.getuid()}").symlink_to(temporary)
     with pytest.raises(ConfigurationError, match=r"it is no folder of this user.*set TMPDIR"):
         OnlyMember(HERE, "mail")
+
+
+@pytest.mark.parametrize(
+    ("former", "found", "another"),
+    [
+        (Cluster("a", "h:1"), Cluster("a", "h:2"), False),
+        (Cluster("a", "h:1"), Cluster("b", "h:1"), True),
+        (Cluster("mockCluster1", "h:1"), Cluster("mockCluster1", "h:1"), False),
+        # Its id is an address in memory, and it has no way to listen at the same port again.
+        (Cluster("mockCluster1", "h:1"), Cluster("mockCluster1", "h:2"), True),
+        (Cluster("", "h:1"), Cluster("a", "h:1"), False),
+        (Cluster("a", "h:1"), Cluster("", "h:1"), False),
+    ],
+)
+def test_another_cluster_is_known_by_its_id_and_an_embedded_one_also_by_its_port(
+    former: Cluster, found: Cluster, another: bool
+) -> None:
+    assert found.is_another_than(former) is another
