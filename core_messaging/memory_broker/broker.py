@@ -47,7 +47,7 @@ class MemoryBroker:
         auto_offset_reset: OffsetReset = "earliest",
     ) -> None:
         self._faults = Faults()
-        self._log = Log(auto_create_partitions, clock, self._topic_created, self._record_stored)
+        self._log = Log(auto_create_partitions, clock, self._topic_changed, self._record_stored)
         self._groups: dict[str, Group] = {}
         self._reset: OffsetReset = auto_offset_reset
         for topic, partitions in (topics or {}).items():
@@ -112,6 +112,20 @@ class MemoryBroker:
         """
         self._log.delete_before(TopicPartition(topic, partition), offset)
 
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        """Give *topic* new partitions, so that it has *partitions* in all; groups that read it share them out.
+
+        Raises TopicMissing, and BrokerError where the topic has as many.
+        """
+        self._log.add_partitions(plain(topic), partitions)
+
+    def move_coordinator(self, group: str, seconds: float) -> None:
+        """Let *group* be without a coordinator for *seconds*: no rebalance ends, and commits raise BrokerError.
+
+        Call it inside the event loop.
+        """
+        self._group(group).coordinator.move(seconds)
+
     def fail_commits(self, n: int) -> None:
         """Let the next *n* commits, of any member, raise BrokerError and store nothing."""
         self._faults.commits = n
@@ -131,7 +145,7 @@ class MemoryBroker:
     def _group(self, group_id: str) -> Group:
         return self._groups.setdefault(plain(group_id), Group(self._log, self._reset))
 
-    def _topic_created(self, topic: str) -> None:
+    def _topic_changed(self, topic: str) -> None:
         for group in self._groups.values():
             if any(topic in member.topics for member in group.members):
                 group.rebalance()

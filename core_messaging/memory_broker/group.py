@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from core_messaging.broker import Assigned, Lost, Revoked
 from core_messaging.errors import BrokerError, CommitRefused
+from core_messaging.memory_broker.coordinator import Coordinator
 from core_messaging.memory_broker.faults import Faults
 from core_messaging.memory_broker.log import Log
 from core_messaging.records import Committed, Record, TopicPartition
@@ -41,6 +42,7 @@ class Group:
         self.generation = 0
         self._changed = False
         self._running: asyncio.Task[None] | None = None
+        self.coordinator = Coordinator()
 
     def join(self, member: MemoryConsumer) -> None:
         """Add *member* and start a rebalance."""
@@ -68,9 +70,10 @@ class Group:
 
     async def _rebalance(self) -> None:
         while self._changed and self.members:
-            # A dead member does not join. The group waits for it until its session ends.
-            if dead := [member.session for member in self.members if member.session is not None]:
-                await asyncio.wait(dead)
+            # A dead or frozen member does not join. The group waits for it until its session ends.
+            silent = [member.session for member in self.members if member.session is not None]
+            if awaited := silent + self.coordinator.awaited:
+                await asyncio.wait(awaited)
                 continue
             self._changed = False
             self._assign()
@@ -123,7 +126,10 @@ class MemoryConsumer:
         self._losing: asyncio.Task[None] | None = None
         self._failure: BrokerError | None = None
         self._closed = False
-        self.session: asyncio.Future[None] | None = None  # of a dead process, until the group knows it
+        self.session: asyncio.Future[None] | None = (
+            None  # of a dead or frozen process, until the group knows it
+        )
+        self.memberships = 0  # how many times the member has joined
 
     async def start(self, assigned: Assigned, revoked: Revoked, lost: Lost) -> None:
         """Ask to join; ``assigned`` follows when the group has decided. Raises BrokerUnreachable."""
@@ -132,6 +138,10 @@ class MemoryConsumer:
         self._assigned, self._revoked, self._lost = assigned, revoked, lost
         for topic in self.topics:
             self._log.ensure(topic)
+        self._join()
+
+    def _join(self) -> None:
+        self.memberships += 1
         self._group.join(self)
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
@@ -221,6 +231,7 @@ class MemoryConsumer:
         Raises CommitRefused for a partition that this member does not have, BrokerError where ``fail_commits`` is set.
         """
         self._faults.check_commit()
+        self._group.coordinator.check()
         if self._generation is None:
             raise CommitRefused("this member is not in its group")
         unassigned = [str(source) for source in offsets if source not in self._positions]
@@ -287,7 +298,33 @@ class MemoryConsumer:
         except Exception as error:
             self._fail(error)
         if not self._closed and self.session is None:
-            self._group.join(self)
+            self._join()
+
+    def freeze(self, session_timeout: float) -> None:
+        """Let the process of this member stand still: it answers nothing until ``thaw``.
+
+        The group takes it for dead after *session_timeout* seconds.
+        """
+        if self in self._group.members and self.session is None:
+            loop = asyncio.get_running_loop()
+            self.session = loop.create_future()
+            loop.call_later(session_timeout, self._expire_frozen, self.session)
+
+    def _expire_frozen(self, session: asyncio.Future[None]) -> None:
+        if not session.done():
+            session.set_result(None)
+            self._generation = None
+            self._group.leave(self)
+
+    def thaw(self) -> None:
+        """Let the process go on. If the group has taken it for dead, it has lost its partitions, and joins again."""
+        session, self.session = self.session, None
+        if session is None:
+            return
+        if session.done():
+            self._losing = self.loop.create_task(self._lose(0.0))
+        else:
+            session.set_result(None)
 
     def owns(self, source: TopicPartition) -> bool:
         """Whether *source* is assigned to this member."""

@@ -33,6 +33,12 @@ class _Topic:
         self.arrived: list[Record] = []
         self._keyless = 0
 
+    def grow(self, partitions: int) -> None:
+        """Add empty partitions until there are *partitions*."""
+        added = partitions - len(self.partitions)
+        self.partitions += [[] for _ in range(added)]
+        self.deleted += [0] * added
+
     def choose(self, record: Outgoing) -> int:
         """Return the partition for *record*. Raises RecordRefused where it names one that does not exist."""
         count = len(self.partitions)
@@ -52,18 +58,19 @@ class Log:
     """The topics and their records.
 
     *auto_create*: partitions of a topic that is created at its first use, None: no topic is. *clock*: seconds since the
-    epoch. *created* is called with the name of a new topic, *stored* with the partition of a new record.
+    epoch. *changed* is called with the name of a topic that is new or has new partitions, *stored* with the partition of a
+    new record.
     """
 
     def __init__(
         self,
         auto_create: int | None,
         clock: Callable[[], float],
-        created: Callable[[str], None],
+        changed: Callable[[str], None],
         stored: Callable[[TopicPartition], None],
     ) -> None:
         self._auto_create, self._clock = auto_create, clock
-        self._created, self._stored = created, stored
+        self._changed, self._stored = changed, stored
         self._topics: dict[str, _Topic] = {}
 
     @property
@@ -77,7 +84,17 @@ class Log:
             raise BrokerError(f"topic {topic} cannot have {partitions} partitions; give it at least 1")
         if topic not in self._topics:
             self._topics[topic] = _Topic(partitions)
-            self._created(topic)
+            self._changed(topic)
+
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        """Give *topic* new partitions, so that it has *partitions*. Raises TopicMissing, BrokerError if it has as many."""
+        if topic not in self._topics:
+            raise TopicMissing([topic], ADDRESS)
+        has = len(self._topics[topic].partitions)
+        if partitions <= has:
+            raise BrokerError(f"topic {topic} has {has} partitions; give it more than that")
+        self._topics[topic].grow(partitions)
+        self._changed(topic)
 
     def is_usable(self, topic: str) -> bool:
         """Whether *topic* exists, or would be created at its first use."""

@@ -12,9 +12,10 @@ class Fault(Enum):
     """One fault that happens to a fleet of workers.
 
     Some faults repeat messages, because delivery is at least once. After CRASH, EXPEL and FETCH_BROKEN, messages that were
-    in flight, or were finished after the last commit, run again. After COMMIT_REFUSED, messages that were finished after the
-    last stored commit run again, if the refused commit is the last one before partitions move (JOIN, LEAVE) or before one
-    of the three faults above. PUBLISH_UNHEARD stores a result or a dead letter twice, and repeats no message. With the
+    in flight, or were finished after the last commit, run again. So it is after FREEZE, if it lasts longer than the session.
+    After COMMIT_REFUSED and COORDINATOR_MOVED, messages that were finished after the
+    last stored commit run again, if a refused commit is the last one before partitions move (JOIN, LEAVE) or before one
+    of the four faults above. PUBLISH_UNHEARD stores a result or a dead letter twice, and repeats no message. With the
     other faults, each message runs exactly once.
     """
 
@@ -22,6 +23,9 @@ class Fault(Enum):
     LEAVE = "a member stops in order"
     CRASH = "a process dies"
     EXPEL = "the group takes a living member for dead"
+    FREEZE = "a process is stopped for a while and goes on"
+    COORDINATOR_MOVED = "a group has no coordinator for a while"
+    PARTITION_ADDED = "a topic gets another partition"
     COMMIT_REFUSED = "a commit is refused"
     COMMIT_UNHEARD = "a commit is stored, its acknowledgement lost"
     COMMIT_SLOW = "a commit takes seconds"

@@ -11,7 +11,7 @@ from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
 
 from core_messaging.broker import Assigned, Lost, Revoked, Subscription, Topics
-from core_messaging.errors import BrokerError, PublishFailed
+from core_messaging.errors import BrokerError, CommitRefused, PublishFailed
 from core_messaging.memory_broker.broker import MemoryBroker, MemoryConsumer, MemoryPublisher
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 from core_messaging.testing.result_marks import unmarked
@@ -105,12 +105,15 @@ class SimulatedConsumer:
         trouble = self._trouble
         # The offsets are checked before the commit can be refused: they have to be right in any case.
         self._told(offsets)
+        membership = self.inner.memberships
         slow = trouble.commits_slow > 0
         trouble.commits_slow -= slow
         await asyncio.sleep(SLOW_COMMIT_TAKES if slow else COMMIT_TAKES)
         if trouble.commits_refused > 0:
             trouble.commits_refused -= 1
             raise BrokerError("the simulation refuses this commit")
+        if membership != self.inner.memberships:
+            raise CommitRefused("this member has left its group since, and has joined it again")
         await self.inner.commit(offsets)
         if trouble.commits_unheard > 0:
             trouble.commits_unheard -= 1
@@ -210,6 +213,16 @@ class SimulatedBroker:
         """Let the process be dead; its group notices after *session_timeout* seconds."""
         for consumer in self.consumers:
             consumer.vanish(session_timeout)
+
+    def freeze(self, session_timeout: float) -> None:
+        """Let the process stand still until ``thaw``; its group takes it for dead after *session_timeout* seconds."""
+        for consumer in self.consumers:
+            consumer.inner.freeze(session_timeout)
+
+    def thaw(self) -> None:
+        """Let the process go on."""
+        for consumer in self.consumers:
+            consumer.inner.thaw()
 
     def publisher(self) -> SimulatedPublisher:
         """Return a new publisher of this process."""

@@ -1,4 +1,4 @@
-"""One simulated process: when it is killed, everything that runs in it stops at once, wherever it is."""
+"""One simulated process: when it is killed or frozen, everything that runs in it stops at once, wherever it is."""
 
 from __future__ import annotations
 
@@ -10,15 +10,38 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import CoroutineType
-from typing import Any, TypeVarTuple
+from typing import Any
 from weakref import WeakSet
-
-Facts = TypeVarTuple("Facts")
 
 # When Python collects a coroutine, its ``finally`` blocks run, which never happens in a killed process. So dead processes are
 # kept. Only the latest ones are: each holds its whole simulation in memory.
 KEPT = 200  # processes
 TRIES = 5  # a coroutine that awaits in its ``finally`` is closed so many times
+
+
+class Call:
+    """A callback of a simulated process. The event loop calls it in the place of the callback."""
+
+    __slots__ = ("args", "callback", "context", "handle", "process")
+
+    def __init__(
+        self,
+        process: SimulatedProcess,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context,
+    ) -> None:
+        self.process, self.callback, self.args, self.context = process, callback, args, context
+        self.handle: asyncio.Handle | None = None  # by which the program may cancel the call
+
+    def __call__(self) -> None:
+        """Do it, as far as the state of the process lets it."""
+        self.process.call(self)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the program does not want this call any more."""
+        return self.handle is not None and self.handle.cancelled()
 
 
 class SimulatedProcess:
@@ -31,8 +54,9 @@ class SimulatedProcess:
         self.context = Context()
         self.context.run(_PROCESS.set, self)
         self._alive = True
+        self._held: list[Call] | None = None  # while the process is frozen: what it has to do when it goes on
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self._frozen: list[asyncio.Task[Any]] = []
+        self._killed: list[asyncio.Task[Any]] = []
 
     def start(self, program: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *program*, and everything that it starts, as this process."""
@@ -42,27 +66,46 @@ class SimulatedProcess:
         """Note that *task* was started in this process."""
         self._tasks.add(task)
 
-    def call(self, callback: Callable[[*Facts], object], *args: *Facts) -> None:
-        """Call *callback* while the process is alive. The event loop calls this in its place."""
-        if self._alive:
-            callback(*args)
+    def call(self, call: Call) -> None:
+        """Do *call*: later if the process is frozen, never if it is dead."""
+        if not self._alive or call.is_cancelled:
+            return
+        if self._held is None:
+            call.callback(*call.args)
+        else:
+            self._held.append(call)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the process is stopped and goes on later."""
+        return self._held is not None
+
+    def freeze(self) -> None:
+        """Let nothing of the process run until ``thaw``, as SIGSTOP does."""
+        self._held = []
+
+    def thaw(self) -> None:
+        """Let the process go on, as SIGCONT does. What came due meanwhile is done now, in the same order."""
+        held, self._held = self._held or [], None
+        for call in held:
+            asyncio.get_running_loop().call_soon(call, context=call.context)
 
     def kill(self) -> None:
         """End the process as SIGKILL does: nothing is cancelled, and no ``finally`` runs."""
         self._alive = False
-        self._frozen = [task for task in tuple(self._tasks) if not task.done()]
-        for task in self._frozen:
+        self._killed = [task for task in tuple(self._tasks) if not task.done()]
+        for task in self._killed:
             # Otherwise the end of the event loop would cancel the task, and wait for it.
             tasks._unregister_task(task)  # noqa: SLF001 - documented for implementations of tasks
         _dead.append(self)
 
     def forget(self) -> None:
-        """Drop the frozen tasks without warnings of asyncio."""
-        for task in self._frozen:
+        """Drop the tasks of a dead process without warnings of asyncio."""
+        for task in self._killed:
             task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - as asyncio.gather does
             for coroutine in reversed(_chain(task.get_coro())):
                 self.context.run(_close, coroutine)
-        self._frozen.clear()
+        self._killed.clear()
 
 
 def _chain(outermost: Any) -> list[CoroutineType[Any, Any, Any]]:

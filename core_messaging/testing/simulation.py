@@ -38,6 +38,7 @@ from core_messaging.testing.simulated_process import SimulatedProcess, forget_ol
 from core_messaging.testing.virtual_clock import InlineThreads, run_virtually
 from core_messaging.worker import Worker, config_of
 
+SHARES = 100  # the chance of a fault, times this: its digits behind the point are another chance
 START = 1_700_000_000.0  # seconds since the epoch at which every simulation starts
 SESSION_TIMEOUT = 10.0  # seconds after which the group notices that a process is dead
 UNAWARE = 6.0  # seconds at most until a member hears that its group takes it for dead: two heartbeats
@@ -87,6 +88,21 @@ class _Process:
         vars(self._worker)["teardown"] = _nothing  # also not later, when its frozen tasks are dropped
         self._process.kill()
 
+    def freeze(self, seconds: float) -> None:
+        """Stand still for *seconds*, as with SIGSTOP and SIGCONT. Longer than the session, and the group goes on without it."""
+        self.broker.freeze(SESSION_TIMEOUT)
+        self._process.freeze()
+        asyncio.get_running_loop().call_later(seconds, self._thaw)
+
+    def _thaw(self) -> None:
+        self._process.thaw()
+        self.broker.thaw()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the process stands still and goes on later."""
+        return self._process.is_frozen
+
 
 def _nothing() -> None: ...
 
@@ -101,7 +117,8 @@ class Simulation:
         self._worker = worker
         self._config = config = config_of(worker)
         self._messages = messages
-        self.broker = MemoryBroker(dict.fromkeys(config.topics, partitions), clock=self._epoch)
+        self._partitions = dict.fromkeys(config.topics, partitions)  # by topic
+        self.broker = MemoryBroker(self._partitions, clock=self._epoch)
         self._trouble = Trouble()
         self._settings = Settings()
         self._codecs = codecs_of([config], self._settings)  # those of installed plugins
@@ -222,8 +239,17 @@ class Simulation:
                 trouble.publishes_refused += count
             case Fault.PUBLISH_UNHEARD:
                 trouble.publishes_unheard += count
+            case _:
+                await self._happen_to_broker(planned, count)
+
+    async def _happen_to_broker(self, planned: Planned, count: int) -> None:
+        match planned.fault:
             case Fault.FETCH_BROKEN:
                 self.broker.fail_fetches(1)
+            case Fault.COORDINATOR_MOVED:
+                self.broker.move_coordinator(self._config.group_id, 3 * count)
+            case Fault.PARTITION_ADDED:
+                self._add_partition(planned.chance)
             case Fault.UNREACHABLE:
                 self.broker.unreachable = True
                 asyncio.get_running_loop().call_later(3 * count, self._reachable)
@@ -233,11 +259,18 @@ class Simulation:
     def _reachable(self) -> None:
         self.broker.unreachable = False
 
+    def _add_partition(self, chance: float) -> None:
+        topics = self._config.input_topics
+        topic = topics[int(chance * len(topics))]
+        self._partitions[topic] += 1
+        self.broker.add_partitions(topic, self._partitions[topic])
+
     async def _happen_to_member(self, planned: Planned) -> None:
-        if planned.fault is Fault.JOIN or not self._fleet:
+        awake = [process for process in self._fleet if not process.is_frozen]
+        if planned.fault is Fault.JOIN or not awake:
             await self._join()
             return
-        chosen = self._fleet[int(planned.chance * len(self._fleet))]
+        chosen = awake[int(planned.chance * len(awake))]
         match planned.fault:
             case Fault.LEAVE:
                 self._fleet.remove(chosen)
@@ -245,6 +278,8 @@ class Simulation:
                 chosen.engine.request_stop()
             case Fault.CRASH:
                 self._kill(chosen.name)
+            case Fault.FREEZE:
+                chosen.freeze(2 * SESSION_TIMEOUT * (planned.chance * SHARES % 1))
             case _:
                 for consumer in chosen.broker.consumers[-1:]:
                     consumer.inner.expel(UNAWARE * planned.chance)

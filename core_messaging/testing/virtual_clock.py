@@ -9,11 +9,11 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
 from core_messaging.errors import LoopRunning, SimulationStuck
-from core_messaging.testing.simulated_process import process_of
+from core_messaging.testing.simulated_process import Call, process_of
 
 Result = TypeVar("Result")
 Facts = TypeVarTuple("Facts")
@@ -56,7 +56,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the virtual time in seconds."""
         return self._jumping.now
 
-    # Callbacks of a simulated process are called only while it is alive. The steps of tasks come by ``call_soon`` too.
+    # Callbacks of a simulated process are called only while it is alive and not frozen. The steps of tasks come by ``call_soon`` too.
     def call_soon(
         self, callback: Callable[[*Facts], object], *args: *Facts, context: Context | None = None
     ) -> asyncio.Handle:
@@ -64,7 +64,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         process = process_of(context)
         if process is None:
             return super().call_soon(callback, *args, context=context)
-        return super().call_soon(process.call, callback, *args, context=context)
+        call = Call(process, callback, args, context or copy_context())
+        handle = call.handle = super().call_soon(call, context=call.context)
+        return handle
 
     def call_at(
         self, when: float, callback: Callable[[*Facts], object], *args: *Facts, context: Context | None = None
@@ -73,7 +75,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         process = process_of(context)
         if process is None:
             return super().call_at(when, callback, *args, context=context)
-        return super().call_at(when, process.call, callback, *args, context=context)
+        call = Call(process, callback, args, context or copy_context())
+        handle = call.handle = super().call_at(when, call, context=call.context)
+        return handle
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Create a task that belongs to the process of its context."""

@@ -415,6 +415,84 @@ def test_a_member_that_is_taken_for_dead_has_lost_all_and_joins_again() -> None:
     run(test())
 
 
+def test_a_member_that_stands_still_holds_up_a_newcomer_and_keeps_its_partitions_if_it_goes_on_in_time() -> (
+    None
+):
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        frozen = await alone(broker)
+        frozen.consumer.freeze(30.0)
+        late = await Member(broker).join()
+        await asyncio.sleep(20)
+        assert late.told == []
+        frozen.consumer.thaw()
+        await until(lambda: len(frozen.has) == len(late.has) == 1)
+        assert "lost" not in frozen.told
+
+    run(test())
+
+
+def test_a_member_that_stands_still_for_longer_than_its_session_has_lost_all_and_joins_again() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        frozen = await alone(broker)
+        frozen.consumer.freeze(30.0)
+        late = await Member(broker).join()
+        await asyncio.sleep(31)
+        assert list(late.has) == [FIRST, SECOND]
+        assert frozen.told == ["assigned"]
+        with pytest.raises(CommitRefused):
+            await frozen.consumer.commit({FIRST: Committed(1)})
+        frozen.consumer.thaw()
+        await until(lambda: len(frozen.has) == len(late.has) == 1)
+        assert frozen.told[:2] == ["assigned", "lost"]
+
+    run(test())
+
+
+def test_without_a_coordinator_nobody_is_let_in_and_no_commit_is_stored_and_members_keep_what_they_have() -> (
+    None
+):
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 2})
+        member = await alone(broker)
+        broker.move_coordinator("billing", 5.0)
+        late = await Member(broker).join()
+        await settled()
+        assert (late.told, member.told) == ([], ["assigned"])
+        with pytest.raises(BrokerError, match="coordinator"):
+            await member.consumer.commit({FIRST: Committed(1)})
+        broker.put("orders", b"x", partition=0)
+        assert await member.values() == [b"x"]
+        await asyncio.sleep(6)
+        await until(lambda: len(member.has) == len(late.has) == 1)
+        kept = next(iter(member.has))
+        await member.consumer.commit({kept: Committed(1)})
+
+    run(test())
+
+
+def test_a_partition_that_is_added_is_read_from_its_first_record_and_takes_nothing_away() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 1})
+        member = await alone(broker)
+        broker.add_partitions("orders", 2)
+        broker.put("orders", b"x", partition=1)
+        await until(lambda: SECOND in member.has)
+        assert await member.values() == [b"x"]
+        assert member.told == ["assigned", "assigned"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(("topic", "partitions"), [("orders", 2), ("orders", 1), ("other", 3)])
+def test_a_topic_is_not_made_smaller_and_one_that_is_missing_gets_no_partitions(
+    topic: str, partitions: int
+) -> None:
+    with pytest.raises(BrokerError):
+        MemoryBroker({"orders": 2}).add_partitions(topic, partitions)
+
+
 # The accident: it commits what it has finished in partitions that are somebody else's by now.
 def test_a_partition_that_is_lost_while_it_is_given_up_is_not_committed_any_more() -> None:
     async def test() -> None:
