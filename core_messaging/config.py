@@ -20,6 +20,7 @@ from core_messaging.options import (
     Topic,
     same_topic,
 )
+from core_messaging.rules.dead_letter import queue_of
 from core_messaging.rules.retry import BACKOFFS, RetryPolicy
 
 
@@ -29,7 +30,8 @@ class WorkerConfig:
 
     The fields are the options that users write as class attributes or arguments of the decorator. Times are in seconds.
     ``source``: where the worker comes from, ``distribution version`` or a file. ``declared_topics``: those of the topics that
-    are written as a ``Topic``.
+    are written as a ``Topic``. ``dlq_topic``: the dead-letter queue; where the option is a mapping, that of all other errors.
+    ``dlq_routes``: the mapping, exception class and topic.
     """
 
     name: str
@@ -44,6 +46,7 @@ class WorkerConfig:
     batch_size: int | None = None
     batch_timeout: float = 1.0
     dlq_topic: str | None = None
+    dlq_routes: tuple[tuple[type[BaseException], str], ...] = ()
     dlq_limit: DlqLimit | None = None
     timeout: float | None = None
     on_exhausted: OnExhausted = "skip"
@@ -63,13 +66,25 @@ class WorkerConfig:
     @property
     def topics(self) -> tuple[str, ...]:
         """All topics that the worker needs: input, output and dead-letter queue."""
-        others = (topic for topic in (self.output_topic, self.dlq_topic) if topic is not None)
-        return tuple(dict.fromkeys((*self.input_topics, *others)))
+        output = () if self.output_topic is None else (self.output_topic,)
+        return tuple(dict.fromkeys((*self.input_topics, *output, *self.dlq_topics)))
+
+    @property
+    def dlq_topics(self) -> tuple[str, ...]:
+        """All dead-letter queues of the worker; the one of all other errors comes first."""
+        if self.dlq_topic is None:
+            return ()
+        return tuple(dict.fromkeys((self.dlq_topic, *(topic for _, topic in self.dlq_routes))))
+
+    def dlq_topic_of(self, error: BaseException) -> str | None:
+        """The dead-letter queue for a message that failed because of *error*; None: the worker has none."""
+        return queue_of(type(error), self.dlq_routes) or self.dlq_topic
 
 
 # The names that a user may write. The option input_topic is a str or a list; the field input_topics is a tuple.
 OPTIONS = frozenset(
-    {"input_topic"} | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source", "declared_topics"}
+    {"input_topic"}
+    | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source", "declared_topics", "dlq_routes"}
 )
 
 # Names of other systems for these options, which a comparison of spellings does not find.
@@ -116,6 +131,7 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
     }
     declared = _declared_topics(name, options)
     topics = _input_topics(name, given.pop("input_topic"))
+    given |= _dead_letter_queues(name, given.get("dlq_topic"))
     given.setdefault("group_id", kebab(name))
     for option in ("group_id", "codec"):
         if given.get(option) is not None:
@@ -138,12 +154,34 @@ def _input_topics(name: str, value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plain(topic) for topic in topics))
 
 
+def _dead_letter_queues(name: str, value: object) -> dict[str, Any]:
+    """The fields for the option ``dlq_topic``, which may be a mapping of exception classes to topics."""
+    if not isinstance(value, Mapping):
+        return {}
+    for kind, topic in value.items():
+        if not (isinstance(kind, type) and issubclass(kind, BaseException) and isinstance(topic, str)):
+            raise OptionError(
+                name,
+                f"dlq_topic maps {kind!r} to {topic!r}",
+                'write classes of exceptions and topics: {ValueError: "orders-invalid", Exception: "orders-dlq"}',
+            )
+    routes = tuple((kind, plain(topic)) for kind, topic in value.items())
+    rest = queue_of(Exception, routes)
+    if rest is None:
+        raise OptionError(
+            name,
+            "dlq_topic maps no class that every error has, so other errors have no queue",
+            'add one for all others: Exception: "orders-dlq"',
+        )
+    return {"dlq_topic": rest, "dlq_routes": routes}
+
+
 def _declared_topics(name: str, options: Mapping[str, Any]) -> tuple[Topic, ...]:
-    inputs = options["input_topic"]
+    inputs, queues = options["input_topic"], options.get("dlq_topic")
     given = [
         *(inputs if isinstance(inputs, list | tuple) else [inputs]),
         options.get("output_topic"),
-        options.get("dlq_topic"),
+        *(queues.values() if isinstance(queues, Mapping) else [queues]),
     ]
     declared = [topic for topic in given if isinstance(topic, Topic)]
     for topic in declared:
@@ -165,11 +203,14 @@ def _checked_name(worker: str, option: str, value: object) -> str:
     return plain(value)
 
 
-_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+_TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
     "name": ((str,), 'a name: "EmailWorker"'),
     "group_id": ((str,), 'a name: "email-sender"'),
     "output_topic": ((str, type(None)), 'a topic name: "results", or None for no results'),
-    "dlq_topic": ((str, type(None)), 'a topic name: "tasks-dlq", or None for no dead-letter queue'),
+    "dlq_topic": (
+        (str, Mapping, type(None)),
+        'a topic name: "tasks-dlq", or None for no dead-letter queue, or a mapping of exception classes to topics',
+    ),
     "dlq_limit": ((DlqLimit, type(None)), "a limit: DlqLimit(consecutive=50), or None for no limit"),
     "codec": ((str, type(None)), 'the name of a codec that a plugin registers: "protobuf"'),
     "concurrency": ((int,), "a whole number from 1 up"),
@@ -278,6 +319,7 @@ def _check_following(config: WorkerConfig) -> None:
     lacks = {
         "without a dlq_topic": config.dlq_topic is None,
         "beside batch_size": config.batch_size is not None,
+        "with several dead-letter queues": len(config.dlq_topics) > 1,
         f"with ordering = {config.ordering!r}": config.ordering != "key",
     }
     for why in (why for why, wrong in lacks.items() if wrong):
@@ -291,17 +333,17 @@ def _check_following(config: WorkerConfig) -> None:
 def _check_topics(config: WorkerConfig) -> None:
     for topic in config.topics:
         if not is_topic(topic):
-            options = {"output_topic": config.output_topic, "dlq_topic": config.dlq_topic}
-            option = next((option for option, value in options.items() if value == topic), "input_topic")
+            options = {"output_topic": (config.output_topic,), "dlq_topic": config.dlq_topics}
+            option = next((option for option, values in options.items() if topic in values), "input_topic")
             none = "" if option == "input_topic" else ", or None for none"
             raise OptionError(
                 config.name, f"{option} = {topic!r} is no topic name", f"use {TOPIC_RULE}{none}"
             )
-    for option in ("output_topic", "dlq_topic"):
-        topic = getattr(config, option)
-        if topic in config.input_topics:
+    made = [("output_topic", config.output_topic), *(("dlq_topic", topic) for topic in config.dlq_topics)]
+    for option, target in made:
+        if target in config.input_topics:
             raise OptionError(
                 config.name,
-                f"{option} = {topic!r} is an input topic too, so the worker would feed itself for ever",
+                f"{option} = {target!r} is an input topic too, so the worker would feed itself for ever",
                 f"give {option} a topic of its own",
             )

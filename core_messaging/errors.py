@@ -232,6 +232,17 @@ class NoQueue(DiscoveryError):
         self.worker = worker
 
 
+class SeveralQueues(DiscoveryError):
+    """A worker has several dead-letter queues, and one has to be named."""
+
+    def __init__(self, worker: str, topics: Sequence[str]) -> None:
+        super().__init__(
+            f"worker {worker} has several dead-letter queues, so a partition or an offset names no letter; name the topic: "
+            f"{' or '.join(topics)}"
+        )
+        self.worker, self.topics = worker, tuple(topics)
+
+
 class DuplicateWorker(DiscoveryError):
     """Two places offer a worker with the same name."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from core_messaging.config import WorkerConfig
 from core_messaging.definition.names import is_topic
 from core_messaging.discovery.catalog import Catalog, discover
-from core_messaging.errors import NoQueue, TopicMissing, UnknownQueue, UnknownWorker
+from core_messaging.errors import NoQueue, SeveralQueues, TopicMissing, UnknownQueue, UnknownWorker
 from core_messaging.operations.dead_letters import Queue
 from core_messaging.settings import Settings
 from core_messaging.worker import config_of
@@ -19,14 +19,22 @@ from core_messaging_cli.selection import worker_named
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``following``: groups of this project that send later messages of a key after its dead letter.
+    """``queues``: one, unless a worker has a queue for each kind of error.
 
-    ``no_worker``: why no worker is meant, so that it has to be a topic.
+    ``following``: groups of this project that send later messages of a key after its dead letter. ``no_worker``: why no worker
+    is meant, so that it has to be a topic.
     """
 
-    queue: Queue
+    queues: tuple[Queue, ...]
     following: frozenset[str]
     no_worker: UnknownWorker | None = None
+
+    @property
+    def queue(self) -> Queue:
+        """The only queue. Raises SeveralQueues."""
+        if len(self.queues) > 1:
+            raise SeveralQueues(self.queues[0].worker or "", [queue.topic for queue in self.queues])
+        return self.queues[0]
 
     @contextmanager
     def missing_told(self, servers: str) -> Iterator[None]:
@@ -53,24 +61,24 @@ def target_of(name: str) -> Target:
         if not is_topic(name):
             raise
         following = [config for config in _configs(catalog) if config.dlq_topic == name]
-        return Target(Queue(name), _followers(following), error)
-    return Target(_queue_of(config), _followers([config]))
+        return Target((Queue(name),), _followers(following), error)
+    return Target(_queues_of(config), _followers([config]))
 
 
 def every_queue() -> list[Queue]:
     """List the queues of all workers, each once."""
-    topics = dict.fromkeys(config.dlq_topic for config in _configs(discover()))
-    return [Queue(topic) for topic in topics if topic is not None]
+    topics = dict.fromkeys(topic for config in _configs(discover()) for topic in config.dlq_topics)
+    return [Queue(topic) for topic in topics]
 
 
 def _configs(catalog: Catalog) -> list[WorkerConfig]:
     return [config_of(worker) for worker in catalog.healthy()]
 
 
-def _queue_of(config: WorkerConfig) -> Queue:
-    if config.dlq_topic is None:
+def _queues_of(config: WorkerConfig) -> tuple[Queue, ...]:
+    if not config.dlq_topics:
         raise NoQueue(config.name)
-    return Queue(config.dlq_topic, config.name, config.group_id)
+    return tuple(Queue(topic, config.name, config.group_id) for topic in config.dlq_topics)
 
 
 def _followers(configs: list[WorkerConfig]) -> frozenset[str]:

@@ -61,13 +61,14 @@ class DeadLetters:
         """Send *job* to the dead-letter queue because of *error*. *message* is what its value was decoded to."""
         if drop_if_gone(job, self._counters):
             return
-        if self._config.dlq_topic is None:
+        topic = self._config.dlq_topic_of(error)
+        if topic is None:
             self._without_queue(job, error)
             return
         trace = self._message_logger.new_trace(error)
         if trace is None:  # else the line about the dead letter shows the frames
             without_frames(error)
-        letter = self._letter(self._config.dlq_topic, job, error)
+        letter = self._letter(topic, job, error)
         sending = Sending(letter, message, error=error, trace=trace)
         job.wait_for_broker(sending)
         await self._publish(job, sending)
@@ -113,7 +114,7 @@ class DeadLetters:
     async def _stored(self, job: Job, sending: Sending, cause: BaseException) -> None:
         self._counters.dead_lettered += 1
         await self._callbacks.dead_lettered(job, cause, sending.outgoing.topic)
-        self._message_logger.dead_lettered(job, cause, sending.trace)
+        self._message_logger.dead_lettered(job, cause, sending)
         if sending.is_shortened:
             self._message_logger.shortened(job, sending.outgoing)
         if self._config.on_dead_letter == "follow":

@@ -25,7 +25,7 @@ from core_messaging.logs.throttled_log import LogThrottle, words_of
 from core_messaging.logs.tracebacks import ExcInfo, comes_from_the_user, exc_info_of, kind_of
 from core_messaging.records import Outgoing
 from core_messaging.rules.dead_letter import has_facts
-from core_messaging.rules.job import Job, attempts_made
+from core_messaging.rules.job import Job, Sending, attempts_made
 from core_messaging.text.wording import counted
 
 LOG_EVERY = 10.0  # seconds between two lines of one kind
@@ -118,8 +118,9 @@ class MessageLogger:
         is_new = self._shown.pass_through(("given up", *kind_of(error)), self._clock()) is not None
         return exc_info_of(error) if is_new and _traceback_helps(error) else None
 
-    def dead_lettered(self, job: Job, error: BaseException, trace: ExcInfo | None) -> None:
-        """*job* is in the dead-letter queue because of *error*. *trace* is what ``new_trace`` returned for it."""
+    def dead_lettered(self, job: Job, error: BaseException, sending: Sending) -> None:
+        """*job* is in a dead-letter queue because of *error*. The trace of *sending* is what ``new_trace`` returned for it."""
+        trace = sending.trace
         held_back = self._throttle.pass_through(("dead letter", type(error).__name__), self._clock())
         if held_back is None and trace is None:
             return
@@ -128,7 +129,7 @@ class MessageLogger:
             "dead-lettered",
             "%s dead-lettered %s to %s %s: %s: %s%s",
             job,
-            self._config.dlq_topic,
+            sending.outgoing.topic,
             _after_attempts(job, error),
             *_named(error),
             also(held_back or 0),

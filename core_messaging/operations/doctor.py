@@ -69,7 +69,7 @@ async def _of_topics(
         topics = await admin.describe(names)
     ages = await _ages(settings, workers)
     facts = [
-        WorkerTopics(w.name, w.input_topics, w.output_topic, w.dlq_topic, ages.get(w.name)) for w in workers
+        WorkerTopics(w.name, w.input_topics, w.output_topic, w.dlq_topics, ages.get(w.name)) for w in workers
     ]
     return [*topic_findings(facts, topics, cluster.brokers)]
 

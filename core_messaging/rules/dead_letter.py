@@ -68,6 +68,15 @@ def dead_letter(  # noqa: PLR0913 - facts of one record, all needed, all passed 
     return Outgoing(topic=topic, value=record.value, key=record.key, headers=kept + added, forwarded=True)
 
 
+def queue_of(error: type[BaseException], routes: Iterable[tuple[type[BaseException], str]]) -> str | None:
+    """The dead-letter queue for an error of the class *error*: that of its nearest base class in *routes*.
+
+    *routes*: exception classes and their queues. None: none of them is a base class.
+    """
+    queues = dict(routes)
+    return next((queues[kind] for kind in error.__mro__ if kind in queues), None)
+
+
 def smaller(letter: Outgoing) -> Outgoing | None:
     """Return *letter*, which is too large for its queue, with fewer of the headers that we add.
 

@@ -53,7 +53,7 @@ class WorkerTopics:
     worker: str
     inputs: tuple[str, ...]
     output: str | None
-    dlq: str | None
+    dlqs: tuple[str, ...]
     oldest: float | None
 
 
@@ -117,7 +117,9 @@ def topic_findings(
     workers: Sequence[WorkerTopics], topics: Mapping[str, ActualTopic], brokers: int
 ) -> Iterator[Finding]:
     """Topics that are missing, that lose data with one broker, or that delete what is not finished."""
-    names = dict.fromkeys(name for w in workers for name in (*w.inputs, w.output, w.dlq) if name is not None)
+    names = dict.fromkeys(
+        name for w in workers for name in (*w.inputs, w.output, *w.dlqs) if name is not None
+    )
     for name in names:
         if name not in topics:
             yield Finding(
@@ -161,7 +163,7 @@ def _replication(topic: ActualTopic, brokers: int) -> Iterator[Finding]:
 
 def _partitions(worker: WorkerTopics, topics: Mapping[str, ActualTopic]) -> Iterator[Finding]:
     most = max((topics[name].partitions for name in worker.inputs if name in topics), default=0)
-    for name in (worker.output, worker.dlq):
+    for name in (worker.output, *worker.dlqs):
         if name is not None and name in topics and topics[name].partitions < most:
             yield Finding(
                 f"topic {name}",

@@ -206,7 +206,7 @@ class Simulation:
     def _published(self, record: Outgoing) -> None:
         if (place := source_of(record)) is not None:
             self.history.store(self._now(), place)
-        elif record.topic == self._config.dlq_topic:
+        elif record.topic in self._config.dlq_topics:
             self._dead_lettered(record)
 
     def _dead_lettered(self, record: Outgoing) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from core_messaging.codecs import encode
@@ -124,7 +125,7 @@ class Workbench:
         return [coordinates for coordinates in late if coordinates not in settled] or late
 
     def _dead_letters(self) -> Iterable[DeadLetter]:
-        for record in self.broker.records(self._config.dlq_topic or ""):
+        for record in chain.from_iterable(map(self.broker.records, self._config.dlq_topics)):
             facts = dict(record.headers)
             place = _original(facts)
             # A record that the test put into the queue has no origin. One that no hook was called for yet has no error.

@@ -163,6 +163,29 @@ def test_a_selection_is_replayed_or_dropped_and_the_rest_stays_open(
     assert numbers(run(read(broker.address, topic, 9)))[5:] == [1, 4, 7, 10]
 
 
+ROUTED = """
+from core.messaging import worker
+
+@worker(topic="{topic}", dlq_topic={{LookupError: "{topic}-lost", Exception: "{topic}-dlq"}}, name="Orders", group_id="{topic}")
+async def orders(message: dict) -> None: ...
+"""
+
+
+def test_all_queues_of_a_worker_are_meant_by_its_name(broker: RunningBroker, tmp_path: Path) -> None:
+    topic = broker.make_topic(1)
+    dlq = Commands(broker, project(tmp_path, topic))
+    (tmp_path / "src/workers/orders.py").write_text(ROUTED.format(topic=topic))
+    for queue, error in (("dlq", ValueError("a")), ("lost", KeyError("b"))):
+        broker.make_topic(1, name=f"{topic}-{queue}")
+        run(publish(broker.address, f"{topic}-{queue}", [letter(topic, n, error=error) for n in range(2)]))
+    told = dlq.said("replay", "Orders", "--yes")
+    assert f"{topic}-dlq: 2 letters replayed" in told
+    assert f"{topic}-lost: 2 letters replayed" in told
+    assert dlq.counts("Orders") == {"ValueError": (0, 2, 0), "KeyError": (0, 2, 0)}
+    told = dlq.said("drop", "Orders", "--offsets", "0", code=1)
+    assert f"name the topic: {topic}-dlq or {topic}-lost" in told
+
+
 def test_letters_go_elsewhere_if_asked_and_what_has_no_way_home_is_named(
     broker: RunningBroker, tmp_path: Path
 ) -> None:

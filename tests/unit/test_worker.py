@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from core_messaging.config import kebab
-from core_messaging.errors import OptionError
-from core_messaging.options import DlqLimit
+from core_messaging.errors import OptionError, Reject
+from core_messaging.options import DlqLimit, Topic
 from core_messaging.rules.retry import RetryPolicy
 from core_messaging.worker import Worker, as_worker, config_of, message_type, worker
 
@@ -43,6 +43,31 @@ def test_a_list_of_input_topics() -> None:
     assert config_of(make(input_topic=["a", "b"])).input_topics == ("a", "b")
 
 
+TWO = {ValueError: "invalid", Exception: "dead"}
+
+
+def test_a_worker_may_have_a_dead_letter_queue_for_each_kind_of_error() -> None:
+    class Routed(Worker):
+        input_topic = "tasks"
+        dlq_topic = {ValueError: Topic("invalid", partitions=2), LookupError: "lost", Exception: "dead"}  # noqa: RUF012
+
+        async def process(self, message: dict) -> None: ...  # type: ignore[type-arg]
+
+    config = config_of(Routed)
+    assert (config.dlq_topic, config.dlq_topics) == ("dead", ("dead", "invalid", "lost"))
+    assert config.topics == ("tasks", "dead", "invalid", "lost")
+    assert [topic.partitions for topic in config.declared_topics] == [2]
+    errors = (
+        UnicodeError(),
+        ValueError(),
+        KeyError(),
+        OSError(),
+        Reject("no"),
+        ExceptionGroup("", [ValueError()]),
+    )
+    assert [*map(config.dlq_topic_of, errors)] == ["invalid", "invalid", "lost", "dead", "dead", "dead"]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -66,6 +91,17 @@ def test_a_list_of_input_topics() -> None:
         ({"on_dead_letter": "follow"}, "without a dlq_topic"),
         ({"on_dead_letter": "follow", "dlq_topic": "d", "batch_size": 2}, "beside batch_size"),
         ({"on_dead_letter": "follow", "dlq_topic": "d", "ordering": "none"}, "with ordering = 'none'"),
+        ({"on_dead_letter": "follow", "dlq_topic": TWO}, "with several dead-letter queues"),
+        ({"dlq_topic": {ValueError: "d"}}, 'add one for all others: Exception: "orders-dlq"'),
+        ({"dlq_topic": {}}, "maps no class that every error has"),
+        ({"dlq_topic": {"ValueError": "d", Exception: "e"}}, "dlq_topic maps 'ValueError' to 'd'"),
+        ({"dlq_topic": {int: "d", Exception: "e"}}, "classes of exceptions"),
+        ({"dlq_topic": {Exception: None}}, "classes of exceptions"),
+        (
+            {"dlq_topic": {ValueError: "no spaces", Exception: "e"}},
+            "dlq_topic = 'no spaces' is no topic name",
+        ),
+        ({"dlq_topic": {ValueError: "tasks", Exception: "e"}}, "feed itself for ever"),
         ({"on_full_retries": "drop"}, "one of wait, dead-letter"),
         ({"on_full_retries": "dead-letter"}, "add a dlq_topic"),
         ({"dlq_limit": DlqLimit(consecutive=5)}, "add a dlq_topic, or drop dlq_limit"),

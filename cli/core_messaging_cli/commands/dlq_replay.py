@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from core_messaging.errors import CoreMessagingError
+from core_messaging.operations.dead_letters import Queue
 from core_messaging.operations.replays import Outcome, Planned, carry_out, plan_replay
 from core_messaging.publishing.outgoing import topic_name
 from core_messaging.rules.letter_ledger import markers_topic
@@ -52,8 +53,8 @@ def replay(
     """
     settings, target = settings_for_dead_letters(), target_of(name)
     to = None if to is None else topic_name(to)
-    order = Order(selection_of(target.queue, given), "replayed", to, again)
-    _settle(settings, target, order, _Options(rate, dry_run, yes))
+    orders = [Order(selection_of(queue, given), "replayed", to, again) for queue in _queues(target, given)]
+    _settle_all(settings, target, orders, _Options(rate, dry_run, yes))
 
 
 @click.command()
@@ -73,8 +74,15 @@ def drop(name: str, dry_run: bool, yes: bool, **given: Any) -> None:
     core kafka dlq drop orders-dlq --partition 0 --offsets 17-42 --yes
     """
     settings, target = settings_for_dead_letters(), target_of(name)
-    order = Order(selection_of(target.queue, given), "dropped")
-    _settle(settings, target, order, _Options(None, dry_run, yes))
+    orders = [Order(selection_of(queue, given), "dropped") for queue in _queues(target, given)]
+    _settle_all(settings, target, orders, _Options(None, dry_run, yes))
+
+
+def _queues(target: Target, given: dict[str, Any]) -> Sequence[Queue]:
+    """The queues of *target*. A partition or offsets say nothing without the one queue that they are of."""
+    if given["partition"] is None and given["offsets"] is None:
+        return target.queues
+    return [target.queue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +94,30 @@ class _Options:
     yes: bool
 
 
-def _settle(settings: Settings, target: Target, order: Order, options: _Options) -> None:
+def _settle_all(settings: Settings, target: Target, orders: Sequence[Order], options: _Options) -> None:
+    """One queue after the other. The exit code is 1 where letters are left because they have nowhere to go."""
     say(f"broker {settings.kafka_bootstrap_servers}")
+    queues = zip(target.queues if len(orders) > 1 else [target.queue], orders, strict=True)
+    done = [_settle(settings, target, queue.topic, order, options) for queue, order in queues]
+    if not all(done):
+        sys.exit(1)
+
+
+def _settle(settings: Settings, target: Target, queue: str, order: Order, options: _Options) -> bool:
+    """Whether every letter that is selected has somewhere to go."""
     with target.missing_told(settings.kafka_bootstrap_servers):
-        planned = _plan(settings, target, order)
+        planned = _plan(settings, target, queue, order)
     for line in _told(planned):
         say(line)
     if planned.taken and not options.dry_run:
         _confirm(planned, asks=not options.yes)
         _carry_out(settings, planned, options.rate)
-    if planned.left.get(Reason.NO_ORIGIN, 0) or planned.missing or planned.unread:
-        sys.exit(1)
+    return not (planned.left.get(Reason.NO_ORIGIN, 0) or planned.missing or planned.unread)
 
 
-def _plan(settings: Settings, target: Target, order: Order) -> Planned:
+def _plan(settings: Settings, target: Target, queue: str, order: Order) -> Planned:
     with records_progress() as progress:
-        return asyncio.run(
-            plan_replay(settings, target.queue.topic, order, following=target.following, progress=progress)
-        )
+        return asyncio.run(plan_replay(settings, queue, order, following=target.following, progress=progress))
 
 
 def _told(planned: Planned) -> Iterator[str]:

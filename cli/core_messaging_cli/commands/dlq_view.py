@@ -61,7 +61,7 @@ def list_letters(name: str | None, as_json: bool) -> None:
     else:
         target = target_of(name)
         with target.missing_told(settings.kafka_bootstrap_servers):
-            listing = _listing(settings, [target.queue])
+            listing = _listing(settings, target.queues)
     if as_json:
         say_json({"groups": [_facts(group) for group in listing.groups]})
     elif not listing.groups:

@@ -42,7 +42,15 @@ def _cells(row: Listed) -> list[str]:
     config = config_of(row.worker)
     topics = ", ".join(config.input_topics) + (f" -> {config.output_topic}" if config.output_topic else "")
     numbers = [str(config.concurrency), str(config.max_retries)]
-    return [row.name, row.label, topics, config.group_id, *numbers, config.dlq_topic or "-", state]
+    return [
+        row.name,
+        row.label,
+        topics,
+        config.group_id,
+        *numbers,
+        ", ".join(config.dlq_topics) or "-",
+        state,
+    ]
 
 
 def _facts(row: Listed) -> dict[str, Any]:
@@ -64,4 +72,5 @@ def _facts(row: Listed) -> dict[str, Any]:
         "max_retries": config.max_retries,
         "batch_size": config.batch_size,
         "dlq_topic": config.dlq_topic,
+        "dlq_topics": list(config.dlq_topics),
     }

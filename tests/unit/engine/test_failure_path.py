@@ -9,12 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from types import FrameType
 
+import pytest
+
 import core_messaging
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.rules.job import Job
 from core_messaging.testing import run_virtually
 from core_messaging.worker import Worker
-from tests.unit.engine.observed_worker import work
+from tests.unit.engine.observed_worker import settled, work
 
 PACKAGE = Path(core_messaging.__file__).parent
 NO_ROOMS = {"rules/job.py", "engine/counters.py"}  # the message itself; numbers
@@ -65,3 +67,24 @@ def test_a_message_that_fails_twice_enters_no_module_more_than_three_times() -> 
     assert {room: count for room, count in visits.items() if count > 3} == {}, rooms
     assert {"engine/failure_path.py", "engine/dead_letters.py", "engine/record_sender.py"} <= set(visits)
     assert rooms[-1].startswith("rules/"), rooms  # it ends where its offset may be committed
+
+
+class Sorted(Worker):
+    input_topic = "in"
+    group_id = "g"
+    dlq_topic = {LookupError: "lost", Exception: "dead"}  # noqa: RUF012
+    max_retries = 0
+
+    async def process(self, message: dict) -> None:  # type: ignore[type-arg]
+        raise {"key": KeyError, "value": ValueError}[message["error"]](message["error"])
+
+
+def test_dead_letters_go_to_the_queue_of_their_error(caplog: pytest.LogCaptureFixture) -> None:
+    broker = MemoryBroker({"in": 1, "lost": 1, "dead": 1})
+    for value in (b'{"error": "key"}', b'{"error": "value"}', b"{no JSON"):
+        broker.put("in", value)
+    observed = run_virtually(work(broker, Sorted, settled(broker, 3)))
+    assert [record.value for record in broker.records("lost")] == [b'{"error": "key"}']
+    assert [record.value for record in broker.records("dead")] == [b'{"error": "value"}', b"{no JSON"]
+    assert [facts["topic"] for facts in observed.of("on_dead_letter")] == ["lost", "dead", "dead"]
+    assert "to lost after 1 attempt: KeyError" in caplog.text

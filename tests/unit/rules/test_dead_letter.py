@@ -12,6 +12,7 @@ from core_messaging.rules.dead_letter import (
     OURS,
     dead_letter,
     has_facts,
+    queue_of,
     smaller,
     trace_headers,
     without_core_headers,
@@ -106,3 +107,19 @@ def test_an_error_message_that_is_no_unicode_does_not_stop_the_dead_letter() -> 
 def test_a_result_carries_the_trace_and_nothing_else() -> None:
     headers = (("traceparent", b"00-1"), ("secret", b"x"), ("baggage", b"b"))
     assert trace_headers(headers) == (("traceparent", b"00-1"), ("baggage", b"b"))
+
+
+KINDS = (BaseException, Exception, ValueError, UnicodeError, LookupError, KeyError, OSError, TimeoutError)
+
+
+@given(st.dictionaries(st.sampled_from(KINDS), texts.filter(bool)), st.sampled_from(KINDS))
+def test_a_letter_goes_to_the_queue_of_the_most_specific_class(
+    queues: dict[type[BaseException], str], kind: type[BaseException]
+) -> None:
+    found = queue_of(kind, tuple(queues.items()))
+    bases = [each for each in queues if issubclass(kind, each)]
+    assert (found is None) == (not bases)
+    nearest = [
+        each for each in bases if not any(other is not each and issubclass(other, each) for other in bases)
+    ]
+    assert found in [queues[each] for each in nearest] or not bases

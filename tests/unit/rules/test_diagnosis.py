@@ -75,7 +75,7 @@ def topic(name: str, partitions: int = 4, replication: int = 3, **config: str) -
     }
 
 
-WORKER = WorkerTopics("greet", ("in",), "out", "dead", None)
+WORKER = WorkerTopics("greet", ("in",), "out", ("dead",), None)
 
 
 def test_sound_topics_are_no_finding() -> None:
@@ -100,7 +100,7 @@ def test_a_missing_topic_is_a_problem() -> None:
 def test_replicas_that_lose_or_refuse_messages(
     replication: int, in_sync: str, level: Level, text: str
 ) -> None:
-    alone = replace(WORKER, output=None, dlq=None)
+    alone = replace(WORKER, output=None, dlqs=())
     topics = topic("in", replication=replication, min_insync_replicas=in_sync)
     ((found, told),) = said([*topic_findings([alone], topics, 3)])
     assert (found, told[: len(text)]) == (level, text)
@@ -115,12 +115,12 @@ def test_fewer_partitions_behind_a_worker_than_before_it_are_a_warning() -> None
 @pytest.mark.parametrize(("age", "count"), [(79.0, 0), (81.0, 1)])
 def test_a_message_that_retention_deletes_soon_is_a_problem(age: float, count: int) -> None:
     topics = topic("in", retention_ms="100000")
-    alone = replace(WORKER, output=None, dlq=None, oldest=age)
+    alone = replace(WORKER, output=None, dlqs=(), oldest=age)
     assert len(said([*topic_findings([alone], topics, 3)])) == count
 
 
 def test_a_topic_that_keeps_everything_deletes_nothing() -> None:
-    alone = replace(WORKER, output=None, dlq=None, oldest=1e9)
+    alone = replace(WORKER, output=None, dlqs=(), oldest=1e9)
     assert [*topic_findings([alone], topic("in", retention_ms="-1"), 3)] == []
 
 
