@@ -30,7 +30,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from core_messaging.kafka.client_insides import check_network
 from core_messaging.kafka.errors import register_invalid_record_error
 from core_messaging.kafka.membership import know_fenced_instance_ids
-from core_messaging.kafka.rebootstrap import with_bootstrap_servers, with_watches
+from core_messaging.kafka.rebootstrap import with_bootstrap_servers, with_cluster_noted
 from core_messaging.logs.throttle import Throttle, also
 from core_messaging.text.printable import printable
 
@@ -67,7 +67,7 @@ def patch_aiokafka() -> None:
     _wrap(AIOKafkaConnection, "_send_sasl_token", _with_connection_error)
     _wrap(AIOKafkaClient, "_md_synchronizer", _repeat_after_error)
     _wrap(AIOKafkaClient, "_metadata_update", with_bootstrap_servers)
-    _wrap(ClusterMetadata, "update_metadata", with_watches)
+    _wrap(ClusterMetadata, "update_metadata", with_cluster_noted)
     _wrap(AIOKafkaClient, "send", _with_commit_error)
     _wrap(OAuthAuthenticator, "step", _with_token_error)
     register_invalid_record_error()

@@ -32,7 +32,6 @@ from core_messaging.kafka.group_coordinator import cooperate
 from core_messaging.kafka.membership import membership_error
 from core_messaging.kafka.parse_errors import Unreadable, remedy_for, unparsable_in
 from core_messaging.kafka.positions import KafkaPositions
-from core_messaging.kafka.rebootstrap import watch_cluster
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.flow_control import share_out
 from core_messaging.settings import Settings
@@ -88,7 +87,6 @@ class KafkaConsumer:
     async def _adapt_to_embedded_broker(self) -> None:
         with self._translated_errors():
             cluster = await cluster_of(self._client)
-        watch_cluster(self._client, cluster, self._callbacks.fail)
         if cluster.is_embedded:
             self._only_member = OnlyMember(cluster, self._subscription.group_id)
             shorten_session(self._client)

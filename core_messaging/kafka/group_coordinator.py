@@ -31,7 +31,9 @@ from core_messaging.kafka.consumer_protocol import (
     encode_assignment,
     encode_subscription,
 )
+from core_messaging.kafka.embedded_group import Cluster
 from core_messaging.kafka.membership import FencedInstanceIdError, is_fenced
+from core_messaging.kafka.rebootstrap import cluster_replaced, noted_cluster
 from core_messaging.records import TopicPartition
 from core_messaging.rules.partition_assignor import GroupMember, assign_partitions
 
@@ -68,6 +70,10 @@ class AssignmentListener(Protocol):
 
     async def on_lost(self, lost: Partitions) -> None:
         """Drop *lost*: they may be somebody else's already."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Take this member out of use because of *error*."""
         ...
 
 
@@ -125,6 +131,7 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         self._former_member_id = ""  # of a static member
         self._synced = asyncio.Event()  # not set between the answers to JoinGroup and to SyncGroup
         self._synced.set()
+        self._home: Cluster | None = None
         super().__init__(client, subscription, assignors=(self._claims,), **options)
 
     @property
@@ -279,10 +286,17 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         self._subscription.begin_reassignment()
         await self._listener.on_lost(lost)
 
-    def disown(self) -> None:
-        """Have no partition from now on, and refuse every commit, also one that is under way."""
-        if self._subscription.subscription is not None:
+    def _handle_metadata_update(self, cluster: Any) -> None:
+        """Compare the cluster with the one that this member joined.
+
+        The offsets of one cluster mean nothing in another one: a commit of them there could skip messages. So this member has
+        no partition from then on, and every commit is refused, also one that is under way.
+        """
+        found, self._home = noted_cluster(cluster), self._home or noted_cluster(cluster)
+        if found.is_another_than(self._home) and self._subscription.subscription is not None:
             self._subscription.subscription._assign(set())
+            self._listener.fail(cluster_replaced(self._home, found))
+        super()._handle_metadata_update(cluster)
 
     # Commits
 

@@ -25,8 +25,8 @@ _DEFAULT_GROUP = 0  # the client's connections for all that is not about a group
 
 logger = logging.getLogger("core_messaging.kafka")
 
-# The client's own record of its cluster -> who is told which cluster an answer is about.
-_watches: WeakKeyDictionary[Any, Callable[[Cluster], None]] = WeakKeyDictionary()
+# The client's own record of its cluster -> the cluster that its last metadata were about.
+_noted: WeakKeyDictionary[Any, Cluster] = WeakKeyDictionary()
 
 
 def with_bootstrap_servers(update: Update) -> Update:
@@ -77,34 +77,25 @@ async def _updated_from(client: Any, server: BrokerMetadata, cluster: Any, topic
     return bool(metadata.brokers)
 
 
-def with_watches(update: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Let *update*, by which the client takes in metadata, tell those who watch its cluster."""
+def with_cluster_noted(update: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Let *update*, by which the client takes in metadata, note which cluster it is about: the client drops the id."""
 
     @functools.wraps(update)
-    def update_and_tell(self: Any, metadata: Any) -> None:
-        if metadata.brokers and self in _watches:
-            _watches[self](cluster_in(metadata))
+    def note_and_update(self: Any, metadata: Any) -> None:
+        if metadata.brokers:
+            _noted[self] = cluster_in(metadata)
         update(self, metadata)
 
-    return update_and_tell
+    return note_and_update
 
 
-def watch_cluster(client: Any, cluster: Cluster, fail: Callable[[BrokerError], None]) -> None:
-    """Call *fail* when *client*, a started consumer, meets another cluster in the place of *cluster*.
-
-    The offsets of one cluster mean nothing in another one: a commit of them there could skip messages. So the client has no
-    partition from then on, and commits nothing.
-    """
-
-    def compare(found: Cluster) -> None:
-        if found.is_another_than(cluster):
-            client._coordinator.disown()  # noqa: SLF001 - it is the coordinator of this package
-            fail(_replaced(cluster, found))
-
-    _watches[client._client.cluster] = compare  # noqa: SLF001 - see client_insides
+def noted_cluster(known: Any) -> Cluster:
+    """Return the cluster that the last metadata in *known*, the client's record of its cluster, were about."""
+    return _noted.get(known, Cluster("", ""))
 
 
-def _replaced(former: Cluster, found: Cluster) -> BrokerError:
+def cluster_replaced(former: Cluster, found: Cluster) -> BrokerError:
+    """Return the error of a member that meets *found* in the place of its cluster."""
     return BrokerError(
         f"another cluster answers in the place of this one ({found.name} at {found.address}; it was {former.name} at "
         f"{former.address}). Offsets of the former one mean nothing there, so the worker joins its group there anew"
