@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     kafka_request_timeout: float = Field(default=40.0, gt=0)
     kafka_commit_timeout: float = Field(default=10.0, gt=0)
     kafka_start_timeout: float = Field(default=30.0, gt=0)  # how long a start waits for a broker
+    # The same where every bootstrap server refuses the connection, so that no broker runs there. None: no other limit.
+    kafka_refused_timeout: float | None = Field(default=None, gt=0)
 
     # The topic by which people pause workers (`core kafka pause`); NAME-state beside it is what each process says of itself.
     kafka_control_topic: str | None = None
@@ -181,6 +183,7 @@ class Settings(BaseSettings):
         "kafka_ssl_key",
         "kafka_ssl_ciphers",
         "kafka_client_rack",
+        "kafka_refused_timeout",
         "kafka_control_topic",
         "kafka_ssl_cafile",
         "kafka_ssl_certfile",

@@ -21,10 +21,11 @@ from core_messaging.concurrency.cancellation import stopping_us
 from core_messaging.errors import BrokerRefused, BrokerUnreachable, ConfigurationError
 from core_messaging.kafka.aiokafka_patches import patch_aiokafka
 from core_messaging.kafka.client_config import client_options
-from core_messaging.kafka.errors import as_broker_error, describe, is_refusal
+from core_messaging.kafka.errors import as_broker_error, describe, is_closed_port, is_refusal
 from core_messaging.settings import Settings
 
 _CONNECT_RETRY = 0.5  # seconds between two tries to connect
+SILENT = 2.0  # seconds after which a broker that is waited for is named
 STOP_TIMEOUT = 10.0  # seconds a client has to flush and disconnect
 _CLEANUP_TIMEOUT = 1.0  # seconds for the remaining tasks of a client, and for closing its connections
 # Attributes of a producer or a consumer whose objects run tasks.
@@ -38,36 +39,66 @@ async def connect(settings: Settings, make: Callable[[], Any]) -> Any:
 
     *make* makes a new client for each try, because a client that failed to start cannot start again.
 
-    Raises BrokerRefused and ConfigurationError at once, BrokerUnreachable after ``kafka_start_timeout`` seconds, and
-    BrokerError for every other error of the client.
+    Raises BrokerRefused and ConfigurationError at once, BrokerUnreachable after ``kafka_start_timeout`` seconds (after
+    ``kafka_refused_timeout`` where every bootstrap server refuses the connection), and BrokerError for every other error of
+    the client.
     """
     patch_aiokafka()
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.kafka_start_timeout
-    announced = False
-    while True:
-        client = _make_client(make)
-        with _logged_causes() as causes:
-            error = await _start(client)
-        if error is None:
-            return client
-        cause = next(filter(is_refusal, causes), causes[-1] if causes else error)
-        if is_refusal(cause):
-            raise BrokerRefused(settings.kafka_bootstrap_servers, describe(cause)) from error
-        if not isinstance(error, kafka_errors.KafkaConnectionError | OSError):
-            raise as_broker_error(error, settings) from error
-        if loop.time() + _CONNECT_RETRY >= deadline:
-            raise BrokerUnreachable(settings.kafka_bootstrap_servers, describe(cause)) from error
-        if not announced:
-            announced = True
-            logger.warning(
-                "no Kafka broker answers at %s yet (%s); waiting up to %g s",
-                settings.kafka_bootstrap_servers,
-                describe(cause),
-                settings.kafka_start_timeout,
-                extra={"action": "waiting for broker"},
-            )
-        await asyncio.sleep(_CONNECT_RETRY)
+    wait = _Wait(settings)
+    try:
+        while True:
+            client = _make_client(make)
+            with _logged_causes() as causes:
+                error = await _start(client)
+            if error is None:
+                return client
+            cause = next(filter(is_refusal, causes), causes[-1] if causes else error)
+            if is_refusal(cause):
+                raise BrokerRefused(settings.kafka_bootstrap_servers, describe(cause)) from error
+            if not isinstance(error, kafka_errors.KafkaConnectionError | OSError):
+                raise as_broker_error(error, settings) from error
+            closed = bool(causes) and all(map(is_closed_port, causes))
+            if wait.is_over(_CONNECT_RETRY, closed=closed):
+                raise BrokerUnreachable(settings.kafka_bootstrap_servers, describe(cause)) from error
+            wait.announce(describe(cause), closed=closed)
+            await asyncio.sleep(_CONNECT_RETRY)
+    finally:
+        wait.end()
+
+
+class _Wait:
+    """The wait of one start for a broker: how long it may last, and the one line that tells of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._silence = self._loop.call_later(SILENT, self.announce, f"no answer within {SILENT:g} s")
+
+    def _limit(self, *, closed: bool) -> float:
+        longest, refused = self._settings.kafka_start_timeout, self._settings.kafka_refused_timeout
+        return min(longest, refused) if closed and refused is not None else longest
+
+    def is_over(self, pause: float, *, closed: bool) -> bool:
+        """Whether no time is left after *pause* seconds. *closed*: every bootstrap server refused the connection."""
+        return self._loop.time() + pause >= self._began + self._limit(closed=closed)
+
+    def announce(self, cause: str, *, closed: bool = False) -> None:
+        """Say once that a broker is waited for."""
+        if self._silence.cancelled():
+            return
+        self.end()
+        logger.warning(
+            "no Kafka broker answers at %s yet (%s); waiting up to %g s",
+            self._settings.kafka_bootstrap_servers,
+            cause,
+            self._limit(closed=closed),
+            extra={"action": "waiting for broker"},
+        )
+
+    def end(self) -> None:
+        """Say nothing from now on."""
+        self._silence.cancel()
 
 
 def _make_client(make: Callable[[], Any]) -> Any:

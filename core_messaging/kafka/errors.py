@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 
 from aiokafka import errors as kafka_errors
@@ -88,6 +89,18 @@ _REBALANCE = (
 def is_refusal(error: BaseException) -> bool:
     """Whether the broker answers and refuses this client, so that another try cannot help."""
     return isinstance(error, _REFUSALS)
+
+
+def is_closed_port(error: BaseException) -> bool:
+    """Whether no process listens at the address: the machine answers and refuses the connection.
+
+    A host name may stand for several addresses. asyncio joins their errors into one text.
+    """
+    if isinstance(error, ConnectionRefusedError):
+        return True
+    text = str(error)
+    refused = text.count(f"[Errno {errno.ECONNREFUSED}]")
+    return isinstance(error, OSError) and refused > 0 and refused == text.count("[Errno ")
 
 
 def is_hopeless(error: BaseException) -> bool:

@@ -163,8 +163,10 @@ class _Run:
         return not self._asked
 
     async def _start(self, broker: Broker, publisher: Publisher) -> None:
-        # A broker that refuses the connection raises an error that names it. A silent one is named while we wait for it.
+        # The client names a Kafka broker that does not answer. Another broker is named here.
         silent = asyncio.get_running_loop().call_later(SILENT, say_waiting, self._configs, broker.address)
+        if self._options.settings.kafka_broker == KAFKA:
+            silent.cancel()
         try:
             await check_topics(
                 self._workers,

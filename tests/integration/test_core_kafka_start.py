@@ -10,6 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from core_messaging.local_broker.ports import free_ports
@@ -131,3 +132,20 @@ def test_the_log_is_in_colour_on_a_terminal(tmp_path: Path) -> None:
     assert code == 1
     assert "no Kafka broker answers" in shown
     assert "\x1b[" in shown
+
+
+@pytest.mark.parametrize(
+    "words", [["publish", "tasks", "--message", "{}"], ["fleet"]], ids=["publish", "fleet"]
+)
+def test_a_command_at_a_terminal_gives_up_soon_where_no_broker_runs(tmp_path: Path, words: list[str]) -> None:
+    # A script waits for kafka_start_timeout, because the broker may be starting. A person has mistyped the address.
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "KAFKA_START_TIMEOUT": "3600",
+        "KAFKA_CONTROL_TOPIC": "control",
+    }
+    code, shown = at_a_terminal("kafka", *words, folder=tmp_path, env=env)
+    assert code == 1
+    assert "no Kafka broker answers at 127.0.0.1:1 yet" in shown
+    assert "waiting up to 3 s" in shown
+    assert shown.splitlines()[-1].startswith("core: no Kafka broker answers at 127.0.0.1:1")

@@ -69,7 +69,7 @@ def test_a_broker_that_does_not_answer_is_named_while_it_is_waited_for(tmp_path:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         env = {"KAFKA_BOOTSTRAP_SERVERS": address}
         with running_core("kafka", "worker", "Slow", folder=project(tmp_path, "t"), env=env) as running:
-            running.until_said(f"Slow: broker {address} has not answered yet")
+            running.until_said(f"no Kafka broker answers at {address} yet (no answer within 2 s)")
             assert "joining group" not in running.output
 
 

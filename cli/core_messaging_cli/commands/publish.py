@@ -25,6 +25,7 @@ from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
 from core_messaging.text.printable import printable
 from core_messaging.text.wording import counted
+from core_messaging_cli.kafka_settings import for_a_person
 from core_messaging_cli.lines import Input, Line, Reader, opened
 from core_messaging_cli.progress import progress
 from core_messaging_cli.read_ahead import ReadAhead
@@ -119,7 +120,7 @@ def publish(
         raise click.UsageError("give --raw or --key-field, not both: a raw line has no fields")
     topic = topic_name(topic)  # checked before a broker is asked
     pairs = [_header(text) for text in headers]
-    settings = Project(Path.cwd()).settings()
+    settings = for_a_person(Project(Path.cwd()).settings())
     tally = Tally()
     reader = Reader(_key_of(key, key_field), tally.note_bad, raw=raw)
     with opened(messages, file) as given:

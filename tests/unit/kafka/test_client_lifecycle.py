@@ -11,6 +11,7 @@ import pytest
 from aiokafka import errors as kafka_errors
 
 from core_messaging.errors import BrokerRefused, BrokerUnreachable, ConfigurationError
+from core_messaging.kafka import client_lifecycle
 from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.settings import Settings
 
@@ -46,6 +47,77 @@ def test_a_broker_that_starts_later_is_waited_for_with_a_new_client_and_one_line
     settings = Settings(kafka_bootstrap_servers="kafka:9092", kafka_start_timeout=30)
     assert connected(*gone, there, settings=settings) is there
     assert [client.stopped for client in gone] == [1, 1]
+    assert caplog.text.count("no Kafka broker answers at kafka:9092 yet") == 1
+
+
+CLOSED = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 9092)")
+
+
+class Attempts:
+    """Clients that cannot start, and how many were made; *causes* are what the client logs for its bootstrap servers."""
+
+    def __init__(self, *causes: Exception, ends: int) -> None:
+        self.causes, self.ends, self.made = causes, ends, 0
+
+    def __call__(self) -> Any:
+        self.made += 1
+        if self.made > self.ends:
+            return Client()
+        return self
+
+    async def start(self) -> None:
+        for cause in self.causes:
+            logging.getLogger("aiokafka").error("unable to connect: %s", cause)
+        raise kafka_errors.KafkaConnectionError("bootstrap failed")
+
+    async def stop(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("causes", "patient"),
+    [
+        ([CLOSED], False),
+        ([CLOSED, CLOSED], False),
+        # One of them may come: its machine has not answered yet, or its name is not known yet.
+        ([CLOSED, TimeoutError()], True),
+        ([OSError(-2, "Name or service not known"), CLOSED], True),
+        ([], True),
+    ],
+)
+def test_a_start_gives_up_early_only_where_every_bootstrap_server_refuses_the_connection(
+    causes: list[Exception], patient: bool
+) -> None:
+    attempts = Attempts(*causes, ends=1)
+    settings = Settings(kafka_start_timeout=60, kafka_refused_timeout=0.001)
+    if patient:
+        assert asyncio.run(connect(settings, attempts)) is not None
+        assert attempts.made == 2
+        return
+    with pytest.raises(BrokerUnreachable, match="Connect call failed"):
+        asyncio.run(connect(settings, attempts))
+    assert attempts.made == 1
+
+
+def test_a_broker_that_neither_answers_nor_refuses_is_named_once_while_it_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_lifecycle, "SILENT", 0.0)
+
+    class Silent(Client):
+        async def start(self) -> None:
+            await named.wait()
+
+    def note(_record: logging.LogRecord) -> bool:
+        named.set()
+        return True
+
+    named = asyncio.Event()
+    client_lifecycle.logger.addFilter(note)
+    try:
+        asyncio.run(asyncio.wait_for(connect(Settings(kafka_bootstrap_servers="kafka:9092"), Silent), 30))
+    finally:
+        client_lifecycle.logger.removeFilter(note)
+    assert "(no answer within 0 s)" in caplog.text
     assert caplog.text.count("no Kafka broker answers at kafka:9092 yet") == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 
 import pytest
@@ -21,6 +22,7 @@ from core_messaging.kafka.errors import (
     as_broker_error,
     as_publish_error,
     describe,
+    is_closed_port,
     is_hopeless,
     may_concern_one_record,
     own_cancellation_or_error,
@@ -105,3 +107,20 @@ def test_an_error_is_described_in_one_line_with_its_class_once() -> None:
     assert describe(ValueError("a\n  b")) == "ValueError: a b"
     assert describe(KeyError()) == "KeyError"
     assert describe(kafka_errors.KafkaTimeoutError("late")).count("KafkaTimeoutError") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [
+        (ConnectionRefusedError(111, "refused"), True),
+        # Of a name with two addresses.
+        (OSError(f"Multiple exceptions: [Errno {errno.ECONNREFUSED}] ::1, [Errno {errno.ECONNREFUSED}] 127.0.0.1"), True),
+        (OSError(f"Multiple exceptions: [Errno {errno.ECONNREFUSED}] ::1, [Errno {errno.ETIMEDOUT}] 10.0.0.1"), False),
+        (OSError(errno.EHOSTUNREACH, "no route"), False),
+        (TimeoutError(), False),
+    ],
+)  # fmt: skip
+def test_a_port_is_closed_only_where_every_address_refuses_the_connection(
+    error: BaseException, closed: bool
+) -> None:
+    assert is_closed_port(error) is closed
