@@ -22,7 +22,7 @@ from core_messaging.discovery.entry_points import points_of, unreadable_of, warn
 from core_messaging.discovery.overlooked_workers import module_of, overlooked
 from core_messaging.discovery.project import Project
 from core_messaging.discovery.shared_groups import shared_groups
-from core_messaging.discovery.source_scan import may_define
+from core_messaging.discovery.source_scan import files_with_worker, may_define
 from core_messaging.errors import BrokenPackages, BrokenWorker, DuplicateWorker, UnknownWorker
 from core_messaging.logs.tracebacks import cause_and_place
 from core_messaging.worker import Worker, as_worker, config_of, defined, home_of, is_class
@@ -173,8 +173,10 @@ class Catalog:
         hidden = next((row for row in self._overlooked() if row.name == name), None)
         if hidden is not None:
             return BrokenWorker(wanted, hidden.label, hidden.cause)
+        labels = {source.label for source in sources}
+        in_files = [f"{file}:{name}" for file in files_with_worker(Path.cwd(), name) if file not in labels]
+        lowered = in_files or [known for known in names if known.lower() == name.lower()]
         nearest = get_close_matches(name, names, n=3, cutoff=0.5)
-        lowered = [known for known in names if known.lower() == name.lower()]
         searched = dict.fromkeys(filter(None, [*(s.label for s in sources), self._nothing_at]))
         broken = [f"{s.label} is broken: {s.failure}" for s in sources if s.failure]
         return UnknownWorker(wanted, lowered or nearest, list(searched), broken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +88,7 @@ class TopicReader:
             raise TopicMissing([topic], self._settings.kafka_bootstrap_servers)
         return [aiokafka.TopicPartition(topic, number) for number in found.partitions[topic]]
 
-    async def read(self, spans: Spans, report: Report | None = None) -> AsyncIterator[Sequence[Record]]:
+    async def read(self, spans: Spans, report: Report | None = None) -> AsyncGenerator[Sequence[Record]]:
         """All records of *spans*, each partition in its order.
 
         A record that cannot be parsed ends its partition, and *report* is called. Without *report*, UnreadableTopic is

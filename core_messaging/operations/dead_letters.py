@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from core_messaging.errors import BrokerError, NoSuchLetter, TopicMissing, UnreadableTopic
@@ -22,11 +23,14 @@ __all__ = [
     "Example",
     "Expiry",
     "LetterGroup",
+    "LetterRow",
+    "LetterRows",
     "LetterView",
     "Listing",
     "Queue",
     "expiries",
     "list_dead_letters",
+    "list_each_letter",
     "missing_queues",
     "show_dead_letter",
 ]
@@ -75,6 +79,67 @@ class Listing:
 
     groups: Sequence[LetterGroup]
     unread: Mapping[TopicPartition, UnreadableTopic]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """One dead letter in a list. ``topic``, ``example.partition``, ``example.offset``: where it is in its queue."""
+
+    topic: str
+    state: State
+    worker: str
+    error_type: str
+    failed_at: float
+    example: Example
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRows:
+    """``unlooked``: records of the queues that were not looked at, because there are enough rows. ``unread``: as in a Listing."""
+
+    rows: Sequence[LetterRow]
+    unlooked: int
+    unread: Mapping[TopicPartition, UnreadableTopic]
+
+
+async def list_each_letter(
+    settings: Settings, queues: Sequence[Queue], most: int, *, redact: Redact | None = None
+) -> LetterRows:
+    """The first *most* letters of *queues*, one by one. *redact* None: by the plugins installed.
+
+    Raises TopicMissing, BrokerError, PluginError.
+    """
+    redact = redact or installed_redaction(settings)
+    rows: list[LetterRow] = []
+    unread: dict[TopicPartition, UnreadableTopic] = {}
+    unlooked = 0
+    async with reading_topics(settings) as reader:
+        for queue in queues:
+            spans, looked = await reader.spans(queue.topic), 0
+            async with aclosing(_each_letter(reader, queue, spans, unread.__setitem__)) as letters:
+                while len(rows) < most and (found := await anext(letters, None)) is not None:
+                    letter, state, looked = found
+                    rows.append(_row(letter, state, redact))
+            unlooked += size_of(spans) - looked if len(rows) >= most else 0
+    return LetterRows(rows, unlooked, unread)
+
+
+async def _each_letter(
+    reader: TopicReader, queue: Queue, spans: Spans, report: Report
+) -> AsyncGenerator[tuple[Letter, State, int]]:
+    """Each letter of *queue*, its state, and how many records were looked at by then."""
+    ledger, is_of_worker, looked = await ledger_of(reader, queue.topic), queue.selection.is_of_worker, 0
+    async with aclosing(reader.read(spans, report)) as parts:
+        async for record in (record async for records in parts for record in records):
+            letter = Letter(record)
+            looked += 1
+            if is_of_worker(letter):
+                yield letter, ledger.state_of(letter), looked
+
+
+def _row(letter: Letter, state: State, redact: Redact) -> LetterRow:
+    worker, topic = letter.text("worker"), letter.record.topic
+    return LetterRow(topic, state, worker, letter.error_type, letter.failed_at, _example(letter, redact))
 
 
 async def list_dead_letters(

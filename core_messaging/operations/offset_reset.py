@@ -12,6 +12,7 @@ from core_messaging.kafka.offset_writer import commit_for_empty_group
 from core_messaging.rules.diagnosis import GroupFacts
 from core_messaging.rules.offset_reset_plan import Reset, ResetTarget, plan_reset
 from core_messaging.settings import Settings
+from core_messaging.text.wording import counted
 
 SHOWN = 5  # members that an error names
 
@@ -59,7 +60,7 @@ async def _require_empty(settings: Settings, worker: WorkerConfig) -> None:
         group = await lookup.group(worker.group_id)
     if group is not None and group.members:
         raise ConfigurationError(
-            f"group {group.group_id} has {len(group.members)} member(s): {_named(group)}; nothing was changed. "
+            f"group {group.group_id} has {counted(len(group.members), 'member')}: {_named(group)}; nothing was changed. "
             f"Stop every process that runs {worker.name}, and try again"
         )
 

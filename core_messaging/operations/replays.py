@@ -59,7 +59,7 @@ class Planned:
     """What would be done.
 
     ``ends``: where each partition of the queue ended. ``spans``: where letters are taken. ``targets``: letters by
-    topic. ``missing``: letters by original topic that does not exist. ``moved``: letters whose original partition
+    topic; ``places``: by topic and partition. ``missing``: letters by original topic that does not exist. ``moved``: letters whose original partition
     does not exist. ``followers``: letters that are taken because an earlier one of their key is. ``is_atomic``:
     whether the cluster has transactions. ``markers_expire``: whether the topic of markers is cleaned up by time.
     ``unread``: partitions that could not be read to their end, and why.
@@ -73,6 +73,7 @@ class Planned:
     partitions: Mapping[str, int]
     taken: int
     targets: Mapping[str, int]
+    places: Mapping[TopicPartition, int]
     left: Mapping[Reason, int]
     missing: Mapping[str, int]
     moved: int
@@ -196,6 +197,7 @@ class _Count:
             partitions=self._partitions,
             taken=plan.taken,
             targets=plan.targets,
+            places=plan.places,
             left=plan.left,
             missing=plan.missing,
             moved=plan.moved,

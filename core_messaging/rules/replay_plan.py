@@ -120,6 +120,7 @@ class Plan:
         self._lifted: set[KeyOfGroup] = set()
         self.left: Counter[Reason] = Counter()
         self.targets: Counter[str] = Counter()
+        self.places: Counter[TopicPartition] = Counter()  # the same by topic and partition
         self.missing: Counter[str] = Counter()  # original topics that do not exist
         self.moved = 0  # letters whose original partition does not exist
         self.followers = 0  # taken because their key is, not because they are selected
@@ -139,6 +140,7 @@ class Plan:
         self._now.note(letter, self._order.state)
         if taken.outgoing is not None:
             self.targets[taken.outgoing.topic] += 1
+            self.places[TopicPartition(taken.outgoing.topic, taken.outgoing.partition or 0)] += 1
         return taken
 
     def _why_left(self, letter: Letter) -> Reason | None:

@@ -178,7 +178,15 @@ def test_all_queues_of_a_worker_are_meant_by_its_name(broker: RunningBroker, tmp
     for queue, error in (("dlq", ValueError("a")), ("lost", KeyError("b"))):
         broker.make_topic(1, name=f"{topic}-{queue}")
         run(publish(broker.address, f"{topic}-{queue}", [letter(topic, n, error=error) for n in range(2)]))
+    told = dlq.said("list", "Orders", "--each", "--limit", "3")
+    lines = [line.split() for line in told.splitlines() if line.startswith(topic)]
+    assert [line[:6] for line in lines] == [
+        [f"{topic}-{queue}", "0", str(n), "open", "k", f"{topic}[0]@{n}"]
+        for queue, n in (("dlq", 0), ("dlq", 1), ("lost", 0))
+    ]
+    assert "1 more record not looked at; --limit shows more" in told
     told = dlq.said("replay", "Orders", "--yes")
+    assert f"{topic}-dlq: 2 letters to replay\n  2 to {topic}\n    2 to partition 0\n" in told
     assert f"{topic}-dlq: 2 letters replayed" in told
     assert f"{topic}-lost: 2 letters replayed" in told
     assert dlq.counts("Orders") == {"ValueError": (0, 2, 0), "KeyError": (0, 2, 0)}

@@ -24,6 +24,7 @@ from core_messaging_cli.progress import records_progress
 from core_messaging_cli.tables import say
 from core_messaging_cli.worker_completion import complete_workers
 
+PLACES = 20  # partitions of one topic that are named
 _DONE = {"replayed": ("replay", "replayed"), "dropped": ("drop", "dropped")}
 
 
@@ -33,7 +34,9 @@ _DONE = {"replayed": ("replay", "replayed"), "dropped": ("drop", "dropped")}
 @click.option("--to", metavar="TOPIC", help="To this topic, by key, instead of to the original ones.")
 @click.option("--again", is_flag=True, help="Also those that are replayed or dropped already.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many letters a second.")
-@click.option("--dry-run", is_flag=True, help="Say how many would go where, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say how many would go to which topic and partition, and do nothing."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def replay(
     name: str, to: str | None, again: bool, rate: float | None, dry_run: bool, yes: bool, **given: Any
@@ -127,6 +130,7 @@ def _told(planned: Planned) -> Iterator[str]:
     if planned.order.state == "replayed":
         for topic, count in sorted(planned.targets.items()):
             yield f"  {count} to {topic}"
+            yield from _told_places(planned, topic)
     elif planned.targets:
         yield f"  {counted(sum(planned.targets.values()), 'record')} to lift the blocks of their keys"
     if planned.moved:
@@ -134,6 +138,16 @@ def _told(planned: Planned) -> Iterator[str]:
     if planned.followers:
         yield f'  {planned.followers} because an earlier one of their key goes (on_dead_letter = "follow")'
     yield from _told_left(planned)
+
+
+def _told_places(planned: Planned, topic: str) -> Iterator[str]:
+    places = sorted(
+        (place.partition, count) for place, count in planned.places.items() if place.topic == topic
+    )
+    for partition, count in places[:PLACES]:
+        yield f"    {count} to partition {partition}"
+    if more := places[PLACES:]:
+        yield f"    {sum(count for _, count in more)} to {counted(len(more), 'more partition')}"
 
 
 def _told_left(planned: Planned) -> Iterator[str]:

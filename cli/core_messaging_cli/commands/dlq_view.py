@@ -6,19 +6,23 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
 
+from core_messaging.errors import UnreadableTopic
 from core_messaging.operations.dead_letters import (
+    LetterRow,
+    LetterRows,
     LetterView,
     Listing,
     Queue,
     expiries,
     list_dead_letters,
+    list_each_letter,
     missing_queues,
     show_dead_letter,
 )
@@ -37,13 +41,25 @@ LONGEST_HEX = 4 * 1024  # bytes
 SOON = 24 * 3600.0  # seconds before retention may remove an open letter
 _WIDTH = 16  # bytes of a line of hex digits
 
+MOST_ROWS = 10_000
+EACH = ("queue", "partition", "offset", "state", "key", "original", "failed", "error")
 COLUMNS = ("worker", "topic", "error type", "open", "replayed", "dropped", "first", "last", "example")
 
 
 @click.command(name="list")
 @click.argument("name", required=False, metavar="[WORKER|TOPIC]", shell_complete=complete_workers)
+@click.option(
+    "--each", is_flag=True, help="Show each letter, with its partition and offset, instead of counting them."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1, max=MOST_ROWS),
+    default=100,
+    show_default=True,
+    help="With --each: at most so many letters.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def list_letters(name: str | None, as_json: bool) -> None:
+def list_letters(name: str | None, each: bool, limit: int, as_json: bool) -> None:
     """Count the dead letters of a WORKER, of a dead-letter TOPIC, or of all workers.
 
     They are grouped by worker, original topic and error type. A letter is open until it is replayed or dropped. It only reads: it
@@ -52,16 +68,25 @@ def list_letters(name: str | None, as_json: bool) -> None:
     \b
     core kafka dlq list
     core kafka dlq list Orders --json
-    core kafka dlq list orders-dlq
+    core kafka dlq list orders-dlq --each
     """
     settings = settings_for_dead_letters()
     say(f"broker {settings.kafka_bootstrap_servers}", err=as_json)
     if name is None:
-        listing = _all_queues(settings)
-    else:
-        target = target_of(name)
-        with target.missing_told(settings.kafka_bootstrap_servers):
-            listing = _listing(settings, target.queues)
+        _show_letters(settings, _existing(settings, every_queue()), limit if each else None, as_json=as_json)
+        return
+    target = target_of(name)
+    with target.missing_told(settings.kafka_bootstrap_servers):
+        _show_letters(settings, target.queues, limit if each else None, as_json=as_json)
+
+
+def _show_letters(settings: Settings, queues: Sequence[Queue], most: int | None, *, as_json: bool) -> None:
+    """Show each letter, *most* of them; None: count them."""
+    if most is not None:
+        _show_each(asyncio.run(list_each_letter(settings, queues, most)), as_json=as_json)
+        return
+    with records_progress() as progress:
+        listing = asyncio.run(list_dead_letters(settings, queues, progress=progress))
     if as_json:
         say_json({"groups": [_facts(group) for group in listing.groups]})
     elif not listing.groups:
@@ -80,26 +105,59 @@ def _warn(settings: Settings, listing: Listing) -> None:
                 "it, or raise retention.ms",
                 err=True,
             )
-    for error in listing.unread.values():
+    _refuse_unread(listing.unread)
+
+
+def _refuse_unread(unread: Mapping[TopicPartition, UnreadableTopic]) -> None:
+    for error in unread.values():
         say(f"not counted: {error}", err=True)
-    if listing.unread:
+    if unread:
         sys.exit(1)
 
 
-def _all_queues(settings: Settings) -> Listing:
+def _show_each(found: LetterRows, *, as_json: bool) -> None:
+    if as_json:
+        say_json({"letters": [_row_facts(row) for row in found.rows], "unlooked": found.unlooked})
+    elif not found.rows:
+        say("no dead letters")
+    else:
+        show_table(EACH, [_row_cells(row) for row in found.rows], optional=("failed", "error"))
+    if found.unlooked:
+        say(f"{counted(found.unlooked, 'more record')} not looked at; --limit shows more", err=True)
+    _refuse_unread(found.unread)
+
+
+def _row_cells(row: LetterRow) -> list[str]:
+    example = row.example
+    error = f"{row.error_type}: {example.error_message}" if example.error_message else row.error_type
+    place = [row.topic, str(example.partition), str(example.offset), row.state]
+    return [*place, example.key or "-", example.original or "-", moment(row.failed_at) or "-", error]
+
+
+def _row_facts(row: LetterRow) -> dict[str, Any]:
+    example = row.example
+    return {
+        "dlq_topic": row.topic,
+        "partition": example.partition,
+        "offset": example.offset,
+        "state": row.state,
+        "worker": row.worker,
+        "error_type": row.error_type,
+        "error_message": example.error_message,
+        "key": example.key,
+        "original": example.original,
+        "failed_at": moment(row.failed_at),
+    }
+
+
+def _existing(settings: Settings, queues: Sequence[Queue]) -> list[Queue]:
     """Say that a queue does not exist yet. It has no letters then."""
-    queues = every_queue()
     if not queues:
         raise click.ClickException("no worker has a dlq_topic; name a topic, or see `core kafka workers`")
     missing = asyncio.run(missing_queues(settings, queues))
     for topic in missing:
         say(f"no topic {topic} yet, so no dead letters are in it", err=True)
-    return _listing(settings, [queue for queue in queues if queue.topic not in missing])
-
-
-def _listing(settings: Settings, queues: Sequence[Queue]) -> Listing:
-    with records_progress() as progress:
-        return asyncio.run(list_dead_letters(settings, queues, progress=progress))
+    return [queue for queue in queues if queue.topic not in missing]
 
 
 def _facts(group: LetterGroup) -> dict[str, Any]:

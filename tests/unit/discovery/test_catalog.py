@@ -172,6 +172,16 @@ def test_two_entry_points_for_the_very_same_class_are_no_conflict(install: Insta
     assert [row.state for row in discover().listing()] == ["ok"]
 
 
+def test_a_worker_in_a_file_of_the_folder_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `core kafka worker hello.py` ran, and `core kafka lag Greeter` did not find its worker.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hello.py").write_text(GOOD.format(name="Greeter"))
+    with pytest.raises(UnknownWorker, match=r"did you mean hello\.py:Greeter\?"):
+        discover().find("Greeter")
+
+
 def test_an_unknown_name_tells_the_nearest_ones_and_what_was_searched(install: Install) -> None:
     install("mail", GOOD.format(name="EmailWorker"), "mail = mail")
     for wrong in ("EmailWorkr", "emailworker"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core_messaging.discovery.source_scan import may_define
+from core_messaging.discovery.source_scan import files_with_worker, may_define
 
 NAME = "EmailWorker"
 
@@ -38,3 +38,21 @@ def test_a_module_whose_source_cannot_be_had_may_define_anything(
     (tmp_path / "latin.py").write_bytes(b"# \xff\n")
     assert may_define("latin", NAME)
     assert may_define("no.such.module", NAME)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("class Greeter(Worker): ...", True),
+        ("@worker(topic='t')\nasync def Greeter(message): ...", True),
+        ("@worker(topic='t', name='Greeter')\ndef greet(message): ...", True),
+        ("class Greeters: ...  # not Greeter", False),
+        ("x = = Greeter", False),
+    ],
+)
+def test_a_file_of_the_folder_is_offered_that_defines_the_name(
+    source: str, tmp_path: Path, *, found: bool
+) -> None:
+    (tmp_path / "hello.py").write_text(source)
+    (tmp_path / "binary.py").write_bytes(b"\xff class Greeter")
+    assert files_with_worker(tmp_path, "Greeter") == (["hello.py"] if found else [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from hypothesis import given
@@ -93,6 +93,9 @@ def test_what_is_selected_is_taken_with_the_whole_of_its_key_and_nothing_else_is
     # A letter may be in the queue twice; the second one is the same letter.
     assert [each.letter for each in taken] == first_ones(wanted)
     assert plan.taken + sum(plan.left.values()) == len(letters)
+    sent = [(each.outgoing.topic, each.outgoing.partition) for each in taken if each.outgoing is not None]
+    assert plan.places == Counter(sent)  # what a dry run says
+    assert sum(plan.places.values()) == sum(plan.targets.values())
 
 
 def first_ones(letters: list[Letter]) -> list[Letter]:
