@@ -34,6 +34,7 @@ KAFKA = {
     "pause": (f"{_COMMANDS}.fleet:pause", "Pause a worker in every process."),
     "resume": (f"{_COMMANDS}.fleet:resume", "End the pause of a worker."),
     "drain": (f"{_COMMANDS}.process:drain", "End one process in order."),
+    "dump": (f"{_COMMANDS}.process:dump", "Show what one process does at this moment."),
     "log-level": (f"{_COMMANDS}.process:log_level", "Let one process log more for a time."),
     "dlq": (f"{_COMMANDS}.dlq:dlq", "List, show, replay and drop dead letters."),
     "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),

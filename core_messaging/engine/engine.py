@@ -20,6 +20,7 @@ from core_messaging.engine.settlement_loop import SettlementRunners
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.timer import Timer
 from core_messaging.engine.user_setup import UserSetup
+from core_messaging.engine.worker_dump import lines_of
 from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.engine.worker_tasks import WorkerTasks
 from core_messaging.errors import BrokenWorker
@@ -147,6 +148,10 @@ class Engine:
     def running(self) -> list[Job]:
         """Jobs that a shutdown waits for."""
         return self._components.runner_pool.waited_for()
+
+    def dump(self) -> list[str]:
+        """What the worker holds and waits for, one fact on each line. It changes nothing, so a signal handler may call it."""
+        return lines_of(self._components)
 
     @property
     def phase(self) -> str:

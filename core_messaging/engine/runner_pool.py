@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from core_messaging.concurrency.cancellation import being_closed, forget_cancellations
@@ -17,6 +18,15 @@ from core_messaging.rules.job import Job
 # Heartbeats, fetches and signals are on the same event loop. A handler that never suspends would keep the loop for
 # itself. Yielding every 5 ms keeps them prompt, and its cost cannot be measured.
 TURN = 0.005  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Runner ``slot`` holds ``message``, for ``seconds``; 0 while it waits for a thread. ``message``: coordinates."""
+
+    slot: int
+    message: str
+    seconds: float
 
 
 class Idle:
@@ -120,6 +130,19 @@ class RunnerPool:
         held = zip(self.since, self.current, strict=True)
         return [job for since, work in held if work is not None and since < math.inf for job in work.jobs]
 
+    def name_of(self, slot: int) -> str:
+        """How the task of *slot* is named, after its worker."""
+        return f"runner {slot}" if slot < self.count else f"settlement {slot - self.count}"
+
+    def held(self, now: float) -> list[Held]:
+        """What the runners hold at *now*, those first that have it longest. It changes nothing, so a signal may ask."""
+        found = [
+            Held(slot, _told(work), max(0.0, now - since))
+            for slot, (work, since) in enumerate(zip(self.current, self.since, strict=True))
+            if work is not None
+        ]
+        return sorted(found, key=lambda each: -each.seconds)
+
     def vacate(self, slot: int, _runner: object) -> None:
         """The runner of *slot* has ended, cancelled perhaps, and holds nothing any more."""
         self.current[slot] = None
@@ -193,3 +216,10 @@ class RunnerPool:
             self._job_ended.clear()
             self.turn_ends = 0.0
             await self._job_ended.wait()
+
+
+def _told(work: Any) -> str:
+    """The coordinates of *work*; of a batch those of its first message, and how many follow."""
+    jobs = work.jobs
+    more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+    return f"{jobs[0]}{more}" if jobs else "a batch that is finished"

@@ -57,9 +57,10 @@ class WorkerTasks:
         committer = self._begin(group, "committer", self._membership.commit_forever)
         watcher = self._begin(group, "watcher", self._membership.watch_forever)
         count = self._runner_pool.count
-        loops = [(f"runner {n}", partial(self._runners.run, n)) for n in range(count)]
-        loops += [(f"settlement {n}", partial(self._settlement_runners.run, count + n)) for n in range(count)]
-        runners = [self._begin(group, name, run) for name, run in loops]
+        loops = [partial(self._runners.run, n) for n in range(count)]
+        loops += [partial(self._settlement_runners.run, count + n) for n in range(count)]
+        name_of = self._runner_pool.name_of
+        runners = [self._begin(group, name_of(slot), run) for slot, run in enumerate(loops)]
         for slot, runner in enumerate(runners):
             runner.add_done_callback(partial(self._runner_pool.vacate, slot))
         limiters = [self._begin(group, "limiter", self._limiter.run)] if self._limiter else []

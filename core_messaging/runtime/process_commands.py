@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from core_messaging.errors import CommandRefused
@@ -29,10 +29,14 @@ class Drain(Protocol):
 class ProcessCommands:
     """``handlers``: name of a command -> who obeys it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain) -> None:
-        self._drain = drain
+    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain, dump: Callable[[], str]) -> None:
+        self._drain, self._dump = drain, dump
         self._level = LogLevel(loop)
-        self.handlers: Mapping[str, Obey] = {"drain": self._obey_drain, "log-level": self._obey_log_level}
+        self.handlers: Mapping[str, Obey] = {
+            "drain": self._obey_drain,
+            "dump": self._obey_dump,
+            "log-level": self._obey_log_level,
+        }
 
     async def _obey_drain(self, arguments: Mapping[str, Argument]) -> Reply:
         for_good = arguments.get("for_good") is True
@@ -41,6 +45,9 @@ class ProcessCommands:
             self._drain(for_good=for_good)
 
         return Reply("draining: it finishes what runs, commits and ends", then)
+
+    async def _obey_dump(self, _arguments: Mapping[str, Argument]) -> Reply:
+        return Reply(self._dump())
 
     async def _obey_log_level(self, arguments: Mapping[str, Argument]) -> Reply:
         level, seconds = arguments.get("level"), arguments.get("seconds")

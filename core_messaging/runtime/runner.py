@@ -7,8 +7,14 @@ import logging
 import signal
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from typing import Any
 
 from core_messaging.broker import Broker, Publisher
@@ -34,9 +40,11 @@ from core_messaging.runtime.announcements import (
     say_stopped,
     say_waiting,
 )
+from core_messaging.runtime.dump_signal import dumps_on_signal
 from core_messaging.runtime.fleet_member import FleetMember, control_topics
 from core_messaging.runtime.loop_watchdog import LoopGuard
 from core_messaging.runtime.process_commands import ProcessCommands
+from core_messaging.runtime.process_dump import dump_of
 from core_messaging.runtime.process_exit import DRAINED
 from core_messaging.runtime.run_options import RunOptions
 from core_messaging.runtime.signals import on_signals
@@ -184,7 +192,7 @@ class _Run:
         settings = self._options.settings
         self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
         if self._control():
-            commands = ProcessCommands(self._loop, self.drain)
+            commands = ProcessCommands(self._loop, self.drain, self.dump)
             self._member = FleetMember(settings, publisher, self.snapshot, self._apply_pauses, commands)
         around = SharedResources(
             pauses=self._member or NoPauses(),
@@ -296,11 +304,21 @@ class _Run:
     def _signals(self) -> AbstractContextManager[None]:
         if not self._options.handle_signals:
             return nullcontext()
-        return on_signals(self._first_signal, self._second_signal, self._options.orders)
+        return self._handled_signals()
+
+    @contextmanager
+    def _handled_signals(self) -> Iterator[None]:
+        stopping = on_signals(self._first_signal, self._second_signal, self._options.orders)
+        with dumps_on_signal(self.dump), stopping:
+            yield
 
     def _first_signal(self, number: signal.Signals) -> None:
         begun = "" if self.engines else "; nothing had begun"
         self._stop(f"{number.name}: stopping{self._waits_for()}{begun}. Again to leave at once")
+
+    def dump(self) -> str:
+        """What this process does at this moment, in lines for people."""
+        return dump_of([each.dump for each in self.engines], self._loop)
 
     def drain(self, *, for_good: bool) -> None:
         """Stop in order, because a person has asked for it through the control topic.

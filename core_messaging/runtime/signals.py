@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from core_messaging.concurrency.fork_safety import in_forked_child
+from core_messaging.runtime.dump_signal import DUMP
 
 # SIGHUP says that the terminal is closed. Windows has none.
 HANGUP = getattr(signal, "SIGHUP", None)
@@ -67,6 +68,9 @@ class Received:
             loop.remove_reader(orders)
             self._tell(signal.SIGTERM, again=False)
         for number in numbers:
+            if number == DUMP:
+                signal.raise_signal(signal.Signals(number))
+                continue
             if number == HANGUP:
                 self._tell(signal.Signals(number), again=False)
                 continue

@@ -10,6 +10,7 @@ import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 
+from core_messaging.runtime.dump_signal import DUMP, dumps_on_signal
 from core_messaging.runtime.process_exit import DRAINED, FOR_GOOD
 from core_messaging.runtime.restart_policy import TRIES, Restarts, shell_code
 from core_messaging.runtime.signals import STOPPING, on_signals
@@ -49,7 +50,15 @@ class Supervisor:
 
     async def run(self) -> int:
         """Until a signal to stop, or until restarts are hopeless. The exit code: 0, or the highest of all."""
-        with on_signals(self._stop, self._leave):
+        loop = asyncio.get_running_loop()
+
+        def pass_on_dump() -> str:
+            loop.call_soon_threadsafe(
+                self._pass_on_dump
+            )  # the signal may have interrupted a write into the same pipe
+            return f"SIGUSR1: passed on to {counted(len(self._running), 'process')}"
+
+        with on_signals(self._stop, self._leave), dumps_on_signal(pass_on_dump):
             places = range(1, self._count + 1)
             codes = await asyncio.gather(*(self._keep(place) for place in places))
         return self._gave_up_with or max(codes)
@@ -106,6 +115,12 @@ class Supervisor:
         except TimeoutError:
             return False
         return True
+
+    def _pass_on_dump(self) -> None:
+        """SIGUSR1 goes through the pipe: a process that has not begun to listen would die of the signal itself."""
+        if DUMP is not None:
+            for process in self._running.values():
+                _pass_on(process, DUMP)
 
     def _stop(self, number: signal.Signals) -> None:
         processes = counted(len(self._running), "process")

@@ -13,12 +13,21 @@ from tests.integration.brokers import RunningBroker
 from tests.integration.commands import Running, core, running_core
 from tests.integration.harness import publish, run
 
+HANGS = 86420  # the number of the message that is never finished
+
 WORKER = """
+import asyncio
+
 from core.messaging import worker
+
+async def hang(secret):
+    await asyncio.sleep(3600)
 
 @worker(topic="{topic}", group_id="{topic}")
 async def greet(message: dict) -> None:
     print("hello", message["n"], flush=True)
+    if message["n"] == {HANGS}:
+        await hang(message)
 """
 
 
@@ -35,7 +44,7 @@ class Project:
             "METRICS_INTERVAL": "1",
         }
         (folder / "src/workers").mkdir(parents=True)
-        (folder / "src/workers/greet.py").write_text(WORKER.format(topic=self.topic))
+        (folder / "src/workers/greet.py").write_text(WORKER.format(topic=self.topic, HANGS=HANGS))
 
     def core(self, *words: str) -> tuple[int, str, str]:
         done = core("kafka", *words, folder=self.folder, env=self.env)

@@ -1,7 +1,9 @@
-"""``core kafka drain`` and ``log-level``: commands to one of two real processes on Apache Kafka."""
+"""``core kafka drain``, ``dump`` and ``log-level``: commands to one of two real processes on Apache Kafka."""
 
 from __future__ import annotations
 
+import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from core_messaging.rules.commands import Command, encode_command
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import Running
-from tests.integration.fleets import Project, stop
+from tests.integration.fleets import HANGS, Project, stop
 from tests.integration.harness import publish, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -67,3 +69,30 @@ def test_a_process_logs_more_for_a_time_and_obeys_nothing_else(
         )
         stop(running)
     assert "drain: stopping" not in running.output
+
+
+def have_one_each(project: Project, running: Running) -> None:
+    """Before that a rebalance may take the message away from its handler."""
+    share = re.compile(rf"\[(\d)\] greet has {project.topic}\[\d\]$", re.MULTILINE)
+    running.until(lambda: set(share.findall(running.output)) == {"1", "2"})
+
+
+def test_a_dump_says_where_a_handler_stands_and_shows_no_value(project: Project) -> None:
+    project.env["SHUTDOWN_TIMEOUT"] = "0.5"
+    with project.worker("--processes", "2") as running:
+        have_one_each(project, running)
+        project.publish(HANGS)
+        running.until_said(f"hello {HANGS}")
+        said = "".join(project.core("dump", str(pid))[1] for pid in project.pids())
+        assert str(HANGS) not in said
+        assert_shows_the_handler(project, said)
+        running.signal(signal.SIGUSR1)
+        running.until(lambda: len(re.findall(r"^\d+ threads$", running.output, re.MULTILINE)) == 2)
+        assert_shows_the_handler(project, running.output)
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 1  # the handler was still running
+
+
+def assert_shows_the_handler(project: Project, dump: str) -> None:
+    assert re.search(rf"^  runner 0: {project.topic}\[\d\]@0 for \d", dump, re.MULTILINE), dump
+    assert re.search(r"greet\.py:\d+ hang$", dump, re.MULTILINE), dump

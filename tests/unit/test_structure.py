@@ -123,6 +123,7 @@ SHOWN_BY = {
     "engine/result_publisher": "unit/engine/test_settlement_loop.py",
     "engine/session": "unit/engine/test_fetch_loop.py",
     "engine/success_path": "unit/engine/test_counters.py",
+    "engine/worker_dump": "integration/test_commanding_processes.py",
     "engine/worker_tasks": "unit/engine/test_misbehaving_handlers.py",
     "kafka/client_insides": "integration/test_rebalancing.py",
     "kafka/cluster_lookup": "integration/test_core_kafka_lag.py",

@@ -1,4 +1,4 @@
-"""``core kafka drain`` and ``log-level``: commands to one process, through the control topic."""
+"""``core kafka drain``, ``dump`` and ``log-level``: commands to one process, through the control topic."""
 
 from __future__ import annotations
 
@@ -39,6 +39,21 @@ def drain(process: str, for_good: bool) -> None:
     core kafka drain 4711 --for-good
     """
     _send(process, "drain", {"for_good": for_good})
+
+
+@click.command()
+@click.argument("process")
+def dump(process: str) -> None:
+    """Show what one process does at this moment: what its workers hold, and where each task and thread stands.
+
+    No key, no message and no value of a variable is shown. A process whose event loop is blocked does not answer; send
+    SIGUSR1 to it (`kill -USR1 PID`): it writes the same to its standard error, also without a control topic. PROCESS is
+    host:pid as `core kafka fleet` shows it, a pid that is unique in the fleet, or the beginning of an id.
+
+    \b
+    core kafka dump web-1:4711
+    """
+    _send(process, "dump", {})
 
 
 @click.command("log-level")

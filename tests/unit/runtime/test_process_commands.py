@@ -24,7 +24,7 @@ class Process:
 
     def obey(self, name: str, arguments: Mapping[str, Argument]) -> Reply:
         async def obey() -> Reply:
-            commands = ProcessCommands(asyncio.get_running_loop(), self.drain)
+            commands = ProcessCommands(asyncio.get_running_loop(), self.drain, lambda: "two\nlines")
             try:
                 return await commands.handlers[name](arguments)
             finally:
@@ -48,6 +48,10 @@ def test_a_drain_begins_after_the_answer(given: Argument, *, for_good: bool) -> 
     assert reply.then is not None
     reply.then()
     assert process.drained == [for_good]
+
+
+def test_a_dump_is_the_answer() -> None:
+    assert Process().obey("dump", {}) == Reply("two\nlines")
 
 
 def test_a_log_level_says_how_long_it_lasts() -> None:
