@@ -119,8 +119,7 @@ class Plan:
         self._is_counted = is_counted
         self._lifted: set[KeyOfGroup] = set()
         self.left: Counter[Reason] = Counter()
-        self.targets: Counter[str] = Counter()
-        self.places: Counter[TopicPartition] = Counter()  # the same by topic and partition
+        self.places: Counter[TopicPartition] = Counter()  # where letters go
         self.missing: Counter[str] = Counter()  # original topics that do not exist
         self.moved = 0  # letters whose original partition does not exist
         self.followers = 0  # taken because their key is, not because they are selected
@@ -129,6 +128,14 @@ class Plan:
     def taken(self) -> int:
         """How many letters are replayed or dropped by now."""
         return self._now.size
+
+    @property
+    def targets(self) -> Counter[str]:
+        """How many letters go to each topic."""
+        found: Counter[str] = Counter()
+        for place, count in self.places.items():
+            found[place.topic] += count
+        return found
 
     def decide(self, letter: Letter) -> Taken | None:
         """What is done with *letter*. None: nothing."""
@@ -139,7 +146,6 @@ class Plan:
         taken = Taken(letter, self._outgoing(letter))
         self._now.note(letter, self._order.state)
         if taken.outgoing is not None:
-            self.targets[taken.outgoing.topic] += 1
             self.places[TopicPartition(taken.outgoing.topic, taken.outgoing.partition or 0)] += 1
         return taken
 

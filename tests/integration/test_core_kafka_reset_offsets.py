@@ -34,7 +34,7 @@ def test_a_worker_goes_on_where_its_group_was_sent(apache_broker: RunningBroker,
             running.until_said("hello 9")
             code, said = reset("--to", "earliest", "--yes")
             assert code == 1
-            assert f"group {topic} has 1 member(s): core-messaging" in said
+            assert f"group {topic} has 1 member: core-messaging" in said
             assert "Stop every process that runs greet" in said
             running.signal(signal.SIGTERM)
             assert running.wait() == 0
