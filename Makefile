@@ -49,7 +49,7 @@ chaos: $(VENV)/installed ## three workers on three nodes while everything breaks
 leaks: $(VENV)/installed ## ten minutes of rebalances and retries: memory must not grow (Java and Maven)
 	$(BIN)/python -m chaos --only leaks $(CHAOS_ARGS)
 
-rebalance: $(VENV)/installed ## how long a group stands still after a crash, a join and a leave (Java and Maven, two minutes)
+rebalance: $(VENV)/installed ## how long a group stands still after a crash, a join and a leave; bars (Java and Maven, five minutes)
 	$(BIN)/python -m benchmarks.rebalance
 
 demo: .venv-demo/installed ## an embedded broker, an SMTP server, 2,400 e-mail tasks and the worker package that sends them

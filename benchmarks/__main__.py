@@ -18,14 +18,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import growth, picture, plot, processes, report, startup
+from benchmarks import growth, picture, plot, processes, rebalance, report, startup
 from benchmarks.report import Everything
 from benchmarks.rounds import Broker, run
 from benchmarks.workloads import ALL, Workload
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 
-START, PROCESSES, GROWTH = "start", "processes", "growth"  # not contests with rows
-OTHERS = (PROCESSES, GROWTH, START)
+START, PROCESSES, GROWTH, REBALANCE = "start", "processes", "growth", "rebalance"  # not contests with rows
+OTHERS = (PROCESSES, REBALANCE, GROWTH, START)
 # The quick run compares this project with its limits only. The full run has the other projects too.
 QUICK = ("noop", "io", "output", "batches", "sending", "hook", PROCESSES, START)
 
@@ -68,6 +68,7 @@ def _measure(arguments: argparse.Namespace, rounds: int, console: Console) -> Ev
             return Everything(
                 [run(broker, workload, rounds, scale, status.update) for workload in _chosen(arguments)],
                 processes.measure(broker.address, rounds) if PROCESSES in names else [],
+                rebalance.measure(broker.address) if REBALANCE in names else [],
                 list(growth.measure(broker.address, rounds, status.update)) if GROWTH in names else [],
                 startup.measure(rounds) if START in names else None,
             )

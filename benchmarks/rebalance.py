@@ -1,7 +1,7 @@
 """How long a consumer group stands still when one of its processes is killed and replaced, joins, or leaves.
 
-``make rebalance`` runs three processes of one worker beside 500 messages a second on 12 partitions. The silence of a
-partition is the longest time between two of its messages.
+``make rebalance`` runs three processes of one worker beside 500 messages a second on 12 partitions, three times. It shows
+the medians. Exit code 1 where a bar is missed. The silence of a partition is the longest time between two of its messages.
 """
 
 from __future__ import annotations
@@ -9,147 +9,93 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from benchmarks.group import CALM, PARTITIONS, SESSION, Group, percentile, send_forever, silence, until
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 
-PARTITIONS, RATE, PROCESSES = 12, 500, 3
-SESSION = float(os.environ.get("KAFKA_SESSION_TIMEOUT", "45"))  # seconds
-CALM = 5.0  # seconds that are measured before something happens, and after a join or leave
-WORKER = """
-import os, time
-from core_messaging import Context, Worker
-
-SEEN = os.open("seen", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-class Bench(Worker):
-    input_topic = "{topic}"
-    group_id = "{topic}"
-    concurrency = 8
-
-    async def process(self, message: float, context: Context) -> None:
-        now = time.time()
-        os.write(SEEN, f"{{now:.6f}} {{context.partition}} {{os.getpid()}} {{now - message:.6f}}\\n".encode())
-"""
+PROCESSES, ROUNDS = 3, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Handled:
-    """One message: when, where, by which process, and how old it was."""
+class Killed:
+    """SIGKILL and a replacement a second later. All in seconds; ``calm_p99`` is of the time before."""
 
-    time: float
-    partition: int
-    pid: int
-    age: float
-
-
-class Group:
-    """The processes of one group, what is sent to them and what they have handled."""
-
-    def __init__(self, folder: Path, address: str, topic: str) -> None:
-        self._folder, self._address, self._topic = folder, address, topic
-        (folder / "src/workers").mkdir(parents=True)
-        (folder / "src/workers/bench.py").write_text(WORKER.format(topic=topic))
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def join(self) -> subprocess.Popen[bytes]:
-        """Start another process."""
-        core = str(Path(sys.executable).with_name("core"))
-        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self._address}
-        with (self._folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [core, "kafka", "worker", "Bench"], cwd=self._folder, env=environment, stdout=log, stderr=log
-            )
-        self.processes.append(process)
-        return process
-
-    def handled(self, since: float = 0.0) -> list[Handled]:
-        """All messages that were handled after *since*."""
-        file = self._folder / "seen"
-        lines = file.read_text().rpartition("\n")[0].splitlines() if file.exists() else []
-        rows = (line.split() for line in lines)
-        found = [Handled(float(at), int(where), int(who), float(age)) for at, where, who, age in rows]
-        return [each for each in found if each.time >= since]
-
-    def owners(self) -> dict[int, int]:
-        """Partition -> the process that handled its last message."""
-        return {each.partition: each.pid for each in self.handled(time.time() - 3)}
-
-    def end(self) -> None:
-        """Kill what runs."""
-        for process in self.processes:
-            process.kill()
-            process.wait()
+    survivors: float
+    p99: float
+    calm_p99: float
+    dead: float
 
 
-def silence(handled: Collection[Handled], partitions: Collection[int], begin: float) -> float:
-    """The longest time without a message of one of *partitions* after *begin*."""
-    times: dict[int, list[float]] = defaultdict(lambda: [begin])
-    for each in handled:
-        if each.time >= begin and each.partition in partitions:
-            times[each.partition].append(each.time)
-    return max(
-        (max(b - a for a, b in pairwise(t)) for t in times.values() if len(t) > 1),
-        default=0.0,
-    )
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A join or a leave: the longest silence of the partitions that stay, and of those that move, in seconds."""
+
+    stays: float
+    moves: float
 
 
-def percentile(handled: Collection[Handled], partitions: Collection[int]) -> float:
-    """The 99th percentile of the ages of messages of *partitions*."""
-    ages = [each.age for each in handled if each.partition in partitions]
-    return statistics.quantiles(ages, n=100)[98]
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The figures of one run. ``exit``: seconds from SIGTERM to the end of a process whose group waits."""
+
+    killed: Killed
+    join: Change
+    leave: Change
+    exit: float
 
 
-async def send_forever(address: str, topic: str) -> None:
-    """RATE messages a second, to each partition in turn."""
-    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=1)
-    await producer.start()
-    try:
-        began, count = time.monotonic(), 0
-        while True:
-            while count < (time.monotonic() - began) * RATE:
-                value = f"{time.time():.6f}".encode()
-                await producer.send(topic, value, key=b"%d" % count, partition=count % PARTITIONS)
-                count += 1
-            await asyncio.sleep(0.002)
-    finally:
-        await producer.stop()
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What the median of a figure may be at most; None: it is shown without a bar."""
+
+    name: str
+    figure: Callable[[Round], float]
+    limit: float | None
+    unit: str = "s"
+
+    def median(self, rounds: Sequence[Round]) -> float:
+        return median(self.figure(each) for each in rounds)
+
+    def reached(self, rounds: Sequence[Round]) -> bool:
+        return self.limit is None or self.median(rounds) <= self.limit
 
 
-async def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Wait for *condition*. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - other processes have no event for it
-            await asyncio.sleep(0.2)
+BARS = (
+    Bar("SIGKILL and a replacement: longest silence of survivors", lambda r: r.killed.survivors, 0.5),
+    Bar("the same: p99 of survivors beside undisturbed", lambda r: r.killed.p99 / r.killed.calm_p99, 2, "x"),
+    Bar("the same: p99 of survivors", lambda r: r.killed.p99, None),
+    Bar("the same: longest silence of what the dead process owned", lambda r: r.killed.dead, None),
+    Bar("join: longest silence of what stays", lambda r: r.join.stays, 0.3),
+    Bar("join: longest silence of what moves", lambda r: r.join.moves, 3),
+    Bar("leave: longest silence of what stays", lambda r: r.leave.stays, 0.3),
+    Bar("leave: longest silence of what moves", lambda r: r.leave.moves, 3),
+    Bar("SIGTERM while the group waits: exit", lambda r: r.exit, 2),
+)
 
 
-async def settled(group: Group, processes: int) -> None:
-    """Wait until each of *processes* has its part of the partitions, and a little longer."""
-
-    def even() -> bool:
-        counts = Counter(group.owners().values())
-        return len(group.owners()) == PARTITIONS and set(counts.values()) == {PARTITIONS // processes}
-
-    await until(lambda: even() and len(set(group.owners().values())) == processes)
-    await asyncio.sleep(CALM)
+def lines(rounds: Sequence[Round]) -> list[str]:
+    """One line for each figure, with its bar and the figure of every round."""
+    return [_line(bar, rounds) for bar in BARS] if rounds else []
 
 
-async def killed(group: Group) -> None:
-    """SIGKILL and a replacement a second later."""
+def _line(bar: Bar, rounds: Sequence[Round]) -> str:
+    verdict = "reached" if bar.reached(rounds) else "MISSED"
+    wanted = "" if bar.limit is None else f" (bar <= {bar.limit:g} {bar.unit}, {verdict})"
+    each = ", ".join(f"{bar.figure(one):.2f}" for one in rounds)
+    return f"{bar.name}: {bar.median(rounds):.2f} {bar.unit}{wanted}; {each}"
+
+
+async def _killed(group: Group) -> Killed:
     owners, began = group.owners(), time.time()
     victim = group.processes[2]
     mine = {partition for partition, pid in owners.items() if pid == victim.pid}
@@ -165,47 +111,51 @@ async def killed(group: Group) -> None:
 
     await until(taken_over, SESSION + 60)
     handled = group.handled(began)
-    print(
-        f"SIGKILL + replacement: longest silence of what survivors own {silence(handled, others, began):.2f} s"
+    return Killed(
+        survivors=silence(handled, others, began),
+        p99=percentile(handled, others),
+        calm_p99=percentile(calm, others),
+        dead=silence(handled, mine, began),
     )
-    print(
-        f"  p99 of its latency {percentile(handled, others):.3f} s, before {percentile(calm, others):.3f} s"
-    )
-    print(f"  longest silence of what the dead process owned {silence(handled, mine, began):.2f} s")
 
 
-async def joined(group: Group) -> None:
-    """One more process."""
+async def _joined(group: Group) -> Change:
     owners, began = group.owners(), time.time()
     group.join()
-    await settled(group, PROCESSES + 1)
+    await group.settled(PROCESSES + 1)
     moved = {partition for partition, pid in group.owners().items() if pid != owners[partition]}
-    _report("join", group.handled(began), owners.keys() - moved, moved, began)
+    handled = group.handled(began)
+    return Change(silence(handled, owners.keys() - moved, began), silence(handled, moved, began))
 
 
-async def left(group: Group) -> None:
-    """SIGTERM."""
+async def _left(group: Group) -> Change:
     owners, began = group.owners(), time.time()
     leaver = group.processes[0]
     leaver.send_signal(signal.SIGTERM)
     await asyncio.to_thread(leaver.wait)
-    print(f"SIGTERM: exit after {time.time() - began:.2f} s")
     mine = {partition for partition, pid in owners.items() if pid == leaver.pid}
     await until(lambda: group.owners().keys() == owners.keys() and leaver.pid not in group.owners().values())
     await asyncio.sleep(CALM)
-    _report("leave", group.handled(began), owners.keys() - mine, mine, began)
+    handled = group.handled(began)
+    return Change(silence(handled, owners.keys() - mine, began), silence(handled, mine, began))
 
 
-def _report(
-    what: str, handled: Collection[Handled], stays: Collection[int], moves: Collection[int], began: float
-) -> None:
-    print(
-        f"{what}: longest silence of what stays {silence(handled, stays, began):.2f} s, "
-        f"of what moves {silence(handled, moves, began):.2f} s"
-    )
+async def _left_while_the_group_waits(group: Group) -> float:
+    """Let one process stand still, so that the group waits for it; stop another one that has not been let in."""
+    silent = group.processes[1]
+    silent.send_signal(signal.SIGSTOP)
+    waits = group.join()
+    await until(lambda: group.said(waits, "joining group"), SESSION)
+    await asyncio.sleep(1)
+    began = time.time()
+    waits.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(waits.wait)
+    took = time.time() - began
+    silent.send_signal(signal.SIGCONT)
+    return took
 
 
-async def measure(folder: Path, address: str) -> None:
+async def _round(folder: Path, address: str) -> Round:
     """Let each thing happen once."""
     topic = f"bench-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
@@ -217,19 +167,26 @@ async def measure(folder: Path, address: str) -> None:
     try:
         for _ in range(PROCESSES):
             group.join()
-        await settled(group, PROCESSES)
-        await killed(group)
-        await settled(group, PROCESSES)
-        await joined(group)
-        await left(group)
+        await group.settled(PROCESSES)
+        killed = await _killed(group)
+        await group.settled(PROCESSES)
+        joined = await _joined(group)
+        left = await _left(group)
+        return Round(killed, joined, left, await _left_while_the_group_waits(group))
     finally:
         sending.cancel()
         await asyncio.wait([sending])
         group.end()
 
 
+def measure(address: str, rounds: int = ROUNDS) -> list[Round]:
+    """Run *rounds* rounds, each with a topic and processes of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [asyncio.run(_round(Path(folder) / str(number), address)) for number in range(rounds)]
+
+
 @contextmanager
-def broker() -> Iterator[str]:
+def _broker() -> Iterator[str]:
     """The broker of KAFKA_BOOTSTRAP_SERVERS, or one of our own."""
     if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield address
@@ -241,11 +198,13 @@ def broker() -> Iterator[str]:
         yield cluster.address
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
-    with broker() as address, tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(Path(folder) / "group", address))
+    with _broker() as address:
+        rounds = measure(address)
+    print(*lines(rounds), sep="\n")
+    return 0 if all(bar.reached(rounds) for bar in BARS) else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -10,7 +10,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, processes, startup
+from benchmarks import machine, processes, rebalance, startup
 from benchmarks.growth import Series
 from benchmarks.rounds import Figures, Result
 from benchmarks.workloads import Bar
@@ -26,6 +26,7 @@ class Everything:
 
     results: Sequence[Result]
     processes: Sequence[processes.Round]
+    rebalances: Sequence[rebalance.Round]
     growth: Sequence[Series]
     starts: tuple[float, float] | None  # seconds without and with many distributions
 
@@ -77,8 +78,7 @@ def show(found: Everything, console: Console) -> None:
             table.add_row(*row)
     console.print(table)
     for line in [
-        *_processes(found),
-        *_starts(found),
+        *_others(found),
         *(each for series in found.growth for each in _growth(series)),
     ]:
         console.print(line, highlight=False)
@@ -92,7 +92,7 @@ def missed(found: Everything) -> list[str]:
         for bar in result.workload.bars
         if result.reached(bar) is not True
     ]
-    return bars + [line for line in (*_processes(found), *_starts(found)) if _VERDICTS[False] in line]
+    return bars + [line for line in _others(found) if _VERDICTS[False] in line]
 
 
 def write(found: Everything, how: str) -> None:
@@ -103,9 +103,9 @@ def write(found: Everything, how: str) -> None:
     for result in found.results:
         lines += _section(result)
     lines += [
-        "## Processes, start-up, growth",
+        "## Processes, start-up, rebalances, growth",
         "",
-        *(f"- {line}" for line in (*_processes(found), *_starts(found))),
+        *(f"- {line}" for line in _others(found)),
     ]
     lines += ["", f"![what grows with what]({GROWTH_PLOT.name})", ""]
     for series in found.growth:
@@ -114,6 +114,11 @@ def write(found: Everything, how: str) -> None:
     for result in found.results:
         lines += _raw(result)
     RESULTS.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _others(found: Everything) -> list[str]:
+    """The lines of what is no contest."""
+    return [*_processes(found), *_starts(found), *rebalance.lines(found.rebalances)]
 
 
 def _processes(found: Everything) -> list[str]:
