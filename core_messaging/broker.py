@@ -14,8 +14,8 @@ from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPa
 
 # Called with the added partitions and the commit of each; None: it has no commit.
 Assigned = Callable[[Mapping[TopicPartition, Committed | None]], None]
-# Awaited with the partitions that this member is about to lose.
-Revoked = Callable[[frozenset[TopicPartition]], Awaitable[None]]
+# Awaited with the partitions that this member is about to lose. Returns those of them that it has given up; None: all.
+Revoked = Callable[[frozenset[TopicPartition]], Awaitable[frozenset[TopicPartition] | None]]
 # Awaited with the partitions that this member has lost already.
 Lost = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
@@ -41,7 +41,9 @@ class Consumer(Protocol):
     first record that is left, and logs how many are gone.
 
     ``revoked`` is awaited before the partitions may go to another member, and commits made in it still count. It runs
-    beside the rest: other partitions may be assigned, revoked or lost meanwhile. It is cancelled when its own are lost.
+    beside the rest: other partitions may be assigned, revoked or lost meanwhile. It is cancelled when its own are lost. It
+    returns as soon as some of the partitions are given up. They may go to another member at once, and ``revoked`` is awaited
+    again with the rest. So a handler that takes long holds up its own partition only.
 
     ``lost`` tells that this member does not own the partitions any more, because its group has taken it for dead. Other
     members may have them already, so nothing of them can be committed. This member joins again when ``lost`` returns.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from core_messaging.broker import Consumer
 from core_messaging.config import WorkerConfig
@@ -15,6 +15,9 @@ from core_messaging.observers import Observers, tell
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment, AssignmentState
 from core_messaging.text.wording import counted
+
+# Seconds in which partitions are given up together. Each time that some are given up is another round of the group.
+TOGETHER = 0.5
 
 
 class RebalanceListener:
@@ -41,6 +44,7 @@ class RebalanceListener:
         self._flow = flow
         self._again = again
         self._plugins_told: asyncio.Future[None] | None = None  # kept, or the loop would forget the task
+        self._deadlines: dict[Assignment, float] = {}  # of what is given up: until when its messages may run
 
     def assigned(self, commits: Mapping[TopicPartition, Committed | None]) -> None:
         """This member has the partitions of *commits* from now on, and keeps what it has already."""
@@ -74,20 +78,23 @@ class RebalanceListener:
         if pending is not None:
             self._plugins_told = asyncio.ensure_future(pending)
 
-    async def revoked(self, sources: frozenset[TopicPartition]) -> None:
+    async def revoked(self, sources: frozenset[TopicPartition]) -> frozenset[TopicPartition]:
         """Start nothing more in *sources*, let running messages finish, commit, and only then let go. Other partitions go on.
+
+        Returns those of *sources* that are given up. Where others take longer, it is called again with them.
 
         What still runs after ``revoke_timeout`` waits until the group has decided. If the partition comes straight back,
         it goes on. If not, its result is dropped and the next owner repeats it.
         """
         leaving = self._drain(sources)
         if not leaving:
-            return
-        await self._finish_running(leaving)
-        await self._committer.give_back(self._consumer, leaving)
-        await self._let_go(leaving)
+            return sources
+        finished = await self._finish_running(leaving)
+        await self._committer.give_back(self._consumer, finished)
+        await self._let_go(finished)
         if kept := self._kept():
             self._say_assigned(kept)
+        return sources - {assignment.source for assignment in leaving - finished}
 
     async def lost(self, sources: frozenset[TopicPartition]) -> None:
         """The group has taken this member for dead: others may have *sources* by now, so nothing of them is committed.
@@ -114,16 +121,35 @@ class RebalanceListener:
     async def _let_go(self, leaving: set[Assignment]) -> None:
         running = self._runner_pool.busy(lambda job: job.assignment in leaving)
         self._assignment_table.release(leaving, running)
+        for assignment in leaving:
+            self._deadlines.pop(assignment, None)
         sources = sorted(assignment.source for assignment in leaving)
         self._log.info("revoked", "%s has given up %s", ", ".join(map(str, sources)))
         await tell_revoked(self._components.observers, self._components.config, sources)
 
-    async def _finish_running(self, leaving: set[Assignment]) -> None:
-        try:
-            async with asyncio.timeout(self._components.settings.revoke_timeout):
-                await self._runner_pool.quiet(lambda job: job.assignment in leaving)
-        except TimeoutError:
+    async def _finish_running(self, leaving: set[Assignment]) -> set[Assignment]:
+        """Wait until some of *leaving* have no running message, or have no time left. Return these."""
+        now = self._clock()
+        latest = now + self._components.settings.revoke_timeout
+        deadline = min(self._deadlines.setdefault(assignment, latest) for assignment in leaving)
+        if await self._until(lambda: not self._busy(leaving), min(now + TOGETHER, deadline)):
+            return leaving
+        if not await self._until(lambda: self._busy(leaving) != leaving, deadline):
             self._say_unfinished(leaving)
+            return leaving
+        return leaving - self._busy(leaving)
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._runner_pool.until(condition)
+        except TimeoutError:
+            return False
+        return True
+
+    def _busy(self, leaving: set[Assignment]) -> set[Assignment]:
+        """Those of *leaving* that have running messages."""
+        return {job.assignment for job in self._runner_pool.busy(lambda job: job.assignment in leaving)}
 
     def _say_unfinished(self, leaving: set[Assignment]) -> None:
         blockers = self._runner_pool.busy(lambda job: job.assignment in leaving)

@@ -210,7 +210,11 @@ class RunnerPool:
 
     async def quiet(self, concerns: Callable[[Job], bool], waits: Callable[[], bool] = lambda: False) -> None:
         """Until no such job is running or unacknowledged, and none *waits* for a slot."""
-        while self.busy(concerns) or waits():
+        await self.until(lambda: not (self.busy(concerns) or waits()))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until *condition* holds, which is asked whenever a job has ended."""
+        while not condition():
             if self._job_ended is None:
                 self._job_ended = asyncio.Event()
             self._job_ended.clear()

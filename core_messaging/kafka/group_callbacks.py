@@ -60,16 +60,19 @@ class GroupCallbacks:
         finally:
             self.moving -= added
 
-    async def on_revoked(self, gone: Partitions) -> None:
-        """Pass on the partitions that this member gives up."""
+    async def on_revoked(self, gone: Partitions) -> Partitions:
+        """Pass on the partitions that this member gives up; return those that are given up."""
+        given_up = gone
         self.moving |= gone
         self._forget(gone)
         try:
-            await self._revoked(_ours(gone))
+            if done := await self._revoked(_ours(gone)):
+                given_up = frozenset(source for source in gone if source in done)
         except Exception as error:
             self.fail(error)
         finally:
-            self.moving -= gone
+            self.moving -= given_up
+        return given_up
 
     async def on_lost(self, lost: Partitions) -> None:
         """Pass on the partitions that this member has lost."""

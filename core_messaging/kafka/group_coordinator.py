@@ -64,8 +64,8 @@ class AssignmentListener(Protocol):
         """Begin with *added*; called before a record of them can be returned, and also when nothing is added."""
         ...
 
-    async def on_revoked(self, gone: Partitions) -> None:
-        """Finish and commit *gone*; cancelled when they are lost."""
+    async def on_revoked(self, gone: Partitions) -> Partitions:
+        """Finish and commit *gone*; return those that are given up. Cancelled when they are lost."""
         ...
 
     async def on_lost(self, lost: Partitions) -> None:
@@ -264,14 +264,21 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         task.add_done_callback(self._giving_up.pop)
 
     async def _give_up(self, assignment: Any, gone: Partitions) -> None:
-        """Beside the rest: what takes long to give up holds up nothing else. The member joins again when it is done."""
-        await self._listener.on_revoked(gone)
-        assignment._topic_partitions -= gone
-        for source in gone:
+        """Beside the rest: what takes long to give up holds up nothing else. The member joins again whenever some are given up."""
+        while gone:
+            given_up = await self._listener.on_revoked(gone)
+            gone -= given_up
+            if task := asyncio.current_task():
+                self._giving_up[task] = gone
+            self._drop(assignment, given_up)
+            self.request_rejoin()
+
+    def _drop(self, assignment: Any, given_up: Partitions) -> None:
+        assignment._topic_partitions -= given_up
+        for source in given_up:
             # Its state stays, paused: an answer to a fetch may still come. Who waits for its commit waits no more.
             assignment.state_value(source).update_committed(OffsetAndMetadata(UNKNOWN_OFFSET, ""))
-        self._forget_fetched(gone)
-        self.request_rejoin()
+        self._forget_fetched(given_up)
 
     async def _lose(self) -> None:
         lost, giving_up = self.owned, set(self._giving_up)

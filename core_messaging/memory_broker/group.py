@@ -360,12 +360,17 @@ class MemoryConsumer:
 
         The task never fails. An error of the callback is raised by the next fetch.
         """
-        try:
-            await self._revoked(gone)
-        except Exception as error:
-            self._fail(error)
-        self._forget(gone)
-        self._group.rebalance()
+        while gone:
+            try:
+                given_up = await self._revoked(gone) or gone
+            except Exception as error:
+                self._fail(error)
+                given_up = gone
+            gone -= given_up
+            if task := asyncio.current_task():
+                self._leaving[task] = gone
+            self._forget(given_up)
+            self._group.rebalance()
 
     def _forget(self, sources: Iterable[TopicPartition]) -> None:
         for source in tuple(sources):

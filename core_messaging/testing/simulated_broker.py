@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
+from typing import Any
 
 from core_messaging.broker import Assigned, Lost, Revoked, Subscription, Topics
 from core_messaging.errors import BrokerError, CommitRefused, PublishFailed
@@ -18,6 +19,7 @@ from core_messaging.testing.result_marks import unmarked
 
 TellCommit = Callable[[Mapping[TopicPartition, Committed]], None]
 TellRecord = Callable[[Outgoing], None]
+Sources = frozenset[TopicPartition]
 
 
 @dataclass(slots=True)
@@ -58,26 +60,28 @@ class SimulatedConsumer:
         """Join the group. Its callbacks run as a part of this process, and end when the process dies."""
         process = copy_context()
 
-        def of_process(callback: Revoked) -> Revoked:
-            return partial(self._call, process, callback)
+        async def lost_in_process(sources: Sources) -> None:
+            await self._call(process, lost, sources)
 
         await self.inner.start(
-            lambda commits: process.run(assigned, commits), of_process(revoked), of_process(lost)
+            lambda commits: process.run(assigned, commits),
+            partial(self._call, process, revoked),
+            lost_in_process,
         )
 
-    async def _call(self, process: Context, callback: Revoked, sources: frozenset[TopicPartition]) -> None:
+    async def _call(self, process: Context, callback: Revoked | Lost, sources: Sources) -> Sources | None:
         if self.inner.session is not None:  # it died before its turn came
             await asyncio.wait([self._session_expired])
-            return
+            return None
         call = asyncio.get_running_loop().create_task(_called(callback, sources), context=process)
+        awaited: set[asyncio.Future[Any]] = {call, self._session_expired}
         try:
-            await asyncio.wait([call, self._session_expired], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not call.done():
                 call.cancel()  # of a dead process: nothing runs there any more
                 _close_unstarted(call)
-        if call.done():
-            call.result()
+        return call.result() if call.done() else None
 
     def vanish(self, session_timeout: float) -> None:
         """Let the process of this member be dead; the group notices after *session_timeout* seconds."""
@@ -132,15 +136,15 @@ class SimulatedConsumer:
         await self.inner.close()
 
 
-def _close_unstarted(call: asyncio.Task[None]) -> None:
+def _close_unstarted(call: asyncio.Task[Sources | None]) -> None:
     """Python warns of a coroutine that is thrown away before its first step; in a dead process there is none."""
     coroutine = call.get_coro()
     if isinstance(coroutine, CoroutineType) and getcoroutinestate(coroutine) == CORO_CREATED:
         coroutine.close()
 
 
-async def _called(callback: Revoked, sources: frozenset[TopicPartition]) -> None:
-    await callback(sources)
+async def _called(callback: Revoked | Lost, sources: Sources) -> Sources | None:
+    return await callback(sources)
 
 
 class SimulatedPublisher:

@@ -52,11 +52,12 @@ class Member:
         self.assignments.append(commits)
         self.has |= commits
 
-    async def _revoked(self, sources: frozenset[TopicPartition]) -> None:
+    async def _revoked(self, sources: frozenset[TopicPartition]) -> frozenset[TopicPartition] | None:
         self.revoked.append(sources)
         if self.on_revoke is not None:
             await self.on_revoke()
         self._forget(sources)
+        return None
 
     async def _lost(self, sources: frozenset[TopicPartition]) -> None:
         self.lost.append(sources)

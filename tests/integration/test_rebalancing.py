@@ -10,9 +10,9 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import confluent_kafka
 import pytest
@@ -25,7 +25,7 @@ from core_messaging.errors import CommitRefused, ConfigurationError
 from core_messaging.kafka.client import KafkaBroker
 from core_messaging.local_broker import artifacts
 from core_messaging.partitioner import partition_of
-from core_messaging.records import Committed, Outgoing
+from core_messaging.records import Committed, Outgoing, TopicPartition
 from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import Running, running_core
 from tests.integration.harness import PATIENCE, committed, publish, run, settings_for
@@ -41,10 +41,32 @@ def broker_of(running: RunningBroker) -> Broker:
     )
 
 
-@asynccontextmanager
-async def polled(broker: Broker, topic: str) -> AsyncIterator[Member]:
+class OneAfterTheOther(Member):
+    """Gives up one of its partitions at once, and the others when it may."""
+
+    def __init__(self, broker: Broker, topic: str, group: str = "") -> None:
+        super().__init__(broker, topic, group)
+        self.may_let_go = asyncio.Event()
+
+    async def _revoked(self, sources: frozenset[TopicPartition]) -> frozenset[TopicPartition] | None:
+        if self.revoked:
+            await self.may_let_go.wait()
+            return await super()._revoked(sources)
+        first = frozenset({min(sources)})
+        await super()._revoked(first)
+        return first
+
+
+MadeMember = TypeVar("MadeMember", bound=Member)
+
+
+def polled(broker: Broker, topic: str) -> AbstractAsyncContextManager[Member]:
     """A member that fetches all the time."""
-    member = Member(broker, topic, topic)
+    return polling(Member(broker, topic, topic))
+
+
+@asynccontextmanager
+async def polling(member: MadeMember) -> AsyncIterator[MadeMember]:
     await member.start()
 
     async def poll() -> None:
@@ -52,12 +74,12 @@ async def polled(broker: Broker, topic: str) -> AsyncIterator[Member]:
             for records in (await member.consumer.fetch(1_000, 0.1)).values():
                 member.records += records
 
-    polling = asyncio.create_task(poll())
+    task = asyncio.create_task(poll())
     try:
         yield member
     finally:
-        polling.cancel()
-        await asyncio.wait([polling])
+        task.cancel()
+        await asyncio.wait([task])
         await member.consumer.close()
 
 
@@ -117,6 +139,28 @@ def test_what_takes_long_to_give_up_holds_up_its_own_partition_only(apache_broke
                     await until(lambda: settled(4, slow, second, third))
                     taken = second.has | third.has
                     assert {taken[s] for s in leaving & taken.keys()} == {Committed(0, "still mine")}
+
+    run(test())
+
+
+# The accident: of two partitions that moved, the one that was free waited for the handler of the other one.
+def test_what_is_given_up_goes_to_its_new_owner_while_the_rest_takes_long(
+    apache_broker: RunningBroker,
+) -> None:
+    topic = apache_broker.make_topic()
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polling(OneAfterTheOther(broker, topic, topic)) as slow:
+            await until(lambda: len(slow.has) == 4)
+            async with polled(broker, topic) as second:
+                await until(lambda: second.has)
+                assert [second.has.keys(), len(slow.has)] == [slow.revoked[0], 3]
+                await slow.consumer.commit(dict.fromkeys(slow.has, Committed(0, "still mine")))
+                slow.may_let_go.set()
+                await until(lambda: settled(4, slow, second))
+                assert Committed(0, "still mine") in second.has.values()
+                assert slow.lost == []
 
     run(test())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core_messaging import hookimpl
+from core_messaging import Context, hookimpl
 from core_messaging.errors import RetriesExhausted
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.manager import PluginReport, Plugins
@@ -77,3 +77,46 @@ async def run_alone(broker: MemoryBroker, plugin: Any, **attributes: Any) -> Non
     await run_workers(
         [made], RunOptions(settings=Settings(), broker=broker, handle_signals=False, plugins=plugins)
     )
+
+
+class Takeover:
+    """The partitions that a second process gets, and when (virtual seconds since it was started)."""
+
+    def __init__(self) -> None:
+        self.began = 0.0
+        self.after: dict[int, float] = {}
+
+    @hookimpl
+    def on_assigned(self, partitions: tuple[Any, ...]) -> None:
+        for source in partitions:
+            self.after.setdefault(source.partition, asyncio.get_running_loop().time() - self.began)
+
+
+# The accident: of two partitions that moved, the one that was free waited for the handler of the other one.
+@pytest.mark.parametrize("slow", range(4))
+def test_a_handler_that_takes_long_holds_up_its_own_partition_only(slow: int) -> None:
+    broker, second, seen = MemoryBroker({"in": 4}), Takeover(), list[tuple[str, int]]()
+
+    async def process(self: Worker, message: str, context: Context) -> None:
+        if message == "slow":
+            await asyncio.sleep(10)
+        seen.append((message, context.partition))
+
+    async def test() -> None:
+        broker.put("in", b"slow", b"key", partition=slow)
+        async with at_work(broker, Partitions(), process=process, concurrency=8):
+            await until(lambda: len(broker.committed("g", "in")) == 4)
+            second.began = asyncio.get_running_loop().time()
+            async with at_work(broker, second, process=process, concurrency=8):
+                await asyncio.sleep(2)
+                for partition in range(4):
+                    broker.put("in", b"quick", b"key", partition=partition)
+                await asyncio.sleep(2)
+                # All but the slow one are handled by whoever has them now.
+                assert sorted(seen) == [("quick", partition) for partition in range(4) if partition != slow]
+                await until(lambda: len(seen) == 5 and len(second.after) == 2)
+
+    run_virtually(test())
+    assert seen.index(("slow", slow)) < seen.index(("quick", slow))
+    assert all(after < 2 for partition, after in second.after.items() if partition != slow)
+    assert len(seen) == 5  # and none of them twice

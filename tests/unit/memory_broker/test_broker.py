@@ -38,6 +38,7 @@ class Member:
         self.may_let_go = asyncio.Event()
         self.may_let_go.set()
         self.last_words: dict[TopicPartition, Committed] = {}
+        self.one_comes_first = False  # of the partitions that are given up
 
     async def join(self) -> Member:
         await self.consumer.start(self.assigned, self.revoked, self.lost)
@@ -47,12 +48,16 @@ class Member:
         self.told.append("assigned")
         self.has |= commits
 
-    async def revoked(self, sources: frozenset[TopicPartition]) -> None:
+    async def revoked(self, sources: frozenset[TopicPartition]) -> frozenset[TopicPartition] | None:
         self.told.append("revoked")
+        if self.one_comes_first and self.told.count("revoked") == 1:
+            self._forget(first := frozenset({min(sources)}))
+            return first
         await self.may_let_go.wait()
         if self.last_words:
             await self.consumer.commit(self.last_words)
         self._forget(sources)
+        return None
 
     async def lost(self, sources: frozenset[TopicPartition]) -> None:
         self.told.append("lost")
@@ -375,6 +380,25 @@ def test_one_who_joins_during_a_rebalance_is_in_its_outcome() -> None:
         slow.may_let_go.set()
         await settled()
         assert [len(member.has) for member in (slow, second, third)] == [1, 1, 1]
+
+    run(test())
+
+
+def test_what_a_member_has_given_up_goes_to_another_while_it_needs_longer_for_the_rest() -> None:
+    async def test() -> None:
+        broker = MemoryBroker({"orders": 4})
+        slow = await alone(broker)
+        slow.may_let_go.clear()
+        slow.one_comes_first = True
+        other = await Member(broker).join()
+        await until(lambda: len(other.has) == 1)
+        await settled()
+        assert [len(slow.has), slow.told.count("revoked")] == [3, 2]
+        first = set(other.has)
+        await slow.consumer.commit(dict.fromkeys(slow.has, Committed(0, "still mine")))
+        slow.may_let_go.set()
+        await until(lambda: len(other.has) == 2)
+        assert [other.has[source] for source in other.has.keys() - first] == [Committed(0, "still mine")]
 
     run(test())
 
