@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from statistics import quantiles
-from time import perf_counter
+from time import perf_counter, process_time
 
 from benchmarks.task import KEYS, Outcome, Task
 
@@ -23,7 +23,7 @@ class Tally:
         # Messages that fail on purpose are not counted.
         self.left = sum(number % KEYS >= task.failing for number in range(task.skip, task.count))
         self.repeated = 0
-        self.started = self.ended = 0.0
+        self.started = self.ended = self.cpu = self._cpu_before = 0.0
         self.complete = threading.Event()
         self.latencies: list[float] = []
         self._seen = bytearray(task.count)
@@ -32,7 +32,8 @@ class Tally:
 
     def begin(self) -> None:
         """Note that the first message is about to be handled. Later calls do nothing."""
-        self.started = self.started or perf_counter()
+        if not self.started:
+            self.started, self._cpu_before = perf_counter(), process_time()
 
     def one(self, number: int) -> None:
         """Note that message *number* is handled."""
@@ -58,6 +59,7 @@ class Tally:
     def finish(self, now: float) -> None:
         """End the round."""
         self.ended = now
+        self.cpu = process_time() - self._cpu_before
         self.complete.set()
         self._told()
 
@@ -74,6 +76,12 @@ class Tally:
             raise Miscounted(f"{self.left} messages were not handled, {self.repeated} more than once")
         seconds = self.ended - self.started
         if not self.latencies:
-            return Outcome(count=self.task.count, seconds=seconds)
+            return Outcome(count=self.task.count, seconds=seconds, cpu=self.cpu)
         cuts = quantiles(self.latencies, n=100)
-        return Outcome(count=len(self.latencies), seconds=seconds, p50=cuts[49] * 1e3, p99=cuts[98] * 1e3)
+        return Outcome(
+            count=len(self.latencies),
+            seconds=seconds,
+            cpu=self.cpu,
+            p50=cuts[49] * 1e3,
+            p99=cuts[98] * 1e3,
+        )

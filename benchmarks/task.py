@@ -45,10 +45,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of a round: messages and seconds; with a rate also milliseconds from produced to handled."""
+    """The result of a round: messages and seconds; with a rate also milliseconds from produced to handled.
+
+    ``cpu``: seconds of processor time of the contestant's process, from the first message to the last.
+    """
 
     count: int
     seconds: float
+    cpu: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
 

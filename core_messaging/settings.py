@@ -121,7 +121,8 @@ class Settings(BaseSettings):
     stuck_after: float | None = Field(default=None, gt=0)
     # After how many seconds a worker is "blocked" whose messages all wait for a retry, and none finishes.
     blocked_after: float = Field(default=60.0, gt=0)
-    handler_threads: int = Field(default=32, ge=1)  # for plain def handlers, in each worker process
+    # Threads for plain def handlers, for all workers of a process. None: for each worker as many as its ``concurrency``.
+    handler_threads: int | None = Field(default=None, ge=1)
 
     # Plugins.
     plugin_timeout: float = Field(default=5.0, gt=0)  # for one async hook call
@@ -190,6 +191,7 @@ class Settings(BaseSettings):
         "kafka_ssl_keyfile",
         "kafka_compression",
         "core_process",
+        "handler_threads",
         mode="before",
     )
     @classmethod

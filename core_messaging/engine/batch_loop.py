@@ -13,10 +13,11 @@ from typing import Any
 from core_messaging.concurrency.cancellation import forget_cancellations, stopping_us
 from core_messaging.concurrency.message_context import within
 from core_messaging.context import Context
+from core_messaging.engine.clock import clock_of
 from core_messaging.engine.components import Components
 from core_messaging.engine.handler import Call
 from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
-from core_messaging.engine.message_loop import TEAM, as_failure, as_undecodable, clock_of
+from core_messaging.engine.message_loop import TEAM, as_failure, as_undecodable
 from core_messaging.engine.runner_pool import TURN
 from core_messaging.engine.settlement import Settlement
 from core_messaging.errors import BatchLengthMismatch, PartialBatchError
@@ -77,7 +78,7 @@ class BatchRunners:
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
         runner_pool, clock, called = self._components.runner_pool, self._components.loop.time, False
-        PLACE.set(Place(runner_pool, slot, clock))
+        PLACE.set(Place(runner_pool, slot, self._fine_clock))
         while not runner_pool.ending:
             work = self._schedule.take(clock())
             if work is None:

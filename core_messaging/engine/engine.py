@@ -7,10 +7,12 @@ from typing import Any
 
 from core_messaging.concurrency.cancellation import sole_cause
 from core_messaging.config import WorkerConfig
+from core_messaging.definition.signatures import is_async
 from core_messaging.engine.assignments import AssignmentTable
 from core_messaging.engine.components import Components
 from core_messaging.engine.group_membership import GroupMembership
 from core_messaging.engine.handler import Handler
+from core_messaging.engine.handler_threads import Threads
 from core_messaging.engine.lifecycle import Lifecycle, RunState
 from core_messaging.engine.monitor import Monitor
 from core_messaging.engine.runner_pool import RunnerPool
@@ -37,11 +39,15 @@ class Engine:
     def __init__(self, worker: Worker, config: WorkerConfig, shared: SharedResources) -> None:
         self.config = config
         self._lifecycle = Lifecycle(config.name, shared.ends)
-        runner_pool = RunnerPool(config.concurrency)
+        threads = shared.threads.of(config)
+        runner_pool = RunnerPool(config.concurrency + _ahead(worker, threads, shared))
         one_by_one = getattr(worker, "process_batch", None) is None
         scheduling = scheduling_of(config, runner_pool, one_by_one=one_by_one)
         self._components = components = self._make_components(
-            worker, shared, runner_pool, scheduling.schedule
+            Handler(worker, config, threads, shared.codecs.get(config.codec or "")),
+            shared,
+            runner_pool,
+            scheduling.schedule,
         )
         self._user_setup = UserSetup(worker, config, self._lifecycle, components.worker_log)
         self._monitor = Monitor(components)
@@ -53,13 +59,13 @@ class Engine:
         self._tasks = WorkerTasks(components, self._membership, runners, settlers, settlement.limiter)
 
     def _make_components(
-        self, worker: Worker, shared: SharedResources, runner_pool: RunnerPool, schedule: Schedule
+        self, handler: Handler, shared: SharedResources, runner_pool: RunnerPool, schedule: Schedule
     ) -> Components:
         config, loop = self.config, asyncio.get_running_loop()
         return Components(
             config=config,
             lifecycle=self._lifecycle,
-            handler=Handler(worker, config, shared.threads, shared.codecs.get(config.codec or "")),
+            handler=handler,
             schedule=schedule,
             runner_pool=runner_pool,
             assignment_table=AssignmentTable(schedule),
@@ -171,3 +177,14 @@ class Engine:
     async def _tell(self, told: Tell | None, **facts: Any) -> None:
         if told is not None:
             await tell(told, worker=self.config, **facts)
+
+
+def _ahead(worker: Worker, threads: Threads, shared: SharedResources) -> int:
+    """How many more runners than handlers may run: they wait with a message each until a thread is free.
+
+    None where a middleware would take this for the time of the handler.
+    """
+    process = getattr(worker, "process", None)
+    if process is None or is_async(process) or shared.observers.wrap_process is not None:
+        return 0
+    return threads.ahead

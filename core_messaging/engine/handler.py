@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,8 @@ from core_messaging.concurrency.fork_safety import leave_forked_child
 from core_messaging.config import WorkerConfig
 from core_messaging.definition.method_checks import check_method
 from core_messaging.definition.signatures import is_async, takes_context
-from core_messaging.engine.handler_threads import Concerns, HandlerThreads
+from core_messaging.engine.clock import clock_of
+from core_messaging.engine.handler_threads import Concerns, Threads
 from core_messaging.engine.runner_pool import RunnerPool
 from core_messaging.errors import AttemptTimeout, BrokenWorker, NothingRan
 from core_messaging.worker import Worker, gets_tuples, message_type
@@ -25,6 +27,8 @@ from core_messaging.worker import Worker, gets_tuples, message_type
 logger = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Any]]
+
+SHORT = 0.002  # seconds; timers of uvloop are as exact as whole milliseconds
 
 
 class Handler:
@@ -37,7 +41,7 @@ class Handler:
         self,
         worker: Worker,
         config: WorkerConfig,
-        threads: HandlerThreads,
+        threads: Threads,
         codec: Codec | None = None,
     ) -> None:
         self.worker = worker
@@ -81,6 +85,8 @@ class Handler:
     def _in_thread(self, method: str, function: Callable[..., Any]) -> Call:
         threads, handles = self._threads, method in ("process", "process_batch")
         seconds, worker = self.config.timeout, self.config.name
+        # A decorator may hide an async def. Of those that wait for a thread, ``concurrency`` may run.
+        hidden = nullcontext() if self.config.batch_size else asyncio.Semaphore(self.config.concurrency)
 
         async def call(*facts: Any, **named: Any) -> Any:
             copied = contextvars.copy_context()
@@ -94,8 +100,10 @@ class Handler:
                     raised, value = await threads.handle(run, watched.begins)
             if raised:
                 raise value
-            # A plain def that returns a coroutine: a decorator that hides an async function.
-            return await value if inspect.isawaitable(value) else refuse_generator(method, value)
+            if inspect.isawaitable(value):
+                async with hidden:
+                    return await value
+            return refuse_generator(method, value)
 
         return call
 
@@ -136,14 +144,24 @@ class _Watched:
         self._seconds = seconds
         self._worker = worker
         self._contexts = context if isinstance(context, list | tuple) else [context] if context else []
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock_of(self._loop)
+        self._began: float | None = None  # set in the thread
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def begins(self) -> None:
-        """The thread starts, and with it the time of the attempt."""
-        loop = asyncio.get_running_loop()
+        """The handler starts, in its thread, and with it the time of the attempt."""
+        self._began = self._clock()
         for context in self._contexts:
-            context.deadline = loop.time() + self._seconds
-        self._timer = loop.call_later(self._seconds, self._say_late)
+            context.deadline = self._began + self._seconds
+
+    def _look(self) -> None:
+        """The time is over, unless the handler began later than it was asked for."""
+        left = self._seconds if self._began is None else self._began + self._seconds - self._clock()
+        if left > SHORT:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._say_late()
 
     def _say_late(self) -> None:
         logger.warning(
@@ -159,8 +177,7 @@ class _Watched:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
 
 
 def _outcome(function: Callable[..., Any], facts: tuple[Any, ...], named: dict[str, Any]) -> tuple[bool, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from bisect import bisect_left
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from core_messaging.codecs import straight
 from core_messaging.concurrency.message_context import within
 from core_messaging.context import Context
+from core_messaging.engine.clock import clock_of
 from core_messaging.engine.components import Components
 from core_messaging.engine.counters import LATENCY_BOUNDS
 from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
@@ -161,17 +160,6 @@ class Runners:
             except BaseException as explained:
                 return as_undecodable(explained)
         return as_undecodable(error)
-
-
-def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's clock.
-
-    The standard loop's is a method around this function, which costs twice as much; uvloop's is the same clock in
-    whole milliseconds, which is too coarse for the histogram of latencies.
-    """
-    kind = type(loop)
-    real = kind.time is asyncio.BaseEventLoop.time or kind.__module__ == "uvloop"
-    return time.monotonic if real else loop.time
 
 
 def as_undecodable(error: BaseException) -> Undecodable:

@@ -111,7 +111,7 @@ class Monitor:
             unfinished=sum(assignment.unfinished for assignment in assignments),
             waiting_for=self._standstill.seconds(now, self._at_hand(), self._finished()),
             waiting_limit=components.settings.blocked_after,
-            running=len(components.runner_pool.busy(lambda _job: True)),
+            running=components.runner_pool.at_work,
             behind=sum(map(self._seen.behind, assignments)),
             idle_for=0.0 if session is None else now - session.status.last_record,
             full=session is not None and session.flow.is_full,

@@ -195,6 +195,15 @@ class RunnerPool:
         others = set(self.busy(lambda _job: True)) - set(running)
         return [*running, *(job for job in others if job.sending is not None)]
 
+    @property
+    def at_work(self) -> int:
+        """How many jobs are running or unacknowledged, without those that wait for a thread."""
+        return len(self.busy(lambda _job: True)) - sum(len(work.jobs) for work in self._waiting_for_thread())
+
+    def _waiting_for_thread(self) -> list[Any]:
+        held = zip(self.since, self.current, strict=True)
+        return [work for since, work in held if work is not None and since == math.inf]
+
     def busy(self, concerns: Callable[[Job], bool]) -> list[Job]:
         """Jobs that are running or unacknowledged, of those that *concerns* says yes to."""
         # An answer for a partition that is gone has no effect; its job may have been dropped from the schedule

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from core_messaging.broker import Broker, Publisher
 from core_messaging.codecs import Codec
-from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.handler_threads import ProcessThreads
 from core_messaging.engine.pauses import NoPauses, Pauses
 from core_messaging.observers import NOBODY, Observers
 from core_messaging.settings import Settings
@@ -20,7 +20,7 @@ class SharedResources:
     broker: Broker
     publisher: Publisher
     settings: Settings
-    threads: HandlerThreads  # for plain def code
+    threads: ProcessThreads  # for plain def code
     observers: Observers = NOBODY
     pauses: Pauses = field(default_factory=NoPauses)
     control_topic: str | None = None  # where a pause is stored that lasts beyond a restart

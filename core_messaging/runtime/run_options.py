@@ -19,7 +19,7 @@ class RunOptions:
     ``degraded`` names what should run and does not (broken packages under --skip-broken); health reports it.
     ``exit_now`` is called with an exit code when there is no time left for a clean end; None: never.
     ``orders``: the pipe through which a supervisor passes signals on, where there is one.
-    ``threads``: where plain ``def`` handlers run, None: in ``settings.handler_threads`` threads of their own.
+    ``threads``: where plain ``def`` handlers run, None: in threads of their own, see ``settings.handler_threads``.
     """
 
     settings: Settings

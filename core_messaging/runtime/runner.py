@@ -22,7 +22,7 @@ from core_messaging.codecs import Codec
 from core_messaging.concurrency.exit_containment import exits_contained
 from core_messaging.concurrency.fork_safety import in_forked_child, leave_forked_child
 from core_messaging.engine.engine import Engine
-from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.handler_threads import ProcessThreads
 from core_messaging.engine.pauses import NoPauses
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.engine.worker_log import WorkerLog
@@ -91,7 +91,7 @@ class _Run:
     def __init__(self, workers: Sequence[type[Worker]], options: RunOptions) -> None:
         self._workers, self._options = workers, options
         self._configs = told_apart(workers)
-        self._threads: HandlerThreads | None = None
+        self._threads: ProcessThreads | None = None
         self._member: FleetMember | None = None
         self._observers: Observers = options.plugins.observers() if options.plugins else NOBODY
         self.engines: list[Engine] = []
@@ -190,7 +190,7 @@ class _Run:
 
     def _make_engines(self, broker: Broker, publisher: Publisher, codecs: Mapping[str, Codec]) -> None:
         settings = self._options.settings
-        self._threads = HandlerThreads(settings.handler_threads, self._options.threads)
+        self._threads = ProcessThreads(settings.handler_threads, self._options.threads)
         if self._control():
             commands = ProcessCommands(self._loop, self.drain, self.dump)
             self._member = FleetMember(settings, publisher, self.snapshot, self._apply_pauses, commands)

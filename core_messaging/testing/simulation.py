@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from core_messaging.engine.engine import Engine
-from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.handler_threads import ProcessThreads
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.errors import BrokerUnreachable, SimulationFailed
 from core_messaging.memory_broker.broker import MemoryBroker
@@ -185,7 +185,7 @@ class Simulation:
             publisher=publisher,
             settings=self._settings,
             codecs=self._codecs,
-            threads=HandlerThreads(self._settings.handler_threads, InlineThreads(1)),
+            threads=ProcessThreads(self._settings.handler_threads, InlineThreads(1)),
             observers=probe.observers(),
         )
         process = _Process(name, self._worker, broker, resources)

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from core_messaging.context import Context
@@ -58,9 +60,12 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def at_work(
-    memory: MemoryBroker, *workers: type[Worker], test: Callable[[asyncio.Task[None]], Awaitable[None]]
+    memory: MemoryBroker,
+    *workers: type[Worker],
+    test: Callable[[asyncio.Task[None]], Awaitable[None]],
+    threads: int | None = 1,
 ) -> None:
-    settings = Settings(handler_threads=1, shutdown_timeout=15, commit_interval=0.05)
+    settings = Settings(handler_threads=threads, shutdown_timeout=15, commit_interval=0.05)
     options = RunOptions(settings=settings, broker=memory, handle_signals=False)
     running = asyncio.create_task(run_workers(workers, options))
     try:
@@ -183,3 +188,155 @@ def test_a_waiter_that_is_cancelled_loses_no_thread() -> None:
         threads.shutdown()
 
     asyncio.run(test())
+
+
+class Counted:
+    """Counts how many are inside at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = self.most = self.left = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        yield
+        with self.lock:
+            self.inside -= 1
+            self.left += 1
+
+
+def handled(memory: MemoryBroker, worker: type[Worker], count: int) -> None:
+    """Run *worker*, with as many threads as it asks for, until *count* messages of ``in`` are committed."""
+
+    async def test(_running: asyncio.Task[None]) -> None:
+        await until(lambda: (done := memory.committed("g", "in")) and done[0].offset == count)
+
+    asyncio.run(at_work(memory, worker, test=test, threads=None))
+
+
+class Decoded(msgspec.Struct, array_like=True):
+    """A message that says when it is decoded."""
+
+    number: int
+    told: ClassVar[list[int]] = []
+
+    def __post_init__(self) -> None:
+        self.told.append(self.number)
+
+
+def test_a_free_thread_has_its_next_message_at_hand() -> None:
+    # The event loop gave each thread its next message, and the thread was idle for most of a handler of 1 ms.
+    memory = broker(0)
+    for number in range(4):
+        memory.put("in", b"[%d]" % number, b"key-%d" % number)
+    Decoded.told.clear()
+    with gate() as held:
+
+        def process(self: Worker, message: Decoded) -> None:
+            held.enter(message.number)
+
+        async def test(_running: asyncio.Task[None]) -> None:
+            await until(lambda: len(held.begun) == 2 and len(Decoded.told) == 4)
+            held.open.set()
+            stand_still_until(lambda: len(held.begun) == 4)
+
+        process.__annotations__["message"] = Decoded
+        asyncio.run(at_work(memory, made(process, concurrency=2), test=test, threads=None))
+
+
+def stand_still_until(condition: Callable[[], bool]) -> None:
+    """Wait without the event loop."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_no_more_handlers_run_at_a_time_than_concurrency_says() -> None:
+    memory, counted = broker(40), Counted()
+
+    def process(self: Worker, message: int) -> None:
+        with counted.one():
+            time.sleep(0.001)
+
+    handled(memory, made(process, concurrency=3), 40)
+    assert counted.left == 40
+    assert counted.most <= 3
+
+
+def test_no_more_hidden_coroutines_run_at_a_time_than_concurrency_says() -> None:
+    memory, counted = broker(40), Counted()
+
+    async def hidden() -> None:
+        with counted.one():
+            await asyncio.sleep(0.001)
+
+    def process(self: Worker, message: int) -> Any:
+        return hidden()
+
+    handled(memory, made(process, concurrency=3), 40)
+    assert counted.left == 40
+    assert counted.most <= 3
+
+
+def test_as_many_handlers_run_at_a_time_as_concurrency_says() -> None:
+    memory, together = broker(40), threading.Barrier(40)
+
+    def process(self: Worker, message: int) -> None:
+        together.wait(20)  # passes only if forty run at once
+
+    handled(memory, made(process, concurrency=40), 40)
+    assert not together.broken
+
+
+def test_one_at_a_time_is_over_with_its_callback_before_the_next_begins() -> None:
+    memory, told = broker(), list[str]()
+
+    def process(self: Worker, message: int) -> None:
+        told.append("process")
+
+    def on_success(self: Worker, message: int, result: Any) -> None:
+        told.append("on_success")
+
+    handled(memory, made(process, concurrency=1, on_success=on_success), WAITING)
+    assert told == ["process", "on_success"] * WAITING
+
+
+def test_handlers_of_one_worker_do_not_wait_for_those_of_another() -> None:
+    memory, told = broker(), threading.Event()
+    memory.put("beside", b"1")
+    with gate() as held:
+
+        def process(self: Worker, message: int) -> None:
+            held.enter(message)
+
+        def quick(self: Worker, message: int) -> None:
+            told.set()
+
+        beside = made(quick, input_topic="beside", group_id="beside")
+
+        async def test(_running: asyncio.Task[None]) -> None:
+            await until(lambda: len(held.begun) == WAITING and told.is_set())
+            held.open.set()
+
+        asyncio.run(at_work(memory, made(process), beside, test=test, threads=None))
+
+
+SEEN = ContextVar("SEEN", default="nothing")
+
+
+def test_a_handler_in_a_thread_sees_the_variables_of_setup_and_leaves_none() -> None:
+    memory, seen = broker(), list[str]()
+
+    def setup(self: Worker) -> None:
+        SEEN.set("setup")
+
+    def process(self: Worker, message: int) -> None:
+        seen.append(SEEN.get())
+        SEEN.set(f"message {message}")
+
+    handled(memory, made(process, setup=setup, concurrency=2), WAITING)
+    assert seen == ["setup"] * WAITING

@@ -1,27 +1,13 @@
-"""What the loop of a message measures with, and what it makes of an error that is none of the worker's."""
+"""What the loop of a message makes of an error that is none of the worker's."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
-import uvloop
 
-from core_messaging.engine.message_loop import as_failure, as_undecodable, clock_of
+from core_messaging.engine.message_loop import as_failure, as_undecodable
 from core_messaging.errors import HandlerExit, Undecodable
-from core_messaging.runtime.event_loop import punctual_loop
-from core_messaging.testing.virtual_clock import VirtualLoop
-
-
-def test_latencies_are_finer_than_the_whole_milliseconds_of_uvloop() -> None:
-    # The histogram begins at half a millisecond; and on a virtual clock there is no other clock than its own.
-    for loop in (make() for make in (asyncio.new_event_loop, punctual_loop, uvloop.new_event_loop)):
-        assert clock_of(loop) is time.monotonic
-        loop.close()
-    virtual = VirtualLoop()
-    assert clock_of(virtual) == virtual.time
-    virtual.close()
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,9 @@ def test_a_message_that_waits_for_a_thread_does_not_count_as_running() -> None:
     pool.current[1], pool.since[1] = waits, 5.0
     pool.not_begun(1)
     assert pool.started() == []
+    assert pool.at_work == 0
     pool.begins(1, 6.0)
     assert pool.started() == [waits]
+    assert pool.at_work == 1
     pool.progressed(waits, 9.0)
     assert pool.since[1] == 9.0
