@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from core_messaging.engine.engine import Engine
-from core_messaging.engine.handler_threads import HandlerThreads
+from core_messaging.engine.handler_threads import ProcessThreads
 from core_messaging.engine.shared_resources import SharedResources
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import TopicPartition
@@ -44,7 +44,7 @@ def test_a_pause_holds_at_once_also_where_a_fetch_waits_already(paused: list[int
 
     async def test() -> None:
         settings = Settings()
-        threads = HandlerThreads(settings.handler_threads)
+        threads = ProcessThreads(settings.handler_threads)
         shared = SharedResources(
             broker=broker, publisher=broker.publisher(), settings=settings, threads=threads, pauses=pauses
         )
