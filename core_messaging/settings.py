@@ -75,7 +75,8 @@ class Settings(BaseSettings):
     kafka_heartbeat_interval: float = Field(default=1.0, gt=0)
     kafka_rebalance_timeout: float = Field(default=60.0, gt=0)
     kafka_metadata_max_age: float = Field(default=30.0, gt=0)  # until a worker notices added partitions
-    kafka_group_instance_id: str | None = None
+    kafka_group_instance_id: str | None = None  # "auto": the host name and the place of the process there
+    kafka_report_dead_members: bool = True  # tell the group which of its members have died on this machine
 
     # Topics that --create-topics creates.
     kafka_topic_partitions: int = Field(default=4, ge=1)

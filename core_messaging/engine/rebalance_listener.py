@@ -59,6 +59,7 @@ class RebalanceListener:
         if commits or not kept:
             self._say_assigned(kept)
             self._tell_assigned(kept)
+        self._say_owners_died(commits)
 
     def _kept(self) -> list[TopicPartition]:
         """The partitions that this member has and is not giving up."""
@@ -68,6 +69,23 @@ class RebalanceListener:
         names = ", ".join(map(str, sorted(sources)))
         nothing = "no partitions (the group has more members than partitions)"
         self._log.info("assigned", "%s has %s", names or nothing)
+
+    def _say_owners_died(self, added: Mapping[TopicPartition, object]) -> None:
+        """Without that line nobody sees why these partitions stood still."""
+        from_dead = sorted(
+            assignment.source
+            for assignment in self._assignment_table.assignments
+            if assignment.source in added and assignment.crash_record.crashes
+        )
+        if from_dead:
+            self._log.warning(
+                "owner died",
+                "%s has %s from a process that did not leave the group: it died, or was silent for kafka_session_timeout "
+                "(%g s here). The partitions stood still until the group knew; a replacement on the same machine tells it "
+                "at once. What was not committed runs again",
+                ", ".join(map(str, from_dead)),
+                self._components.settings.kafka_session_timeout,
+            )
 
     def _tell_assigned(self, sources: Iterable[TopicPartition]) -> None:
         """The client waits for this callback, so an async hook runs in a task of its own."""

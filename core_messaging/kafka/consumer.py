@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,9 @@ from core_messaging.errors import BrokerError, CommitRefused, IdentityTaken, Unr
 from core_messaging.kafka.client_config import client_options
 from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.kafka.client_passthrough import consumer_options
-from core_messaging.kafka.embedded_group import OnlyMember, cluster_of, shorten_session
+from core_messaging.kafka.cluster_identity import cluster_of
+from core_messaging.kafka.dead_members import report_predecessors
+from core_messaging.kafka.embedded_group import OnlyMember, shorten_session
 from core_messaging.kafka.errors import (
     UNREADABLE,
     as_broker_error,
@@ -29,7 +32,8 @@ from core_messaging.kafka.errors import (
 from core_messaging.kafka.fetch_buffer import LONG_POLL, ClientBuffer, PollWait
 from core_messaging.kafka.group_callbacks import GroupCallbacks
 from core_messaging.kafka.group_coordinator import cooperate
-from core_messaging.kafka.membership import membership_error
+from core_messaging.kafka.member_places import PLACES, Group, Place
+from core_messaging.kafka.membership import AUTO, membership_error, static_identity
 from core_messaging.kafka.parse_errors import Unreadable, remedy_for, unparsable_in
 from core_messaging.kafka.positions import KafkaPositions
 from core_messaging.records import Committed, Record, TopicPartition
@@ -62,6 +66,7 @@ class KafkaConsumer:
         self._positions: KafkaPositions
         self._callbacks: GroupCallbacks
         self._only_member: OnlyMember | None = None  # at the embedded broker only
+        self._place: Place | None = None
         self._paused: set[TopicPartition] = set()
         self._unparsable: dict[Any, float] = {}  # partition -> when the client failed to parse a record of it
 
@@ -78,24 +83,31 @@ class KafkaConsumer:
         reset = self._settings.kafka_auto_offset_reset
         self._positions = KafkaPositions(self._client, self._subscription.topics, reset)
         self._callbacks = GroupCallbacks(self._client, self._positions, assigned, revoked, lost, self._forget)
-        await cooperate(self._client, self._callbacks)
-        await self._adapt_to_embedded_broker()
+        await self._take_place()
+        await cooperate(self._client, self._callbacks, self._instance_id(), self._place)
+        if self._only_member is not None:
+            shorten_session(self._client)
         self._buffer, self._poll_wait = ClientBuffer(self._client), PollWait(self._client)
         # The client subscribes after its start: with a subscription, start() waits for the assignment without a limit.
         self._client.subscribe(topics=list(self._subscription.topics))
 
-    async def _adapt_to_embedded_broker(self) -> None:
+    async def _take_place(self) -> None:
+        """Take the place of this member on its machine, and tell the group which members have died here."""
         with self._translated_errors():
             cluster = await cluster_of(self._client)
+        group, settings = Group(cluster.name, self._subscription.group_id), self._settings
         if cluster.is_embedded:
-            self._only_member = OnlyMember(cluster, self._subscription.group_id)
-            shorten_session(self._client)
+            self._only_member = OnlyMember(cluster, group.name)
+        elif settings.kafka_report_dead_members or settings.kafka_group_instance_id == AUTO:
+            self._place = PLACES.take(group)
+        if self._place is not None and settings.kafka_report_dead_members:
+            network = self._client._client  # noqa: SLF001 - the client does not send this request itself
+            await report_predecessors(network, group, self._place)
 
     def _make_client(self) -> Any:
         settings = self._settings
         return aiokafka.AIOKafkaConsumer(
             group_id=self._subscription.group_id,
-            group_instance_id=self._instance_id(),
             enable_auto_commit=False,
             fetch_max_wait_ms=LONG_POLL,
             auto_offset_reset="none",  # see KafkaPositions
@@ -109,10 +121,11 @@ class KafkaConsumer:
         )
 
     def _instance_id(self) -> str | None:
-        # The group id is part of the identity: two workers of one process must not use the same one.
-        instance = self._settings.kafka_group_instance_id
-        identity = f"{instance}-{self._subscription.group_id}"
-        return None if not instance or identity in self._taken else identity
+        """The static identity, None for a member without one. With "auto", ``_take_place`` has to come first."""
+        place = None if self._place is None else self._place.number
+        setting = self._settings.kafka_group_instance_id
+        identity = static_identity(setting, self._subscription.group_id, socket.gethostname(), place)
+        return None if identity in self._taken else identity
 
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         """Return the next records by partition: at most *limit*; wait at most *wait* seconds for the first.
@@ -335,6 +348,8 @@ class KafkaConsumer:
         finally:
             if self._only_member is not None:
                 self._only_member.release()
+            if self._place is not None:
+                self._place.release()
 
     def _forget(self, sources: frozenset[Any]) -> None:
         self._paused -= sources

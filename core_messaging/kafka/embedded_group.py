@@ -14,49 +14,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import stat
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from aiokafka.protocol.metadata import MetadataRequest
-
 from core_messaging.errors import ConfigurationError, SecondMember
+from core_messaging.kafka.cluster_identity import Cluster
+from core_messaging.kafka.private_folder import open_private_folder, private_folder
 
 SESSION_TIMEOUT, HEARTBEAT_INTERVAL = 3_000, 500  # milliseconds
-_MOCK = "mockCluster"
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """``name`` is the cluster's id; ``address`` is ``host:port`` of its first broker, as the cluster advertises it."""
-
-    name: str
-    address: str
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether this is the embedded broker."""
-        return self.name.startswith(_MOCK)
-
-    def is_another_than(self, former: Cluster) -> bool:
-        """Whether the two share no data. An embedded broker that was started again may have its former id, and has another port."""
-        if not (self.name and former.name):
-            return False  # a very old broker tells no id
-        return self.name != former.name or (self.is_embedded and self.address != former.address)
-
-
-async def cluster_of(client: Any) -> Cluster:
-    """Ask which cluster *client*, a started consumer of aiokafka, is connected to. Raises KafkaError."""
-    network = client._client  # noqa: SLF001 - the client does not show the answer of its own request
-    return cluster_in(await network.send(network.get_random_node(), MetadataRequest([])))
-
-
-def cluster_in(metadata: Any) -> Cluster:
-    """Return the cluster that *metadata*, an answer with at least one broker, is about."""
-    first = min(metadata.brokers)
-    return Cluster(getattr(metadata, "cluster_id", None) or "", f"{first[1]}:{first[2]}")
 
 
 def shorten_session(client: Any) -> None:
@@ -108,14 +73,11 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 def _folder() -> Path:
     """Return the folder of the lock files, which belongs to this user. Raises ConfigurationError if it cannot be used."""
-    folder = Path(tempfile.gettempdir()) / f"core-messaging-{os.getuid()}"
+    folder = private_folder()
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        os.close(open_private_folder())
     except OSError as error:
-        raise _unusable(folder, str(error)) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise _unusable(folder, "it is no folder of this user")
+        raise _unusable(folder, error.strerror or str(error)) from error
     return folder
 
 

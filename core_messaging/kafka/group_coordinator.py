@@ -13,17 +13,18 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from aiokafka import errors as kafka_errors
 from aiokafka.consumer.group_coordinator import UNKNOWN_OFFSET, GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
+from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
 from core_messaging.kafka.client_insides import check_insides
+from core_messaging.kafka.cluster_identity import Cluster
 from core_messaging.kafka.consumer_protocol import (
     COOPERATIVE_STICKY,
     decode_assignment,
@@ -31,13 +32,12 @@ from core_messaging.kafka.consumer_protocol import (
     encode_assignment,
     encode_subscription,
 )
-from core_messaging.kafka.embedded_group import Cluster
+from core_messaging.kafka.leave_group import LeaveGroup, check_left
+from core_messaging.kafka.member_listeners import AssignmentListener, MemberRecord, Partitions
 from core_messaging.kafka.membership import FencedInstanceIdError, is_fenced
 from core_messaging.kafka.rebootstrap import cluster_replaced, noted_cluster
 from core_messaging.records import TopicPartition
 from core_messaging.rules.partition_assignor import GroupMember, assign_partitions
-
-Partitions = frozenset[Any]  # the client's own named tuples
 
 _JOINING = 2  # a connection of its own: the broker answers one request of a connection after the other, and a join waits
 _JOIN_SLACK = 5.0  # seconds that the broker may take longer to answer than the group may take to rebalance
@@ -57,28 +57,13 @@ _COORDINATOR_GONE = (
 logger = logging.getLogger("core_messaging.kafka")
 
 
-class AssignmentListener(Protocol):
-    """Answers what the group decides. None of the methods raises."""
+async def cooperate(
+    consumer: Any, listener: AssignmentListener, instance_id: str | None, record: MemberRecord | None
+) -> None:
+    """Replace the coordinator of *consumer*, which is started and not subscribed. Raises ConfigurationError.
 
-    async def on_assigned(self, added: Partitions) -> None:
-        """Begin with *added*; called before a record of them can be returned, and also when nothing is added."""
-        ...
-
-    async def on_revoked(self, gone: Partitions) -> Partitions:
-        """Finish and commit *gone*; return those that are given up. Cancelled when they are lost."""
-        ...
-
-    async def on_lost(self, lost: Partitions) -> None:
-        """Drop *lost*: they may be somebody else's already."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """Take this member out of use because of *error*."""
-        ...
-
-
-async def cooperate(consumer: Any, listener: AssignmentListener) -> None:
-    """Replace the coordinator of *consumer*, which is started and not subscribed. Raises ConfigurationError."""
+    *instance_id*: the static identity of the member. *record* is told of each of its ids.
+    """
     check_insides(consumer)
     old = consumer._coordinator
     await old.close()
@@ -88,8 +73,9 @@ async def cooperate(consumer: Any, listener: AssignmentListener) -> None:
         consumer._subscription,
         consumer._fetcher,
         listener,
+        record,
         group_id=old.group_id,
-        group_instance_id=old._group_instance_id,
+        group_instance_id=instance_id,
         session_timeout_ms=old._session_timeout_ms,
         heartbeat_interval_ms=old._heartbeat_interval_ms,
         retry_backoff_ms=old._retry_backoff_ms,
@@ -118,14 +104,20 @@ class _Claims:
 class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka is untyped
     """Joins and leaves the group, and commits, for one consumer."""
 
-    member_id: str
     _group_subscription: set[str] | None
 
     def __init__(
-        self, client: Any, subscription: Any, fetcher: Any, listener: AssignmentListener, **options: Any
+        self,
+        client: Any,
+        subscription: Any,
+        fetcher: Any,
+        listener: AssignmentListener,
+        record: MemberRecord | None,
+        **options: Any,
     ) -> None:
         self._fetcher = fetcher
         self._listener = listener
+        self._record = record
         self._claims = _Claims(self)
         self._giving_up: dict[asyncio.Task[None], Partitions] = {}
         self._former_member_id = ""  # of a static member
@@ -133,6 +125,18 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         self._synced.set()
         self._home: Cluster | None = None
         super().__init__(client, subscription, assignors=(self._claims,), **options)
+
+    @property
+    def member_id(self) -> str:
+        """The id that the group has given this member; empty before, and after the group has forgotten it."""
+        return self._member_id
+
+    @member_id.setter
+    def member_id(self, given: str) -> None:
+        # A static member needs no record: whoever has its identity next takes its place in the group.
+        self._member_id = given
+        if given and self._record is not None and self._group_instance_id is None:
+            self._record.note(given)
 
     @property
     def owned(self) -> Partitions:
@@ -361,12 +365,17 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
     async def _maybe_leave_group(self) -> None:
         """Leave also while the group has not let this member in: it would be a member that does nothing for a session.
 
-        A static member does not leave: the group keeps its place for the process that comes after it.
+        A static member leaves too: it was asked to stop. One that is killed or lost keeps its place for a session.
         """
-        if self.member_id and self._group_instance_id is None and self.coordinator_id is not None:
+        if self.member_id and self.coordinator_id is not None:
             try:
                 async with asyncio.timeout(_LEAVE_TIMEOUT if self.generation == _NOT_JOINED else None):
-                    await self._send_req(LeaveGroupRequest(self.group_id, self.member_id))
+                    await self._leave()
             except (kafka_errors.KafkaError, TimeoutError) as error:
                 logger.debug("leaving group %s: %r", self.group_id, error)
         self.reset_generation()
+
+    async def _leave(self) -> None:
+        check_left(await self._send_req(LeaveGroup(self.group_id, self.member_id, self._group_instance_id)))
+        if self._record is not None:
+            self._record.clear()

@@ -16,6 +16,20 @@ class FencedInstanceIdError(kafka_errors.BrokerResponseError):  # type: ignore[m
     description = "Another member has registered under the same group.instance.id."
 
 
+AUTO = "auto"  # the kafka_group_instance_id of a member that is named by its host and its place there
+
+
+def static_identity(setting: str | None, group: str, host: str, place: int | None) -> str | None:
+    """Return the ``group.instance.id`` of a member, None for a dynamic member.
+
+    The group is part of it: two workers of one process must not have the same. *place*: the place that the member has on its
+    *host*. Without one, ``auto`` could be the identity of a neighbour too.
+    """
+    if not setting or (setting == AUTO and place is None):
+        return None
+    return f"{f'{host}-{place}' if setting == AUTO else setting}-{group}"
+
+
 def know_fenced_instance_ids() -> None:
     """Let the client know error 82. Safe to repeat."""
     kafka_errors.kafka_errors.setdefault(FencedInstanceIdError.errno, FencedInstanceIdError)
@@ -34,7 +48,7 @@ def membership_error(
     *instance*: the static identity that the client joined with, or None.
     """
     if is_fenced(error):
-        return IdentityTaken(group, settings.kafka_group_instance_id or str(instance))
+        return IdentityTaken(group, _as_set(settings.kafka_group_instance_id) or str(instance))
     if isinstance(error, kafka_errors.InconsistentGroupProtocolError):
         return GroupRefused(
             group,
@@ -53,3 +67,7 @@ def membership_error(
             group, "the broker does not accept this group id", "give the worker another group_id"
         )
     return None
+
+
+def _as_set(setting: str | None) -> str | None:
+    return None if setting == AUTO else setting

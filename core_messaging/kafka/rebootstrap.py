@@ -17,7 +17,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import BrokerMetadata
 
 from core_messaging.errors import BrokerError
-from core_messaging.kafka.embedded_group import Cluster, cluster_in
+from core_messaging.kafka.cluster_identity import Cluster, cluster_in
 
 Update = Callable[[Any, Any, Any], Awaitable[bool]]
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import errors as kafka_errors
 from aiokafka.protocol.metadata import MetadataRequest
 
-from core_messaging.kafka.embedded_group import Cluster
+from core_messaging.kafka.cluster_identity import Cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from core_messaging.runtime.dump_signal import DUMP, dumps_on_signal
 from core_messaging.runtime.process_exit import DRAINED, FOR_GOOD
@@ -30,6 +31,7 @@ class Supervisor:
     does not help, and one that a person has drained for good with ``DRAINED``: the others go on. A signal is passed on through a pipe, its standard input: unlike a signal of ours, that is not taken
     for a second one by a process that a service manager has sent the same signal (``signals.Received``), and it waits
     for one that does not listen yet. A Ctrl-C in the terminal reaches only us: each process has a session of its own.
+    When a process has died, *on_death* is called, beside the rest.
     """
 
     def __init__(
@@ -38,8 +40,11 @@ class Supervisor:
         count: int,
         environment: Callable[[int], Mapping[str, str]],
         soon: float,
+        on_death: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._soon = soon
+        self._on_death = on_death
+        self._reports: set[asyncio.Task[None]] = set()
         self._command = list(command)
         self._count = count
         self._environment = environment
@@ -77,6 +82,7 @@ class Supervisor:
             if code == FOR_GOOD:
                 self._stop_for_good(place)
                 return code
+            self._report_death()
             restarts = restarts.after(loop.time() - started)
             if restarts.hopeless:
                 self._give_up(place, code)
@@ -107,6 +113,12 @@ class Supervisor:
         if self._stopping.is_set() and not self._at_once and -code in STOPPING:
             return 0
         return shell_code(code)
+
+    def _report_death(self) -> None:
+        """Beside the rest: it may take as long as the broker does not answer."""
+        report = asyncio.ensure_future(self._on_death())
+        self._reports.add(report)
+        report.add_done_callback(self._reports.discard)
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:

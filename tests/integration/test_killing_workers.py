@@ -117,6 +117,7 @@ def test_members_that_join_and_leave_lose_nothing_and_keep_each_key_in_order(
         assert second.wait() == 0
         third.until(lambda: len(ledger.finished()) == count)
         committed_all(third, apache_broker, topic, count)
+        fourth.until_said("joining group")  # before that a signal ends it like any other program
         for process in (third, fourth):
             process.signal(signal.SIGTERM)
             assert process.wait() == 0

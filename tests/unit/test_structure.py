@@ -106,6 +106,7 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
 ONLY_TYPES = {
     "engine/components",
     "engine/shared_resources",
+    "kafka/member_listeners",
     "plugins/source",
     "plugins/unavailable",
     "rules/assignment_state",
@@ -127,6 +128,7 @@ SHOWN_BY = {
     "engine/worker_tasks": "unit/engine/test_misbehaving_handlers.py",
     "kafka/client_insides": "integration/test_rebalancing.py",
     "kafka/cluster_lookup": "integration/test_core_kafka_lag.py",
+    "kafka/dead_members": "integration/test_replacing_the_dead.py",
     "kafka/group_coordinator": "integration/test_rebalancing.py",
     "kafka/offset_writer": "integration/test_core_kafka_reset_offsets.py",
     "kafka/positions": "integration/test_resetting_offsets.py",

@@ -19,6 +19,8 @@ from core_messaging.discovery.project import Project
 from core_messaging.discovery.worker_file import is_file
 from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
 from core_messaging.kafka.bootstrap_servers import checked_servers
+from core_messaging.kafka.dead_members import report_dead_processes
+from core_messaging.kafka.membership import AUTO
 from core_messaging.plugins.manager import WRONG, PluginReport, Plugins, check_ports, load
 from core_messaging.runtime.announcements import cause_is_logged
 from core_messaging.runtime.event_loop import new_event_loop
@@ -157,7 +159,7 @@ def _start(wanted: Wanted, around: Around) -> None:
     )
     if wanted.processes > 1:
         check_ports(settings, wanted.processes, disable=wanted.disable_plugin)
-        sys.exit(_supervise(wanted.processes, settings))
+        sys.exit(_supervise(wanted.processes, settings, chosen))
     if wanted.concurrency is not None:
         chosen = [with_config(w, replace(config_of(w), concurrency=wanted.concurrency)) for w in chosen]
     options = RunOptions(
@@ -189,7 +191,7 @@ async def _as_it_is(work: Coroutine[Any, Any, None]) -> None:
         limit_the_exit(code)
 
 
-def _supervise(processes: int, settings: Settings) -> int:
+def _supervise(processes: int, settings: Settings, workers: Sequence[type[Worker]]) -> int:
     """Start the processes. Errors in the workers are reported before, so each is reported once."""
     if not settings.kafka_enabled:
         raise KafkaDisabled("running workers")
@@ -198,17 +200,22 @@ def _supervise(processes: int, settings: Settings) -> int:
 
     def environment(place: int) -> dict[str, str]:
         added = {"CORE_PROCESS": str(place)}
-        if (
-            settings.kafka_group_instance_id is not None
-        ):  # two members with one identity would fence each other
+        if settings.kafka_group_instance_id not in (None, AUTO):
+            # Two members with one identity would fence each other.
             added["KAFKA_GROUP_INSTANCE_ID"] = f"{settings.kafka_group_instance_id}-{place}"
         return added
+
+    groups = sorted({config_of(worker).group_id for worker in workers})
+
+    async def report_death() -> None:
+        if settings.kafka_broker == "kafka" and settings.kafka_report_dead_members:
+            await report_dead_processes(settings, groups)
 
     # Without -P, ``-m`` puts the current folder before the standard library, and a project may have an email.py.
     command = [sys.executable, "-P", "-m", "core_messaging_cli", "kafka", "worker"]
     command += _given_without("processes")
     soon = settings.kafka_start_timeout + TO_BEGIN  # the start includes the wait for a broker
-    return asyncio.run(Supervisor(command, processes, environment, soon).run())
+    return asyncio.run(Supervisor(command, processes, environment, soon, report_death).run())
 
 
 def _given_without(name: str) -> list[str]:

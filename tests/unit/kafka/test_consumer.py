@@ -20,6 +20,10 @@ def test_a_static_identity_names_the_group_too_so_that_two_workers_of_a_process_
     assert consumer()._instance_id() is None
 
 
+def test_without_a_place_on_this_machine_auto_is_no_identity() -> None:
+    assert consumer(kafka_group_instance_id="auto")._instance_id() is None
+
+
 def test_closing_before_it_was_started_is_safe_and_may_be_repeated() -> None:
     async def test() -> None:
         made = consumer()

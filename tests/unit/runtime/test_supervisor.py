@@ -16,7 +16,13 @@ def test_a_process_that_cannot_be_started_is_a_line_and_tried_again(
 ) -> None:
     # A deployment that replaces the interpreter: a traceback, and nobody waited for the other processes.
     monkeypatch.setattr(restart_policy, "BACKOFF", RetryPolicy(initial_delay=0.001, max_delay=0.001))
-    supervisor = Supervisor(["/no/such/python"], 2, lambda _place: {}, soon=60.0)
+    deaths: list[int] = []
+
+    async def report() -> None:
+        deaths.append(1)
+
+    supervisor = Supervisor(["/no/such/python"], 2, lambda _place: {}, soon=60.0, on_death=report)
     assert asyncio.run(supervisor.run()) == NOT_STARTED
     assert "process 1 could not be started: [Errno 2]" in caplog.text
     assert "stopping all" in caplog.text
+    assert len(deaths) >= 2
