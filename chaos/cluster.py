@@ -68,6 +68,11 @@ class Cluster:
         for done in self._admin.incremental_alter_configs([resource]).values():
             done.result(30)
 
+    def coordinator(self, group: str) -> ApacheNode:
+        """Return the node that coordinates *group*."""
+        number = self._admin.describe_consumer_groups([group])[group].result(30).coordinator.id
+        return next(node for node in self.nodes if node.number == number)
+
     def elect_preferred_leaders(self) -> None:
         """Elect the preferred leaders again. All nodes have to be up."""
         self._admin.elect_leaders(ElectionType.PREFERRED).result(30)

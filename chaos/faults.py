@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from chaos.cluster import Cluster
-from chaos.fleet import COMMIT_INTERVAL, SESSION, Fleet
+from chaos.fleet import COMMIT_INTERVAL, SESSION, Fleet, until
 
 # A commit that is under way during the fault is not acknowledged. The one before it was.
 SINCE_COMMIT = 2 * COMMIT_INTERVAL + 1.0  # seconds, with what a busy machine adds
@@ -35,6 +35,7 @@ class Scene:
 
     cluster: Cluster
     fleet: Fleet
+    topic: str  # the group has the same name
     dlq: str
     chance: random.Random
 
@@ -98,6 +99,25 @@ async def leader_moved(scene: Scene) -> list[Exposure]:
     return [Exposure(began - SINCE_COMMIT, time.time() + REGROUP)]
 
 
+async def coordinator_killed(scene: Scene) -> list[Exposure]:
+    """Kill the coordinator while the group waits for a process that stands still, and a new one wants to join."""
+    silent = scene.chance.choice(scene.fleet.members)
+    began = time.time()
+    silent.send(signal.SIGSTOP)
+    joins = scene.fleet.join()
+    await until(joins.is_joining, scene.fleet)
+    await asyncio.sleep(1)
+    node = await asyncio.to_thread(scene.cluster.coordinator, scene.topic)
+    node.kill()
+    await asyncio.sleep(SESSION)  # the new coordinator gives each member a new session
+    silent.send(signal.SIGCONT)
+    await asyncio.to_thread(node.start)
+    await asyncio.to_thread(node.wait_until_ready)
+    await scene.cluster.all_replicas_back()
+    await scene.fleet.leave(joins)
+    return [Exposure(began - SINCE_COMMIT, time.time() + REGROUP)]
+
+
 async def connections_cut(scene: Scene) -> list[Exposure]:
     """Cut all connections three times. Then refuse new ones for two seconds."""
     began = time.time()
@@ -124,6 +144,7 @@ FAULTS: dict[str, Act] = {
     "join-and-leave": join_and_leave,
     "broker-killed": broker_killed,
     "leader-moved": leader_moved,
+    "coordinator-killed": coordinator_killed,
     "connections-cut": connections_cut,
     "dlq-refused": dlq_refused,
 }

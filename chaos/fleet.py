@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 CORE = str(Path(sys.executable).with_name("core"))
@@ -15,6 +16,7 @@ CONCURRENCY = 8  # of the ledger's worker
 COMMIT_INTERVAL = 0.5  # seconds
 SESSION = 6.0  # seconds without a heartbeat after which a member is out of its group
 STOP = 40.0  # seconds for a process to drain
+PATIENCE = 150.0  # seconds
 BEGIN = 60.0  # seconds for a process to get its partitions, on a busy machine
 
 
@@ -48,6 +50,10 @@ class Member:
     def has_partitions(self) -> bool:
         """Whether the worker has begun. Before that, a signal ends a Python that still imports."""
         return "Ledger has " in self.log.read_text()
+
+    def is_joining(self) -> bool:
+        """Whether the worker has found the broker and asks its group to let it in."""
+        return "joining group" in self.log.read_text()
 
     def kill(self) -> None:
         self.process.kill()
@@ -113,3 +119,11 @@ class Fleet:
         for member in self.members:
             if member.process.poll() is None:
                 member.kill()
+
+
+async def until(condition: Callable[[], object], fleet: Fleet) -> None:
+    """Wait for the end. Raises TimeoutError, and RuntimeError if a member ended by itself."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            fleet.check()
+            await asyncio.sleep(0.1)

@@ -10,9 +10,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from chaos.cluster import Cluster
-from chaos.fleet import Fleet
+from chaos.fleet import Fleet, until
 from chaos.ledger import Ledger, project
-from chaos.trial import Books, books_of, records, until
+from chaos.trial import Books, books_of, records
 
 SHARE = 200  # messages in a round, on average; a handler takes 20 ms and 8 run at once
 

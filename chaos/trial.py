@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -15,13 +15,12 @@ from aiokafka import AIOKafkaConsumer
 
 from chaos.cluster import Cluster
 from chaos.faults import FAULTS, Exposure, Scene
-from chaos.fleet import CONCURRENCY, Fleet
+from chaos.fleet import CONCURRENCY, Fleet, until
 from chaos.ledger import Entry, Ledger, project
 
 MEMBERS = 3
 KEYS = 200
 SECONDS = 0.02  # average time of a handler
-PATIENCE = 150.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -74,20 +73,12 @@ async def run(
         for _ in range(MEMBERS):
             fleet.join()
         await until(lambda: len(ledger.finished()) > count // 5, fleet)
-        exposures = await _break(faults, Scene(cluster, fleet, dlq, chance))
+        exposures = await _break(faults, Scene(cluster, fleet, topic, dlq, chance))
         await cluster.worked_off(topic, fleet.check)
         await fleet.stop()
     finally:
         fleet.end()
     return await books_of(name, cluster, dlq, ledger, exposures, count, time.time() - started)
-
-
-async def until(condition: Callable[[], object], fleet: Fleet) -> None:
-    """Wait for the end. Raises TimeoutError, and RuntimeError if a member ended by itself."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            fleet.check()
-            await asyncio.sleep(0.1)
 
 
 async def _break(faults: Sequence[str], scene: Scene) -> list[Exposure]:
