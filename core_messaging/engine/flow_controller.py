@@ -25,12 +25,12 @@ FULL_AND_EVICTING = (
     "as many messages wait for retries, or behind one, as max_waiting_retries lets them; the longest waiting are "
     "dead-lettered until half of them are left"
 )
-STRANDED = (
+AWAITING_UNBLOCK = (
     "no more keys can be blocked, and as many messages wait for one of them to be replayed or cleared as max_in_flight "
     "(or max_in_flight_bytes) lets them; its intake stops. Start the worker with a larger one, so that it reads the records "
     "that lift the blocks"
 )
-CROWDED = (
+METADATA_FULL = (
     "so many messages are finished between unfinished ones that the commit metadata can hardly hold them all; its intake "
     "stops until it can"
 )
@@ -90,7 +90,7 @@ class FlowController:
         How many records the next fetch may bring; 0: do not fetch.
         """
         held_back = set(self._poison_pill_search.assignments)
-        held_back |= self._schedule.crowded_out(self._limits.shared)
+        held_back |= self._schedule.without_room(self._limits.shared)
         held_back |= {a for a in self._assignment_table.assignments if self._is_paused(a.source)}
         todo = plan(self._assignment_table.assignments, self.paused, self._limits, held_back)
         self._runner_pool.runners.wake(self._schedule.cut_off(todo.closed))
@@ -138,17 +138,19 @@ class FlowController:
         for assignment, count in todo.over_budget:
             if evicts:
                 self._schedule.evict(assignment, count)
-            self._say_full(assignment.source, FULL_AND_EVICTING if evicts else FULL_AND_WAITING)
-        for source in todo.crowded:
-            self._say_full(source, CROWDED)
-        for source in todo.stranded:
-            self._say_full(source, STRANDED)
+            self._warn_full(
+                "retries full", assignment.source, FULL_AND_EVICTING if evicts else FULL_AND_WAITING
+            )
+        for source in todo.metadata_full:
+            self._warn_full("metadata full", source, METADATA_FULL)
+        for source in todo.awaiting_unblock:
+            self._warn_full("waiting for unblock", source, AWAITING_UNBLOCK)
 
-    def _say_full(self, source: TopicPartition, state: str) -> None:
+    def _warn_full(self, action: str, source: TopicPartition, state: str) -> None:
         seconds = self._states.seen((source, state), self._clock())
         if seconds is not None:
             text = "%s: in %s %s; nothing is lost%s"
-            self._log.warning("retries full", text, source, state, so_far(seconds), at=source)
+            self._log.warning(action, text, source, state, so_far(seconds), at=source)
 
     def _say_never_full(self, partitions: int) -> None:
         limits, fullest = self._limits, self._limits.fullest(partitions)

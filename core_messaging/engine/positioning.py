@@ -74,12 +74,12 @@ class Positioning:
             return {}
 
     def _say_doubt(self, assignment: Assignment) -> None:
-        if assignment.doubt:
+        if assignment.metadata_refusal:
             self._log.warning(
                 "metadata refused",
                 "%s: the metadata beside the commit of %s is not believed: %s. The committed offset counts; messages after it "
                 "that were finished before run again. See who else commits for the group",
                 assignment.source,
-                assignment.doubt,
+                assignment.metadata_refusal,
                 at=assignment.source,
             )

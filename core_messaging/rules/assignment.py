@@ -32,18 +32,18 @@ class Assignment:
     - ``crash_record``: earlier owners that crashed, and the messages that are suspected
     - ``blocked_keys``: keys whose messages follow a dead letter
     - ``acknowledged``: the last commit that the broker has taken
-    - ``doubt``: why the metadata of the commit is not believed; empty where it is
+    - ``metadata_refusal``: why the metadata of the commit is not believed; empty where it is
     """
 
     __slots__ = (
         "_began",
-        "_carried",
+        "_carried_over",
         "_successor",
         "acknowledged",
         "blocked_keys",
         "crash_record",
-        "doubt",
         "epoch",
+        "metadata_refusal",
         "offsets",
         "retries",
         "source",
@@ -61,7 +61,7 @@ class Assignment:
         self.source, self.epoch = source, epoch
         self.state = AssignmentState.OPEN
         self.acknowledged = None if isinstance(committed, Beginning) else committed
-        note, self.doubt = (CommitNote(), "") if committed is None else read(committed)
+        note, self.metadata_refusal = (CommitNote(), "") if committed is None else read(committed)
         start = committed.offset if committed else 0
         self.offsets = OffsetLedger(committed.offset if committed else None, note.finished(start))
         self.retries = RetryLedger()
@@ -69,7 +69,7 @@ class Assignment:
         self.crash_record = CrashRecord(member, note.ownership.shifted(start) if committed else None)
         self.blocked_keys = BlockedKeys(note.blocked)
         self._began: Mapping[int, int] = note.began  # what the group began with; every commit passes it on
-        self._carried = CarriedJobs()
+        self._carried_over = CarriedJobs()
         self._successor: Assignment | None = None  # the next one, where the partition came straight back
 
     # Delivery
@@ -81,9 +81,9 @@ class Assignment:
         """
         limit = position if end is None else max(end, position)
         if not self.offsets.place(position, limit):
-            self.doubt = f"it says that messages beyond the end ({limit}) are finished"
+            self.metadata_refusal = f"it says that messages beyond the end ({limit}) are finished"
         if not self.crash_record.limit_to(limit):
-            self.doubt = f"it suspects a message beyond the end ({limit})"
+            self.metadata_refusal = f"it suspects a message beyond the end ({limit})"
         self.retries.limit_to(limit)
 
     def begin(self, offset: int) -> bool:
@@ -119,9 +119,9 @@ class Assignment:
         """The record that the commit waits for."""
         first = self.offsets.first_unfinished()
         if first is None:
-            return self._carried.oldest()
+            return self._carried_over.oldest()
         offset, record = first
-        return record or self.retries.record_at(offset) or self._carried.record_at(offset)
+        return record or self.retries.record_at(offset) or self._carried_over.record_at(offset)
 
     # Commit
 
@@ -208,7 +208,7 @@ class Assignment:
 
     def carry(self, jobs: Iterable[CarriedJob]) -> None:
         """*jobs* of the assignment before still run, and are jobs of this one when their records come again."""
-        self._carried.add(jobs)
+        self._carried_over.add(jobs)
 
     @property
     def is_gone(self) -> bool:

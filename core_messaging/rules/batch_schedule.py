@@ -169,7 +169,7 @@ class BatchSchedule:
         new = self._cut_off - before
         return sum(1 for q in self._turns if q.assignment.source in new and self._may_start(q, -math.inf))
 
-    def crowded_out(self, capacity: int) -> set[Assignment]:
+    def without_room(self, capacity: int) -> set[Assignment]:
         """Assignments whose next batch does not fit into *capacity* messages beside those that have waited longer.
 
         If all batches were filled at the same time, none of them would ever be full.

@@ -54,8 +54,8 @@ class FlowPlan:
     - ``room``: messages to ask for; 0: do not fetch
     - ``pause``, ``resume``: partitions to pause, and to resume
     - ``over_budget``: assignments with too many waiting retries, and how many fewer would be half of the budget
-    - ``crowded``: partitions whose finished messages hardly fit into the metadata of a commit any more
-    - ``stranded``: partitions where no more keys can be blocked and nothing more is read. The record that lifts a block may
+    - ``metadata_full``: partitions whose finished messages hardly fit into the metadata of a commit any more
+    - ``awaiting_unblock``: partitions where no more keys can be blocked and nothing more is read. The record that lifts a block may
       come later, and then nobody sees it
     - ``closed``: partitions of which nothing more comes for now, so a batch takes what is there
     """
@@ -64,8 +64,8 @@ class FlowPlan:
     pause: tuple[TopicPartition, ...]
     resume: tuple[TopicPartition, ...]
     over_budget: tuple[tuple[Assignment, int], ...] = ()
-    crowded: tuple[TopicPartition, ...] = ()
-    stranded: tuple[TopicPartition, ...] = ()
+    metadata_full: tuple[TopicPartition, ...] = ()
+    awaiting_unblock: tuple[TopicPartition, ...] = ()
     closed: frozenset[TopicPartition] = frozenset()
 
 
@@ -101,7 +101,7 @@ def plan(
 
     A partition is paused when it is full, so that it does not take the room of the others. It is resumed at half of that, so
     that it does not flap. A fetch of a few records costs more than it brings, so a little room counts as none. *held_back* are
-    paused while the batches of others are filled (``BatchSchedule.crowded_out``).
+    paused while the batches of others are filled (``BatchSchedule.without_room``).
     """
     mine = list(assignments)
     budget = max(1, limits.waiting_retries // max(1, len(mine)))
@@ -124,8 +124,8 @@ def plan(
         pause=pause,
         resume=resume,
         over_budget=tuple(_over_budget(mine, budget)),
-        crowded=tuple(level.assignment.source for level in levels if level.noted >= 1),
-        stranded=tuple(_stranded(levels, too_large=too_large)),
+        metadata_full=tuple(level.assignment.source for level in levels if level.noted >= 1),
+        awaiting_unblock=tuple(_awaiting_unblock(levels, too_large=too_large)),
         closed=closed if limits.batch_size else frozenset(),
     )
 
@@ -148,7 +148,7 @@ def _over_budget(assignments: Iterable[Assignment], budget: int) -> Iterator[tup
             yield assignment, waiting - budget // 2
 
 
-def _stranded(levels: Iterable[_Level], *, too_large: bool) -> Iterator[TopicPartition]:
+def _awaiting_unblock(levels: Iterable[_Level], *, too_large: bool) -> Iterator[TopicPartition]:
     for level in levels:
         if level.assignment.blocked_keys.full and (level.waiting >= 1 or too_large):
             yield level.assignment.source

@@ -92,7 +92,7 @@ class Job(msgspec.Struct, eq=False):
     - ``chunk``, ``index``: where the record was delivered
     - ``lane``: what later records must wait for; None where none waits
     - ``attempt``: the number of this attempt, or of the next one
-    - ``spared``: how many attempts before do not count for ``max_retries``
+    - ``uncounted``: how many attempts before do not count for ``max_retries``
     - ``error``: what the attempt before raised
     - ``sending``: what is left to do after the handler
     - ``is_abandoned``: it ended without being finished, because its partition was being taken away
@@ -104,7 +104,7 @@ class Job(msgspec.Struct, eq=False):
     record: Record
     lane: Hashable
     attempt: int = 1
-    spared: int = 0
+    uncounted: int = 0
     error: Exception | None = None
     sending: Sending | GivingUp | HeldBack | None = None
     is_abandoned: bool = False
@@ -112,7 +112,7 @@ class Job(msgspec.Struct, eq=False):
     @property
     def counted_attempt(self) -> int:
         """This attempt, or the next one, as ``max_retries`` counts them."""
-        return self.attempt - self.spared
+        return self.attempt - self.uncounted
 
     @property
     def is_finished(self) -> bool:
@@ -130,7 +130,7 @@ class Job(msgspec.Struct, eq=False):
     def next_attempt(self, *, counted: bool = True) -> None:
         """The next attempt has the next number. *counted* False: ``max_retries`` does not count the one before."""
         self.attempt += 1
-        self.spared += not counted
+        self.uncounted += not counted
 
     def wait_for_broker(self, sending: Sending) -> None:
         """The handler is done, and the record of *sending* must be acknowledged."""
@@ -142,7 +142,7 @@ class Job(msgspec.Struct, eq=False):
 
     def hold_back(self) -> None:
         """The job is not given up now, although no attempt is left: it waits, and begins anew with all its attempts."""
-        self.attempt, self.spared, self.error = 1, 0, None
+        self.attempt, self.uncounted, self.error = 1, 0, None
         self.sending = HELD_BACK
 
     def evict(self) -> None:

@@ -68,7 +68,7 @@ class MessageSchedule:
         if records and assignment.state is AssignmentState.OPEN and not self._closed:
             chunk = assignment.deliver(records)
             queue = self._queue_of(assignment)
-            if queue.carried:
+            if queue.carried_over:
                 queue.adopt(chunk)
             if assignment.retries.has_inherited:
                 self._let_wait(queue, chunk, now)
@@ -297,7 +297,7 @@ class MessageSchedule:
         enough = max(PIECE, 2 * waiting) if waiting else AHEAD
         return enough if self.fresh <= enough else 0
 
-    def crowded_out(self, _capacity: int) -> frozenset[Assignment]:
+    def without_room(self, _capacity: int) -> frozenset[Assignment]:
         """None: single messages wait for no others to fill a batch."""
         return frozenset()
 

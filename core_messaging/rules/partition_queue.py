@@ -19,10 +19,10 @@ class PartitionQueue:
     - ``busy``: lane -> the jobs that wait behind the one that holds it. A lane is busy while its job runs, waits for a retry,
       or waits for an acknowledgement
     - ``attempts``: offset -> number of its next attempt, where it is not the first one
-    - ``carried``: offset -> job of the assignment before that still runs, until its record comes again
+    - ``carried_over``: offset -> job of the assignment before that still runs, until its record comes again
     """
 
-    __slots__ = ("_retrying", "assignment", "attempts", "busy", "carried", "chunks", "ready")
+    __slots__ = ("_retrying", "assignment", "attempts", "busy", "carried_over", "chunks", "ready")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -30,7 +30,7 @@ class PartitionQueue:
         self.chunks: deque[Chunk] = deque()
         self.ready: deque[Job] = deque()
         self.busy: dict[Hashable, deque[Job] | None] = {}
-        self.carried: dict[int, Job] = {}
+        self.carried_over: dict[int, Job] = {}
         self._retrying: set[Hashable] = set()  # lanes whose job waits for a retry
 
     @property
@@ -78,7 +78,7 @@ class PartitionQueue:
     def adopt(self, chunk: Chunk) -> None:
         """Records of *chunk* have come again while their jobs of the assignment before run: these jobs belong here now."""
         for index, offset in enumerate(chunk.offsets):
-            job = self.carried.pop(offset, None)
+            job = self.carried_over.pop(offset, None)
             if job is None or job.is_abandoned:
                 continue
             if not job.is_finished:
@@ -94,7 +94,7 @@ class PartitionQueue:
 
     def carry(self, jobs: Iterable[Job]) -> None:
         """*jobs* of the assignment before still run."""
-        self.carried.update({job.record.offset: job for job in jobs})
+        self.carried_over.update({job.record.offset: job for job in jobs})
 
 
 class SettlementQueue:

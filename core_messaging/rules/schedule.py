@@ -89,7 +89,7 @@ class Schedule(Protocol):
         """How many more messages to ask the broker for while *waiting* handlers wait for something."""
         ...
 
-    def crowded_out(self, capacity: int) -> AbstractSet[Assignment]:
+    def without_room(self, capacity: int) -> AbstractSet[Assignment]:
         """Assignments of which nothing is fetched now, so that the batches of others fit into *capacity* messages."""
         ...
 

@@ -41,7 +41,7 @@ MADE = {
 # Words that this project once had for something that has a name. "Of strangers": of others.
 PRIVATE = (
     "bury|buried|doorway|telling|roster|portrait|strangers?|limbo|parked|convict(?:ed|s)?|accus\\w+|condemn\\w*|"
-    "vanished|holes?|standings?|unsaid"
+    "vanished|holes?|standings?|unsaid|spared|stranded|crowded"
 )
 
 
@@ -76,7 +76,7 @@ def actions_of(tree: ast.AST) -> Iterator[ast.expr]:
             if is_worker_log(node):
                 yield node.args[1 if ast.unparse(node.func).endswith(".log") else 0]
             yield from (keyword.value for keyword in node.keywords if keyword.arg == "action")
-            if ast.unparse(node.func).endswith("._tag"):
+            if ast.unparse(node.func).endswith(("._tag", "._warn_full")):
                 yield node.args[0]
 
 

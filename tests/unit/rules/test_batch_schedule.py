@@ -153,7 +153,7 @@ class BatchMachine(RuleBasedStateMachine):
         jobs = batch.jobs
         for job in jobs:
             job.attempt += 1
-            job.spared += 1
+            job.uncounted += 1
         self.schedule.split(jobs)
 
     @rule(seconds=st.floats(0, 3))

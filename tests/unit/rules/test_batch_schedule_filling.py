@@ -30,7 +30,7 @@ class Intake:
         self.batches: list[Batch] = []
 
     def fetch(self) -> int:
-        held_back = self.schedule.crowded_out(self.limits.shared)
+        held_back = self.schedule.without_room(self.limits.shared)
         todo = plan(self.mine, self.paused, self.limits, held_back)
         self.paused = self.paused.union(todo.pause).difference(todo.resume)
         self.schedule.cut_off(todo.closed)

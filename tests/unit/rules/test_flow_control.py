@@ -44,7 +44,7 @@ def test_where_no_more_keys_can_be_blocked_it_is_read_on_beyond_the_budget_of_wh
     full = waiting(0, count, blocked=MOST)
     todo = plan([full, *(waiting(n, 0) for n in range(1, 1 + others))], frozenset(), limits)
     assert todo.room > 0
-    assert (todo.pause, todo.over_budget, todo.stranded) == ((), (), ())
+    assert (todo.pause, todo.over_budget, todo.awaiting_unblock) == ((), (), ())
     paused = plan([full], frozenset({full.source}), limits)
     assert paused.resume == (full.source,)
 
@@ -62,14 +62,16 @@ def test_reading_on_ends_where_there_is_no_memory_left_and_that_is_told(limits: 
     full = waiting(0, 1_000, blocked=MOST)
     todo = plan([full], frozenset(), limits)
     assert todo.room == 0
-    assert todo.stranded == (full.source,)
+    assert todo.awaiting_unblock == (full.source,)
 
 
 def test_partitions_without_anything_at_hand_are_looked_at_beside_those_that_have_enough() -> None:
     working, nothing, retrying, paused = waiting(0, 0), waiting(1, 0), waiting(2, 50), waiting(3, 0)
-    crowded = waiting(4, 500)
-    crowded.retries.remove_waiting(500)  # all of them wait for a lane that is taken: more would start nothing
-    mine = [working, nothing, retrying, paused, crowded]
+    behind_a_lane = waiting(4, 500)
+    behind_a_lane.retries.remove_waiting(
+        500
+    )  # all of them wait for a lane that is taken: more would start nothing
+    mine = [working, nothing, retrying, paused, behind_a_lane]
     assert quiet(mine, {working}, {paused.source}) == [nothing.source, retrying.source]
 
 
@@ -201,7 +203,7 @@ def test_the_intake_slows_before_the_note_would_not_fit_and_resumes_when_there_i
     assert plan([scattered(300), other], frozenset(), FlowLimits()).pause == ()
     full = scattered(3_600)
     todo = plan([full, other], frozenset(), FlowLimits())
-    assert todo.pause == todo.crowded == (SOURCE,)
+    assert todo.pause == todo.metadata_full == (SOURCE,)
     assert full.metadata_size(full.unfinished) <= LIMIT
     commit = full.progress()
     assert commit is not None

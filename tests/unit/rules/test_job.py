@@ -20,7 +20,7 @@ def test_its_text_is_where_the_message_is() -> None:
 
 def test_attempts_that_max_retries_does_not_count_are_left_out() -> None:
     job = job_of(Assignment(TopicPartition("t", 0), 1))
-    job.attempt, job.spared = 5, 3
+    job.attempt, job.uncounted = 5, 3
     assert job.counted_attempt == 2
 
 

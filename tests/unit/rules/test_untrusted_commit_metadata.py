@@ -121,4 +121,4 @@ def test_what_is_not_believed_is_told() -> None:
     assert not read(Committed(5, "")).refused
     assignment = Assignment(SOURCE, 1, Committed(5, packed([[0, 2**40]])))
     assignment.place(5, 15)
-    assert "beyond the end (15)" in assignment.doubt
+    assert "beyond the end (15)" in assignment.metadata_refusal
