@@ -53,6 +53,11 @@ class Queue:
     group: str | None = None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all letters of the topic are meant."""
+        return self.worker is None and self.group is None
+
+    @property
     def selection(self) -> Selection:
         """Selects the letters of the worker and group that name this queue."""
         return Selection(worker=self.worker, group=self.group)
@@ -172,9 +177,9 @@ async def _groups_of(
     is_of_worker = queue.selection.is_of_worker
     progress(queue.topic, done, total)
     async for records in reader.read(spans, report):
-        for letter in map(Letter, records):
-            if is_of_worker(letter):
-                groups.add(letter, ledger.state_of(letter))
+        letters = map(Letter, records)
+        for letter in letters if queue.is_whole else filter(is_of_worker, letters):
+            groups.add(letter, ledger.state_of(letter))
         done += len(records)
         progress(queue.topic, done, total)
     return groups.sorted()

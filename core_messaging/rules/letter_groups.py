@@ -81,13 +81,14 @@ class LetterGroups:
 
     def add(self, letter: Letter, state: State) -> None:
         """Count *letter* in its group."""
-        group = self._groups.get(letter.raw_kind) or self._begun(letter)
-        if state == "open" and not group.open and group.count:
+        kind = letter.raw_kind
+        group = self._groups.get(kind) or self._begun(letter, kind)
+        if not group.open and state == "open" and group.count:
             group.example = self._describe(letter)
         group.add(state, letter.failed_at, letter.record.timestamp / 1000)
 
-    def _begun(self, letter: Letter) -> LetterGroup:
-        kind, error_type = letter.raw_kind, letter.error_type
+    def _begun(self, letter: Letter, kind: tuple[bytes, bytes, bytes]) -> LetterGroup:
+        error_type = letter.error_type
         if len(self._groups) >= MOST:
             kind, error_type = (kind[0], kind[1], b"\0others"), OTHERS
             if len(self._groups) >= 2 * MOST:  # workers and topics are made up as well
