@@ -28,12 +28,16 @@ PROCESSES, ROUNDS = 3, 3
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """SIGKILL and a replacement a second later. All in seconds; ``calm_p99`` is of the time before."""
+    """SIGKILL and a replacement a second later. All in seconds; ``calm_p99`` is of the time before.
+
+    ``back``: from the start of the replacement until each partition of the dead process has been processed again.
+    """
 
     survivors: float
     p99: float
     calm_p99: float
     dead: float
+    back: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,9 @@ BARS = (
     Bar("the same: p99 of survivors beside undisturbed", lambda r: r.killed.p99 / r.killed.calm_p99, 2, "x"),
     Bar("the same: p99 of survivors", lambda r: r.killed.p99, None),
     Bar("the same: longest silence of what the dead process owned", lambda r: r.killed.dead, None),
+    Bar(
+        "the same: from the start of the replacement until it is processed again", lambda r: r.killed.back, 3
+    ),
     Bar("join: longest silence of what stays", lambda r: r.join.stays, 0.3),
     Bar("join: longest silence of what moves", lambda r: r.join.moves, 3),
     Bar("leave: longest silence of what stays", lambda r: r.leave.stays, 0.3),
@@ -104,19 +111,23 @@ async def _killed(group: Group) -> Killed:
     victim.kill()
     victim.wait()
     await asyncio.sleep(1)
+    replaced = time.time()
     group.join()
-
-    def taken_over() -> bool:
-        return mine <= {each.partition for each in group.handled(began) if each.pid != victim.pid}
-
-    await until(taken_over, SESSION + 60)
-    handled = group.handled(began)
+    await until(lambda: mine <= _first_by_others(group, victim.pid, began).keys(), SESSION + 60)
+    first, handled = _first_by_others(group, victim.pid, began), group.handled(began)
     return Killed(
         survivors=silence(handled, others, began),
         p99=percentile(handled, others),
         calm_p99=percentile(calm, others),
         dead=silence(handled, mine, began),
+        back=max(first[partition] for partition in mine) - replaced,
     )
+
+
+def _first_by_others(group: Group, pid: int, began: float) -> dict[int, float]:
+    """Partition -> when another process than *pid* handled a message of it for the first time after *began*."""
+    handled = [each for each in group.handled(began) if each.pid != pid]
+    return {each.partition: each.time for each in reversed(handled)}
 
 
 async def _joined(group: Group) -> Change:

@@ -15,6 +15,7 @@ from core_messaging.rules.fleet_state import (
     REMEMBERED,
     FleetTable,
     ProcessState,
+    SilentProcess,
     processes_named,
     state_topic_of,
     with_group,
@@ -28,9 +29,13 @@ LOOK = 0.3  # seconds between two looks at the state topic
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """``pauses``: what is paused now. ``unreadable``: records of the state topic that say nothing."""
+    """``silent``: processes that may be dead. ``pauses``: what is paused now.
+
+    ``unreadable``: records of the state topic that say nothing.
+    """
 
     processes: tuple[ProcessState, ...]
+    silent: tuple[SilentProcess, ...]
     pauses: dict[PauseTarget, Pause]
     unreadable: int
 
@@ -52,8 +57,9 @@ async def look_at_fleet(settings: Settings) -> Fleet:
             for record in records:
                 table.apply(record.key, record.value)
         now = time.time()
-        processes, unreadable = await _processes(reader, control, now)
-    return Fleet(tuple(processes), table.lasting(now), unreadable)
+        said = await _said(reader, control, now)
+        processes, unreadable = said.alive(now)
+    return Fleet(tuple(processes), tuple(said.silent(now)), table.lasting(now), unreadable)
 
 
 async def pause(settings: Settings, target: PauseTarget, order: Pause) -> Obedience:
@@ -120,9 +126,13 @@ async def _obedience(reader: TopicReader, control: str, group: str, receipt: Rec
 
 
 async def _processes(reader: TopicReader, control: str, now: float) -> tuple[Sequence[ProcessState], int]:
+    return (await _said(reader, control, now)).alive(now)
+
+
+async def _said(reader: TopicReader, control: str, now: float) -> FleetTable:
     """What the processes have said lately. One that is alive says something far more often."""
     table = FleetTable()
     async for records in reader.read(await reader.spans_since(state_topic_of(control), now - REMEMBERED)):
         for record in records:
             table.apply(record.key, record.value)
-    return table.alive(now)
+    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -73,6 +73,16 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
         return self.control.get(str(partition), 0) > offset
 
 
+class SilentProcess(NamedTuple):
+    """A process that has not said that it ends, and was not heard of lately. It may be dead.
+
+    ``waiting``: its partitions that no other process of the group has, as it says. They stand still until the group knows.
+    """
+
+    state: ProcessState
+    waiting: Mapping[str, Sequence[str]]  # name of the worker -> partitions
+
+
 def encode_state(state: ProcessState) -> bytes:
     """The value of a state record; its key is the ``id``."""
     return msgspec.json.encode(state)
@@ -105,6 +115,29 @@ class FleetTable:
         alive = [state for state in states if state is not None and state.is_alive(now)]
         unreadable = self._without_key + states.count(None)
         return sorted(alive, key=lambda state: (state.host, state.pid, state.id)), unreadable
+
+    def silent(self, now: float) -> list[SilentProcess]:
+        """Return the processes that were not heard of lately and still have partitions, as far as anybody says."""
+        alive, _ = self.alive(now)
+        states = filter(None, map(_decoded, self._values.values()))
+        quiet = [state for state in states if not state.is_alive(now)]
+        found = [SilentProcess(state, waiting_partitions(state, alive)) for state in quiet]
+        return sorted((each for each in found if each.waiting), key=lambda each: each.state.address)
+
+
+def waiting_partitions(silent: ProcessState, alive: Sequence[ProcessState]) -> dict[str, list[str]]:
+    """Name of a worker of *silent* -> those of its partitions that no process of *alive* has."""
+    taken = {
+        (worker.group, source)
+        for process in alive
+        for worker in process.workers
+        for source in worker.partitions
+    }
+    waiting = {
+        worker.name: [source for source in worker.partitions if (worker.group, source) not in taken]
+        for worker in silent.workers
+    }
+    return {name: sources for name, sources in waiting.items() if sources}
 
 
 def _decoded(value: bytes) -> ProcessState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project:
         again.until_said("hello 3")
         again.until(lambda: project.conditions() == ["running"])
         stop(again)
+
+
+def test_a_process_that_was_killed_is_named_with_the_partitions_that_wait(project: Project) -> None:
+    with project.worker() as running:
+        running.until_said("greet has ")
+        running.until(lambda: any(w["partitions"] for w in _workers(project)))
+        running.process.kill()
+        running.process.wait()
+    deadline = time.monotonic() + 50
+    while not (silent := project.fleet()["silent"]):
+        assert time.monotonic() < deadline
+    assert silent[0]["waiting"] == {"greet": [f"{project.topic}[0]", f"{project.topic}[1]"]}
+    _, said, _ = project.core("fleet")
+    assert f"No other process has its partitions yet: greet {project.topic}[0], {project.topic}[1]" in said
 
 
 def test_one_partition_is_paused_for_a_time_and_the_other_goes_on(project: Project) -> None:

@@ -15,7 +15,7 @@ from core_messaging.discovery.catalog import discover
 from core_messaging.operations.fleet import Obedience, control_topic, look_at_fleet
 from core_messaging.operations.fleet import pause as pause_target
 from core_messaging.operations.fleet import resume as resume_target
-from core_messaging.rules.fleet_state import ProcessState, WorkerState, facts_of
+from core_messaging.rules.fleet_state import ProcessState, SilentProcess, WorkerState, facts_of
 from core_messaging.rules.pauses import Pause, PauseTarget
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted, until
@@ -44,7 +44,7 @@ def fleet(as_json: bool) -> None:
     """Show the processes that run workers, and what is paused.
 
     It needs a control topic (the setting kafka_control_topic). A process that was not heard of for three times its
-    metrics_interval is left out.
+    metrics_interval is named below the table if its partitions wait.
     """
     settings = kafka_settings("core kafka fleet", "looking at the fleet")
     found = asyncio.run(look_at_fleet(settings))
@@ -52,12 +52,16 @@ def fleet(as_json: bool) -> None:
         pauses = [
             msgspec.to_builtins(target) | msgspec.to_builtins(each) for target, each in found.pauses.items()
         ]
-        say_json({"processes": [facts_of(each) for each in found.processes], "pauses": pauses})
+        silent = [{**facts_of(each.state), "waiting": each.waiting} for each in found.silent]
+        processes = [facts_of(each) for each in found.processes]
+        say_json({"processes": processes, "silent": silent, "pauses": pauses})
         return
     say(f"broker {settings.kafka_bootstrap_servers}, control topic {control_topic(settings)}")
     show_table(
         COLUMNS, [_cells(process, worker) for process in found.processes for worker in process.workers]
     )
+    for quiet in found.silent:
+        say(_silence(quiet, time.time()))
     for target, each in found.pauses.items():
         by = f" by {each.by}" if each.by else ""
         say(f"paused: {target}{by}{until(each.until)}")
@@ -83,6 +87,15 @@ def _cells(process: ProcessState, worker: WorkerState) -> list[str]:
         f"{failed:,}",
         worker.reason,
     ]
+
+
+def _silence(found: SilentProcess, now: float) -> str:
+    waiting = "; ".join(f"{name} {', '.join(sources)}" for name, sources in found.waiting.items())
+    return (
+        f"not heard of for {now - found.state.at:.0f} s: {found.state.address}. No other process has its partitions yet: {waiting}. "
+        "If it is dead, the group gives them to others when its session ends (kafka_session_timeout), or as soon as it is "
+        "started again on its machine"
+    )
 
 
 def _number(value: int | None) -> str:

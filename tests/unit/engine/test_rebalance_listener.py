@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from core_messaging import Context, hookimpl
+from core_messaging.broker import Subscription
 from core_messaging.errors import RetriesExhausted
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.records import Committed, TopicPartition
+from core_messaging.rules.commit_metadata import CommitNote, Ownership
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
 from core_messaging.testing.virtual_clock import run_virtually
@@ -120,3 +123,32 @@ def test_a_handler_that_takes_long_holds_up_its_own_partition_only(slow: int) ->
     assert seen.index(("slow", slow)) < seen.index(("quick", slow))
     assert all(after < 2 for partition, after in second.after.items() if partition != slow)
     assert len(seen) == 5  # and none of them twice
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_partitions_of_an_owner_that_died_are_named(*, dead: bool, caplog: pytest.LogCaptureFixture) -> None:
+    # Nobody could see why they had stood still.
+    broker = filled(1)
+    note = CommitNote.of(0, (), {}, Ownership(is_owned=dead, owner=7, delivered=1)).encode()
+
+    async def leave_behind() -> None:
+        consumer = broker.consumer(Subscription("g", ("in",)))
+
+        async def gone(_sources: object) -> None: ...
+
+        await consumer.start(lambda _commits: None, gone, gone)
+        await consumer.fetch(1, 1.0)
+        await consumer.commit({TopicPartition("in", 0): Committed(0, note)})
+        await consumer.close()
+
+    async def process(self: Worker, message: int) -> None: ...
+
+    async def test() -> None:
+        await leave_behind()
+        async with at_work(broker, Partitions(), process=process):
+            await until(lambda: broker.committed("g", "in")[0].offset == 1)
+
+    run_virtually(test())
+    lines = [record for record in caplog.records if getattr(record, "action", "") == "owner died"]
+    assert len(lines) == dead
+    assert all("has in[0] from a process that did not leave the group" in line.message for line in lines)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core_messaging.rules.commands import Answer, encode_answer
+from core_messaging.rules.commands import ANSWER, Answer, encode_answer
 from core_messaging.rules.fleet_state import (
     LARGEST,
     MOST,
@@ -55,11 +55,33 @@ def test_the_last_record_of_each_process_counts_until_it_says_goodbye_or_is_sile
     assert fleet_of([record(new), (b"one", None)], 110.0) == ([], 0)
 
 
+def test_a_silent_process_is_named_for_as_long_as_nobody_else_has_its_partitions() -> None:
+    dead = process(at=50.0)
+    table = FleetTable()
+    table.apply(*record(dead))
+    assert table.silent(60.0) == []  # it may live
+    ((found, waiting),) = table.silent(110.0)
+    assert (found.id, waiting) == ("one", {"W": ["orders[0]"]})
+    table.apply(*record(process("elsewhere", at=100.0, group="another")))
+    assert [each.state.id for each in table.silent(110.0)] == ["one"]
+    table.apply(*record(process("two", at=100.0)))
+    assert table.silent(110.0) == []
+
+
+def test_a_process_that_said_that_it_ends_is_not_silent() -> None:
+    table = FleetTable()
+    table.apply(*record(process(at=50.0)))
+    table.apply(b"one", None)
+    assert table.silent(110.0) == []
+
+
+@example(ANSWER, b"")
 @given(st.none() | st.binary(max_size=50), st.none() | st.binary(max_size=100))
 def test_garbage_is_counted_and_hurts_nobody(key: bytes | None, value: bytes | None) -> None:
     found, unreadable = fleet_of([record(process()), (key, value)], 100.0)
     assert [state.id for state in found] == ["one"]
-    assert unreadable == (1 if key is None or value is not None else 0)
+    counts = key is None or (value is not None and not key.startswith(ANSWER))
+    assert unreadable == counts
 
 
 def test_a_record_that_is_too_large_or_newer_is_handled() -> None:
