@@ -140,10 +140,12 @@ SHOWN_BY = {
     "kafka/topic_creation": "integration/test_core_kafka_topics.py",
     "kafka/topic_follower": "integration/test_pausing_workers.py",
     "kafka/topic_reader": "integration/test_core_kafka_dlq.py",
+    "runtime/engines": "integration/test_stopping_workers.py",
     "runtime/fleet_member": "integration/test_pausing_workers.py",
     "runtime/process_exit": "integration/test_stopping_workers.py",
     "runtime/run_options": "integration/test_stopping_workers.py",
     "runtime/runner": "integration/test_stopping_workers.py",
+    "runtime/shutdown": "integration/test_stopping_workers.py",
 }
 MIRRORED = ("discovery", "engine", "kafka", "plugins", "rules", "runtime")
 
