@@ -36,6 +36,7 @@ KAFKA = {
     "drain": (f"{_COMMANDS}.process:drain", "End one process in order."),
     "dump": (f"{_COMMANDS}.process:dump", "Show what one process does at this moment."),
     "log-level": (f"{_COMMANDS}.process:log_level", "Let one process log more for a time."),
+    "retry-now": (f"{_COMMANDS}.retry_now:retry", "Try now what waits for a retry."),
     "dlq": (f"{_COMMANDS}.dlq:dlq", "List, show, replay and drop dead letters."),
     "doctor": (f"{_COMMANDS}.doctor:doctor", "Check cluster, topics, groups, settings and plugins."),
     "reset-offsets": (

@@ -27,7 +27,7 @@ from core_messaging.engine.worker_log import WorkerLog
 from core_messaging.engine.worker_tasks import WorkerTasks
 from core_messaging.errors import BrokenWorker
 from core_messaging.observers import Tell, tell
-from core_messaging.rules.job import Job
+from core_messaging.rules.job import HeldBack, Job
 from core_messaging.rules.schedule import Schedule
 from core_messaging.snapshot import WorkerSnapshot
 from core_messaging.worker import Worker
@@ -139,6 +139,19 @@ class Engine:
         session = self._membership.session
         if session is not None:
             session.flow.apply_pauses()
+
+    def retry_now(self, key: bytes | None) -> int:
+        """Messages that wait for a retry are tried now; with *key* only those of it. Returns how many.
+
+        What is held back by a ``dlq_limit`` waits for the end of the pause.
+        """
+        components = self._components
+        count = components.schedule.hasten(
+            lambda job: key in (None, job.record.key) and not isinstance(job.sending, HeldBack),
+            components.loop.time(),
+        )
+        components.timer.set()
+        return count
 
     def forked(self) -> None:
         """This is the copy in a forked child: the child must not handle or settle what it holds."""

@@ -296,6 +296,11 @@ class BatchSchedule:
         else:
             queue.ready.append(queue.enter(second))
 
+    def hasten(self, is_meant: Callable[[Job], bool], now: float) -> int:
+        """Batches and jobs that wait, and of which *is_meant* says yes to a message, are due *now*. Returns their messages."""
+        found = self._retries.hasten(lambda work: any(map(is_meant, work.jobs)), now)
+        return sum(len(work.jobs) for work in found)
+
     def release(self, now: float) -> int:
         """Make the retries ready that are due at *now*. Returns how many runners may find something to do."""
         released = 0

@@ -17,6 +17,7 @@ LARGEST = 16 * 1024  # bytes of a command that is looked at
 LONGEST_TEXT = 200_000  # characters of an answer
 LARGEST_ANSWER = 4 * LONGEST_TEXT + 2_000  # bytes of an answer that is looked at
 REMEMBERED = 1_000  # commands that are known to be obeyed
+RETRY_NOW = "retry-now"  # arguments: ``group``, and ``key`` as hex digits or None
 COMMAND, ANSWER = b"command:", b"answer:"  # how the keys begin
 
 _Word = Annotated[str, msgspec.Meta(min_length=1, max_length=249)]

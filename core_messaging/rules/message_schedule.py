@@ -224,6 +224,10 @@ class MessageSchedule:
             self.settlements.put(job)
         return len(evicted)
 
+    def hasten(self, is_meant: Callable[[Job], bool], now: float) -> int:
+        """Retries that wait, and that *is_meant* says yes to, are due *now*. Returns how many."""
+        return len(self._retries.hasten(is_meant, now))
+
     def release(self, now: float) -> int:
         """Make the retries ready that are due at *now*. Returns how many."""
         released = 0

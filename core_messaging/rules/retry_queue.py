@@ -38,6 +38,15 @@ class RetryQueue(Generic[Work]):
         while self._heap and self._heap[0][0] <= now:
             yield heapq.heappop(self._heap)[2]
 
+    def hasten(self, is_meant: Callable[[Work], bool], due: float) -> list[Work]:
+        """What *is_meant* says yes to is due at *due*, if that is earlier. Returns it, in the order in which it was due."""
+        meant = sorted(entry for entry in self._heap if entry[0] > due and is_meant(entry[2]))
+        numbers = {number for _, number, _ in meant}
+        kept = [entry for entry in self._heap if entry[1] not in numbers]
+        self._heap = kept + [(due, number, work) for _, number, work in meant]
+        heapq.heapify(self._heap)
+        return [work for _, _, work in meant]
+
     def remove(self, is_removed: Callable[[Work], bool]) -> list[tuple[Work, float]]:
         """Take out what *is_removed* says yes to. Returns it with its due times."""
         removed = [(work, due) for due, _, work in self._heap if is_removed(work)]

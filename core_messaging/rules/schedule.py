@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -48,6 +48,13 @@ class Schedule(Protocol):
 
     def retry(self, job: Job, due: float) -> None:
         """*job* waits until *due*. It keeps its lane and holds no runner."""
+        ...
+
+    def hasten(self, is_meant: Callable[[Job], bool], now: float) -> int:
+        """Messages that wait for a retry, and that *is_meant* says yes to, are due *now*. Returns how many.
+
+        A batch that is tried again together is meant if one of its messages is.
+        """
         ...
 
     def release(self, now: float) -> int:

@@ -52,6 +52,10 @@ class Engines:
         for engine in self._engines:
             engine.apply_pauses()
 
+    def retry_now(self, group: str, key: bytes | None) -> int:
+        """Try now what waits for a retry in workers of *group*; with *key* only its messages. Returns how many."""
+        return sum(engine.retry_now(key) for engine in self._engines if engine.config.group_id == group)
+
     def forked(self) -> None:
         """This is a forked child."""
         for engine in self._engines:

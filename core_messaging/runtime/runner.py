@@ -154,7 +154,7 @@ class _Run:
         settings = self._options.settings
         self._threads = ProcessThreads(settings.handler_threads, self._options.threads)
         if self._control():
-            commands = ProcessCommands(self._loop, self._shutdown.drain, self.dump)
+            commands = ProcessCommands(self._loop, self._shutdown.drain, self.dump, self._engines.retry_now)
             self._member = FleetMember(
                 settings, publisher, self.snapshot, self._engines.apply_pauses, commands
             )

@@ -1,4 +1,4 @@
-"""``core kafka drain``, ``dump`` and ``log-level``: commands to one of two real processes on Apache Kafka."""
+"""``core kafka drain``, ``dump``, ``log-level`` and ``retry-now``: commands to real processes on Apache Kafka."""
 
 from __future__ import annotations
 
@@ -96,3 +96,32 @@ def test_a_dump_says_where_a_handler_stands_and_shows_no_value(project: Project)
 def assert_shows_the_handler(project: Project, dump: str) -> None:
     assert re.search(rf"^  runner 0: {project.topic}\[\d\]@0 for \d", dump, re.MULTILINE), dump
     assert re.search(r"greet\.py:\d+ hang$", dump, re.MULTILINE), dump
+
+
+FAILS_ONCE = """
+from core.messaging import worker
+
+@worker(topic="{topic}", group_id="{topic}", retry_backoff="fixed", initial_delay=300.0)
+async def greet(message: dict, context) -> None:
+    if context.attempt == 1:
+        raise ConnectionError("down")
+    print("hello", message["n"], flush=True)
+"""
+
+
+def test_what_waits_for_a_retry_is_tried_now(project: Project) -> None:
+    (project.folder / "src/workers/greet.py").write_text(FAILS_ONCE.format(topic=project.topic))
+    with project.worker() as running:
+        running.until_said("greet has ")
+        project.publish(1, 2, 3)
+        running.until_said("3 waiting for a retry")
+        code, said, wrong = project.core("retry-now", "greet", "--key", "2")
+        assert (code, "1 message that waited for a retry is tried now" in said) == (0, True), (said, wrong)
+        running.until_said("hello 2")
+        code, said, wrong = project.core("retry-now", "greet")
+        assert (code, "2 messages that waited for a retry are tried now" in said) == (0, True), (said, wrong)
+        running.until_said("hello 1")
+        running.until_said("hello 3")
+        stop(running)
+    code, _, wrong = project.core("retry-now", "greet")
+    assert (code, "is in the fleet, so nothing was tried" in wrong) == (1, True)

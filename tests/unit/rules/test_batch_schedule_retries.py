@@ -51,3 +51,20 @@ def test_a_retry_does_not_overtake_an_earlier_message_of_its_key_that_runs(due: 
     assert again is not None
     assert [job.record.offset for job in again.jobs] == [0]
     assert schedule.take(due + later) is None
+
+
+@given(dues=st.lists(st.floats(1, 9), min_size=1, max_size=6), meant=st.sets(st.integers(0, 5)))
+def test_hastened_retries_are_tried_now_and_the_others_wait(dues: list[float], meant: set[int]) -> None:
+    schedule = BatchSchedule("key", SIZE, 0.0)
+    records = [PlainRecord(offset, b"key %d" % offset) for offset in range(len(dues))]
+    schedule.deliver(tried_before(dues), records)
+    count = schedule.hasten(lambda job: job.record.offset in meant, 0.5)
+    schedule.release(0.5)
+    started: list[int] = []
+    while (batch := schedule.take(0.5)) is not None:
+        started += [job.record.offset for job in batch.jobs]
+        for job in batch.jobs:
+            schedule.finish(job)
+    together = {due for offset, due in enumerate(dues) if offset in meant}  # those of one time are one batch
+    assert sorted(started) == [offset for offset, due in enumerate(dues) if due in together]
+    assert count == len(started) == len(dues) - schedule.waiting_retries

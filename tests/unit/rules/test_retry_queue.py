@@ -47,3 +47,15 @@ def test_the_longest_waiting_go_first_where_room_is_made(dues: list[float], most
     even = [number for number in range(len(dues)) if number % 2 == 0]
     assert queue.remove_longest_waiting(lambda number: number % 2 == 0, most) == even[:most]
     assert len(queue) == len(dues) - len(even[:most])
+
+
+@given(DUES, st.sets(st.integers(0, 30)), st.integers(0, 5))
+def test_what_is_hastened_is_due_at_once_and_nothing_gets_later(
+    dues: list[float], meant: set[int], now: int
+) -> None:
+    queue = filled(dues)
+    hastened = queue.hasten(lambda number: number in meant, now)
+    assert sorted(hastened) == [number for number, due in enumerate(dues) if number in meant and due > now]
+    assert len(queue) == len(dues)
+    at_once = [number for number, due in enumerate(dues) if due <= now or number in meant]
+    assert sorted(queue.pop_due(now)) == at_once

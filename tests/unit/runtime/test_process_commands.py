@@ -18,13 +18,19 @@ from core_messaging.testing.virtual_clock import run_virtually
 class Process:
     def __init__(self) -> None:
         self.drained: list[bool] = []
+        self.hastened: list[tuple[str, bytes | None]] = []
 
     def drain(self, *, for_good: bool) -> None:
         self.drained.append(for_good)
 
+    def retry_now(self, group: str, key: bytes | None) -> int:
+        self.hastened.append((group, key))
+        return 1 if key else 3
+
     def obey(self, name: str, arguments: Mapping[str, Argument]) -> Reply:
         async def obey() -> Reply:
-            commands = ProcessCommands(asyncio.get_running_loop(), self.drain, lambda: "two\nlines")
+            loop = asyncio.get_running_loop()
+            commands = ProcessCommands(loop, self.drain, lambda: "two\nlines", self.retry_now)
             try:
                 return await commands.handlers[name](arguments)
             finally:
@@ -75,3 +81,23 @@ def test_an_unknown_log_level_changes_nothing(arguments: Mapping[str, Argument])
 def test_a_log_level_lasts_a_limited_time(seconds: Argument) -> None:
     with pytest.raises(CommandRefused, match="lasts up to 24 h"):
         Process().obey("log-level", {"level": "debug", "seconds": seconds})
+
+
+def test_retries_are_hastened_of_a_group_or_of_one_key() -> None:
+    process = Process()
+    told = [process.obey("retry-now", {"group": "g", "key": key}).text for key in (None, b"k\xff".hex())]
+    assert process.hastened == [("g", None), ("g", b"k\xff")]
+    assert told == [
+        "3 messages that waited for a retry are tried now",
+        "1 message that waited for a retry is tried now",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"group": 7}, {"group": "g", "key": "xyz"}], ids=str)
+def test_a_retry_that_names_nothing_that_can_be_read_changes_nothing(
+    arguments: Mapping[str, Argument],
+) -> None:
+    process = Process()
+    with pytest.raises(CommandRefused, match="nothing was changed"):
+        process.obey("retry-now", arguments)
+    assert process.hastened == []
