@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CORE = str(Path(sys.executable).with_name("core"))
-PATIENCE = 50.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 def environment(**others: str) -> dict[str, str]:
@@ -30,7 +30,7 @@ def core(
         env=environment(**(env or {})),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -57,7 +57,7 @@ class Running:
         deadline = time.monotonic() + patience
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self._reader.join(5)
+                self._reader.join(PATIENCE)
                 if condition():
                     return
                 raise AssertionError(f"exit code {self.process.returncode}; it said:\n{self.output}")
@@ -71,7 +71,7 @@ class Running:
 
     def wait(self) -> int:
         code = self.process.wait(PATIENCE)
-        self._reader.join(5)
+        self._reader.join(PATIENCE)
         return code
 
 

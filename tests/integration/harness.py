@@ -26,7 +26,7 @@ from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 
 Result = TypeVar("Result")
-PATIENCE = 30.0  # seconds; a test that waits longer has found a hang
+PATIENCE = 60.0  # seconds; a test that waits longer has found a hang
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ def test_fetch_returns_within_its_time_and_not_more_than_asked_for(made: Callabl
     async def test() -> None:
         member = Member(broker, topic)
         await member.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert sum(len(r) for r in (await member.consumer.fetch(10, 0.1)).values()) == 0
         await send(broker, *(Outgoing(topic, b"x", partition=n % 4) for n in range(40)))
         async with asyncio.timeout(PATIENCE):

@@ -20,7 +20,7 @@ from tests.integration.commands import CORE, PATIENCE, environment
 from tests.integration.harness import publish, run, total_committed
 from tests.integration.test_running_several_processes import env
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 WORKER = """
 import asyncio, os, pathlib

@@ -14,7 +14,7 @@ from tests.integration.commands import Running
 from tests.integration.fleets import HANGS, Project, stop
 from tests.integration.harness import publish, run
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.commands import CORE, core, environment
+from tests.integration.commands import CORE, PATIENCE, core, environment
 
 WORKERS = """
 from core_messaging import worker
@@ -46,7 +46,7 @@ def completed(folder: Path, *words: str) -> list[str]:
         env=env,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stderr == ""
@@ -73,4 +73,4 @@ def test_the_script_is_one_of_its_shell(shell: str, option: str, tmp_path: Path)
     script = core("completion", shell, folder=tmp_path)
     assert (script.returncode, f"_CORE_COMPLETE={shell}_complete" in script.stdout) == (0, True)
     if found := shutil.which(shell):
-        subprocess.run([found, option], input=script.stdout, text=True, timeout=20, check=True)
+        subprocess.run([found, option], input=script.stdout, text=True, timeout=PATIENCE, check=True)

@@ -28,7 +28,7 @@ from tests.integration.harness import run, until
 from tests.integration.journal import journal
 
 SECRET = "of-a-test-client"  # noqa: S105 - of a server that lives for this test
-LIFE = 8.0  # seconds of a token; the broker ends a connection whose token has expired
+LIFE = 6.0  # seconds of a token; the broker ends a connection whose token has expired
 
 
 @dataclass
@@ -140,7 +140,7 @@ def settings(secured: Secured, **others: Any) -> Settings:
         "kafka_sasl_oauth_token_endpoint": secured.provider.address,
         "kafka_sasl_oauth_client_id": "client",
         "kafka_sasl_oauth_client_secret": SECRET,
-        "kafka_start_timeout": 5.0,
+        "kafka_start_timeout": 30.0,
     }
     return Settings(**(given | others))
 
@@ -209,15 +209,19 @@ def test_a_worker_goes_on_beyond_the_end_of_its_tokens(
         chosen = settings(secured)
         options = RunOptions(settings=chosen, handle_signals=False, create_topics=True)
         task = asyncio.create_task(run_workers([made], options))
-        began, first = time.monotonic(), secured.provider.issued
         sent = 0
         async with get_producer("kafka", settings=chosen) as producer:
-            while time.monotonic() < began + 2.5 * LIFE:
-                await producer.send(topic=topic, message={"n": sent})
+            await producer.send(topic=topic, message={"n": sent})
+            await until(lambda: made.seen, task)
+            first, over = secured.provider.issued, time.monotonic() + LIFE
+            # Until every token of the beginning has ended, and worker and producer have new ones.
+            while time.monotonic() < over or secured.provider.issued < first + 2:
                 sent += 1
-                await asyncio.sleep(0.5)
-        await until(lambda: sorted(set(made.seen)) == list(range(sent)), task)
-        assert secured.provider.issued >= first + 2
+                await producer.send(topic=topic, message={"n": sent})
+                await asyncio.sleep(0.2)
+            sent += 1
+            await producer.send(topic=topic, message={"n": sent})
+        await until(lambda: set(made.seen) == set(range(sent + 1)), task)
         task.cancel()
         await asyncio.wait([task])
 

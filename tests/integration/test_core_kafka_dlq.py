@@ -13,7 +13,7 @@ from typing import Any
 from core_messaging.partitioner import partition_of
 from core_messaging.rules.dead_letter import dead_letter
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import CORE, core, environment, running_core
+from tests.integration.commands import CORE, PATIENCE, core, environment, running_core
 from tests.integration.harness import Stored, publish, read, run
 from tests.integration.test_consuming_unreadable_records import send_unreadable
 from tests.unit.rules.records import PlainRecord
@@ -418,7 +418,7 @@ def test_at_a_terminal_it_says_how_far_it_is(broker: RunningBroker, tmp_path: Pa
         shown = b""
         while chunk := _read(master):
             shown += chunk
-        out, _ = process.communicate(timeout=50)
+        out, _ = process.communicate(timeout=PATIENCE)
     os.close(master)
     assert b"/30" in shown
     assert b"ValueError  30" in out

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import CORE, core, environment
+from tests.integration.commands import CORE, PATIENCE, core, environment
 from tests.integration.harness import read, run
 
 
@@ -93,7 +93,7 @@ def test_at_a_terminal_it_says_what_it_waits_for(broker: RunningBroker, tmp_path
             f"publishing to {topic} at broker {broker.address}; type one JSON message a line, Ctrl-D ends\n"
         )
         os.write(master, b'{"id": 1}\n\x04')
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
         assert process.stdout is not None
         assert process.stdout.read().startswith(f"{topic}: 1 message acknowledged")
     os.close(master)
@@ -200,7 +200,7 @@ def test_standard_input_and_raw_bytes(broker: RunningBroker, tmp_path: Path) -> 
         cwd=tmp_path,
         env=environment(**env(broker)),
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert found.returncode == 0, found.stderr
@@ -242,7 +242,7 @@ def test_a_pipe_is_published_line_by_line_and_ctrl_c_ends_it(broker: RunningBrok
             process.stdin.flush()
             stored = run(read(broker.address, topic, int(line)))
         process.send_signal(signal.SIGINT)
-        code = process.wait(30)
+        code = process.wait(PATIENCE)
         assert process.stderr is not None
         told = process.stderr.read().decode()
     assert [s.value for s in sorted(stored, key=lambda s: s.value or b"")] == [b"1", b"2"]

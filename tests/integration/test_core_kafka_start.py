@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from core_messaging.local_broker.ports import free_ports
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import CORE, core, environment, running_core
+from tests.integration.commands import CORE, PATIENCE, core, environment, running_core
 from tests.integration.harness import run
 
 WORKER = """
@@ -94,8 +94,8 @@ def at_a_terminal(*arguments: str, folder: Path, env: dict[str, str]) -> tuple[i
         )
         os.close(theirs)
         reader.start()
-        code = process.wait(30)
-        reader.join(5)
+        code = process.wait(PATIENCE)
+        reader.join(PATIENCE)
     finally:
         os.close(ours)
     return code, b"".join(shown).decode()

@@ -18,9 +18,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.integration.brokers import require_apache
+from tests.integration.commands import PATIENCE
 
 _UP = [sys.executable, "-c", "from core_messaging_cli.main import main; main()", "kafka", "up"]
-_PATIENCE = 50.0
 
 
 class Running:
@@ -43,14 +43,14 @@ class Running:
         self.process.send_signal(number)
         assert self.process.stdout is not None
         self.words += self.process.stdout.read()
-        return self.process.wait(_PATIENCE)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
 def running(*options: str) -> Iterator[Running]:
     command = [*_UP, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        watchdog = threading.Timer(_PATIENCE, process.kill)
+        watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
         try:
             yield Running(process)
@@ -65,7 +65,7 @@ def refused(*options: str, env: dict[str, str] | None = None) -> str:
         [*_UP, *options],
         capture_output=True,
         text=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
         env=os.environ | (env or {}),
     )
@@ -244,7 +244,7 @@ def test_a_broker_that_dies_is_told_and_exits_1(tmp_path: Path) -> None:
         os.kill(_java_of(tmp_path), signal.SIGKILL)
         assert broker.process.stdout is not None
         broker.words += broker.process.stdout.read()
-        assert broker.process.wait(_PATIENCE) == 1
+        assert broker.process.wait(PATIENCE) == 1
     assert "ended by itself" in broker.words
 
 
@@ -254,8 +254,8 @@ def test_a_killed_parent_leaves_no_java_behind(tmp_path: Path) -> None:
     with running("--port", "0", "--engine", "apache", "--data", str(tmp_path)) as broker:
         assert len(processes_of(tmp_path)) == 1
         broker.process.kill()
-        broker.process.wait(_PATIENCE)
-        deadline = time.monotonic() + 10
+        broker.process.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
         while processes_of(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert processes_of(tmp_path) == []

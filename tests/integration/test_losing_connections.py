@@ -17,7 +17,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from core_messaging.kafka.aiokafka_patches import patch_aiokafka
 from core_messaging.producer import get_producer
 from tests.integration.brokers import RunningBroker
-from tests.integration.harness import run, settings_for
+from tests.integration.harness import PATIENCE, run, settings_for
 
 
 @pytest.mark.parametrize("loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop])
@@ -46,7 +46,7 @@ def test_a_request_on_a_connection_that_has_just_been_reset_is_a_connection_erro
         answers: list[asyncio.Future[None]] = []
         connection._writer.transport.abort()
         loop.call_soon(send)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await raised.wait()
         assert not connection.connected()
 
@@ -93,7 +93,7 @@ def test_metadata_that_cannot_be_taken_in_is_asked_for_again(
     async def test() -> int:
         async with get_producer("kafka", settings=settings_for(apache_broker.address)) as producer:
             monkeypatch.setattr(AIOKafkaClient, "_metadata_update", first_in_vain)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 return (await producer.send(topic=topic, message="x")).offset
 
     assert run(test()) == 0
@@ -124,7 +124,7 @@ def test_so_is_that_of_every_five_minutes(
 
         await client.bootstrap()
         monkeypatch.setattr(AIOKafkaClient, "_metadata_update", first_in_vain)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await taken_in.wait()
         await client.close()
 

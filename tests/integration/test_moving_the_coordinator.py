@@ -20,7 +20,7 @@ from core_messaging.kafka.group_offsets import reading
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.records import Committed, TopicPartition
 from tests.integration.brokers import require_apache
-from tests.integration.harness import run, settings_for
+from tests.integration.harness import PATIENCE, run, settings_for
 
 GROUP, SOURCE = "moved", TopicPartition("orders", 0)
 
@@ -76,7 +76,7 @@ def test_a_member_whose_coordinator_moves_while_it_joins_hears_of_its_commits(
 
         await consumer.start(assigned, revoked, revoked)
         fetching = asyncio.create_task(consumer.fetch(1, 30))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await came.wait()
         fetching.cancel()
         await consumer.close()

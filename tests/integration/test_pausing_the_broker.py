@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import signal
 import subprocess
+import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from tests.integration.commands import CORE, environment
+from tests.integration.commands import CORE, PATIENCE, environment
 
 
 @contextmanager
@@ -28,7 +33,17 @@ def _embedded(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         finally:
             os.kill(up.pid, signal.SIGCONT)
             up.terminate()
-            up.wait(20)  # a signal that reached another thread than the main one was never seen
+            up.wait(PATIENCE)  # a signal that reached another thread than the main one was never seen
+
+
+def until_it_is_read(pipe: IO[str]) -> None:
+    """Wait until the reader of *pipe* has taken everything out of it."""
+    deadline = time.monotonic() + PATIENCE
+    unread = array.array("i", [1])
+    while unread[0]:
+        assert time.monotonic() < deadline, "nobody reads it"
+        time.sleep(0.02)
+        fcntl.ioctl(pipe.fileno(), termios.FIONREAD, unread)
 
 
 @pytest.mark.parametrize("ctrl_cs", [1, 2])
@@ -51,11 +66,12 @@ def test_ctrl_c_while_the_broker_is_silent_says_what_is_unknown(tmp_path: Path, 
         os.kill(up.pid, signal.SIGSTOP)
         publish.stdin.write("1\n")
         publish.stdin.flush()
+        until_it_is_read(publish.stdin)
         for _ in range(ctrl_cs):
             with pytest.raises(subprocess.TimeoutExpired):
                 publish.wait(0.5)
             publish.send_signal(signal.SIGINT)
-        assert publish.wait(15) == 130
+        assert publish.wait(PATIENCE) == 130
         told = publish.stderr.read()
     assert "stopped: 0 messages acknowledged" in told
     assert "1 more was read and not acknowledged, and may be stored or not" in told

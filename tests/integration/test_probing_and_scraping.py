@@ -18,7 +18,7 @@ from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from core_messaging.local_broker.ports import HOST, free_ports
 from core_messaging.snapshot import Condition, Histogram, Snapshot, WorkerSnapshot
 from tests.integration.brokers import RunningBroker, require_apache
-from tests.integration.commands import Running, core, running_core
+from tests.integration.commands import PATIENCE, Running, core, running_core
 from tests.integration.harness import publish, run
 
 WORKER = """
@@ -49,7 +49,7 @@ def project(folder: Path, topic: str, dlq: str) -> Path:
 
 def ask(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -101,6 +101,7 @@ def test_a_running_worker_tells_its_numbers_and_a_draining_one_that_it_is_draini
         ready(probes, process)
         process.until(lambda: samples(metrics)["core_succeeded_total"] == 45)
         process.until(lambda: samples(metrics)["core_dead_lettered_total"] == 5)
+        process.until(lambda: samples(metrics)["core_running"] == 1)
         told = samples(metrics)
         assert (told["core_fetched_total"], told["core_in_flight"], told["core_running"]) == (51, 1, 1)
         assert told["core_attempt_seconds_bucket+Inf"] == told["core_attempt_seconds_count"] == 50

@@ -32,7 +32,7 @@ from tests.integration.harness import PATIENCE, committed, publish, run, setting
 from tests.integration.test_broker_contract import Member, send
 from tests.integration.test_joining_a_group import members_of
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 def broker_of(running: RunningBroker) -> Broker:
@@ -464,8 +464,17 @@ class Fleet:
 
 # The accident: one process of three was killed, and the whole group handled nothing until its session had ended.
 def test_a_killed_process_stops_nobody_else(apache_broker: RunningBroker, tmp_path: Path) -> None:
-    topic, dlq = apache_broker.make_topic(partitions=6), apache_broker.make_topic()
-    fleet = Fleet(apache_broker, topic, project(tmp_path, topic, dlq), session=20.0)
+    # What is shown happens before the session of the dead one ends. On a busy machine it needs a longer one.
+    for session in (8.0, 24.0, 60.0):
+        if _others_go_on(apache_broker, tmp_path / f"session-{session:g}", session):
+            return
+    raise AssertionError("the group waited no more, each time, so nothing is shown")
+
+
+def _others_go_on(broker: RunningBroker, folder: Path, session: float) -> bool:
+    """Kill one process of three. Return whether the group still waited for it when the others had done their share."""
+    topic, dlq = broker.make_topic(partitions=6), broker.make_topic()
+    fleet = Fleet(broker, topic, project(folder, topic, dlq), session)
     with ExitStack() as stack:
         first, second, third = (stack.enter_context(fleet.join()) for _ in range(3))
         owners: dict[int, int] = {}
@@ -484,16 +493,16 @@ def test_a_killed_process_stops_nobody_else(apache_broker: RunningBroker, tmp_pa
         first.until(lambda: run(members_of(fleet.address, topic)) == 4)
         sent = fleet.send(20)
         survivors = set().union(*(sent[partition] for partition in owners.keys() - dead))
-        first.until(lambda: survivors <= fleet.ledger.finished())
         waiting = set().union(*(sent[partition] for partition in dead))
-        assert not waiting & fleet.ledger.finished(), "the group waits no more, so nothing is shown"
+        first.until(lambda: survivors <= fleet.ledger.finished())
         first.until(lambda: fleet.committed(owners.keys() - dead))
-        assert not waiting & fleet.ledger.finished(), "the group waits no more, so nothing is shown"
+        shown = not waiting & fleet.ledger.finished()
         first.until(lambda: waiting <= fleet.ledger.finished())
         first.until(lambda: replacement.process.pid in fleet.owners(first).values())
     assert fleet.ledger.out_of_order() == []
     assert {number for _, number in fleet.ledger.repeats()} <= waiting | set(range(60))
     assert second.process.pid in owners.values()
+    return shown
 
 
 # The accident: a process that was stopped for longer than its session went on committing what others had by then.

@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from core_messaging.records import TopicPartition
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import CORE, core, environment, running_core
+from tests.integration.commands import CORE, PATIENCE, core, environment, running_core
 from tests.integration.harness import publish, read, run
 from tests.integration.test_core_kafka_dlq import Commands, letter, numbers, project
 
@@ -142,7 +142,7 @@ def _answered(dlq: Commands, answer: str) -> tuple[int, bool, bool]:
         text=True,
     ) as process:
         os.write(master, answer.encode() + b"\n")
-        said, _ = process.communicate(timeout=50)
+        said, _ = process.communicate(timeout=PATIENCE)
     os.close(master)
     os.close(terminal)
     expected = "3 letters replayed" if answer == "y" else "nothing was replayed"

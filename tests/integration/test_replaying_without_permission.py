@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from tests.integration.brokers import RunningBroker, require_apache
-from tests.integration.commands import core
+from tests.integration.commands import PATIENCE, core
 from tests.integration.harness import publish, read, run
 from tests.integration.test_core_kafka_dlq import letter, numbers, project
 
@@ -42,7 +42,7 @@ class Guarded:
             for operation in operations
         ]
         for future in admin.create_acls(bindings).values():
-            future.result(timeout=30)
+            future.result(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

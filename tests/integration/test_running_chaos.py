@@ -16,7 +16,7 @@ from tests.integration.brokers import require_apache
 SHORT = ("connections-cut", "SIGKILL", "leader-moved", "SIGTERM")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_three_workers_on_three_nodes_lose_nothing_and_keep_each_key_in_order(tmp_path: Path) -> None:
     require_apache()
 

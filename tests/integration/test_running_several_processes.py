@@ -18,16 +18,18 @@ from core_messaging.errors import PortInUse
 from core_messaging.local_broker.ports import free_ports, require_free
 from core_messaging.runtime.restart_policy import TRIES
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import Running, core, running_core
+from tests.integration.commands import PATIENCE, Running, core, running_core
 from tests.integration.harness import publish, run, total_committed
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 TWO = ("kafka", "worker", "Ledger", "--processes", "2")
 
 
 def env(broker: RunningBroker, **others: str) -> dict[str, str]:
-    return {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "KAFKA_SESSION_TIMEOUT": "6", **others}
+    """No test waits for the end of a session. On the embedded broker, who joins does."""
+    session = {"apache": "45", "embedded": "6"}[broker.engine]
+    return {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "KAFKA_SESSION_TIMEOUT": session, **others}
 
 
 def set_up(broker: RunningBroker, folder: Path) -> tuple[str, Ledger]:
@@ -122,7 +124,7 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(
         process.process.kill()
         process.process.wait()
         # They hold the other end of its output, and end it with their own.
-        process._reader.join(30)
+        process._reader.join(PATIENCE)
     assert all(map(is_gone, workers_of(ledger)))
     assert process.output.count("SIGTERM: stopping") == 2
     assert asyncio.run(total_committed(broker.address, topic)) == 200

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from core_messaging import get_blocking_producer
 from core_messaging.errors import ManyNotSent
@@ -19,7 +21,8 @@ from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 from tests.integration.brokers import RunningBroker, require_apache
 from tests.integration.commands import running_core
-from tests.integration.harness import publish, run, settings_for
+from tests.integration.harness import PATIENCE, publish, run, settings_for
+from tests.integration.test_publishing_messages import connected
 
 WORKER = """
 import asyncio
@@ -44,6 +47,15 @@ def silent_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheC
         cluster.kill()
 
 
+async def stored(producer: AIOKafkaProducer, topic: str) -> None:
+    """Send a first record, however often it takes: the first one of a new broker may last longer than a request may."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(KafkaError):
+                await producer.send_and_wait(topic, b"before")
+                return
+
+
 @pytest.mark.parametrize("silent_for", [0.0, 2.5])
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(
@@ -61,7 +73,7 @@ def test_clients_that_are_stopped_meanwhile_leave_nothing_behind(
         settings = settings_for(broker.address)
         producer = await connect(settings, lambda: AIOKafkaProducer(enable_idempotence=True, **at))
         consumer = await connect(settings, lambda: AIOKafkaConsumer(topic, **group, **at))
-        await producer.send_and_wait(topic, b"before")
+        await stored(producer, topic)
         node.pause()
         batch = producer.create_batch()
         batch.append(key=None, value=b"meanwhile", timestamp=None)
@@ -84,7 +96,7 @@ def test_who_sends_many_from_a_thread_is_not_left_waiting(silent_cluster: Apache
     topic = broker.make_topic(1)
     settings = settings_for(broker.address, kafka_start_timeout=0.5, kafka_request_timeout=1.0)
     with get_blocking_producer("kafka", settings=settings) as producer:
-        assert len(producer.send_many(topic=topic, messages=["before"])) == 1
+        connected(producer, topic)
         node.pause()
         try:
             with pytest.raises(

@@ -23,8 +23,8 @@ from core_messaging.runtime.signals import on_signals
 from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 from tests.integration.brokers import RunningBroker
-from tests.integration.commands import core, running_core
-from tests.integration.harness import publish, run
+from tests.integration.commands import PATIENCE, core, running_core
+from tests.integration.harness import committed, publish, run
 from tests.integration.test_running_several_processes import (
     TWO,
     both_have_partitions,
@@ -33,7 +33,7 @@ from tests.integration.test_running_several_processes import (
     workers_of,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 WORKERS = """
 import threading, time
@@ -211,7 +211,7 @@ def test_a_second_signal_cancels_our_tasks_and_not_those_of_the_program(
         while "SIGTERM: stopping" not in caplog.text:  # noqa: ASYNC110 - the loop hears of it in its next turns
             await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait([working])
         alive = not bystander.done()
         bystander.cancel()
@@ -240,7 +240,7 @@ def test_with_the_broker_gone_and_nothing_to_commit_ctrl_c_is_quick(tmp_path: Pa
         variables = {"KAFKA_BOOTSTRAP_SERVERS": address}
         folder = project(tmp_path, "t")
         with running_core("kafka", "worker", "Beside", folder=folder, env=variables) as process:
-            process.until_said("Beside: 1 done")
+            process.until(lambda: run(committed(address, "beside", "t")))
             broker.kill()
             broker.wait()
             process.signal(signal.SIGINT)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.environments import ROOT
-from tests.integration.commands import environment
+from tests.integration.commands import PATIENCE, environment
 
 ASKS_FOR_APACHE = (
     "tests/integration/test_starting_an_apache_cluster.py::test_three_nodes_go_on_when_one_is_killed"
@@ -27,7 +27,7 @@ def pytest_without_maven(folder: Path, *programs: str, **env: str) -> subprocess
         env=environment() | {"CI": "", "PYTHONWARNINGS": ""} | absent | env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

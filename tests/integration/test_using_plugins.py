@@ -83,7 +83,7 @@ class Broken:
 
 def plugins(**objects: Any) -> Plugins:
     reports = [PluginReport(name, "test 1.0", plugin=plugin) for name, plugin in objects.items()]
-    return Plugins(reports, Settings(plugin_timeout=0.05))
+    return Plugins(reports, Settings(plugin_timeout=0.5))
 
 
 def test_every_event_is_told_and_a_broken_plugin_changes_nothing(broker: RunningBroker) -> None:

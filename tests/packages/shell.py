@@ -99,7 +99,7 @@ def shell(folder: Path, env: Mapping[str, str]) -> Iterator[Shell]:
         with process.stdin as stdin:
             yield Shell(process, env)
             stdin.write("kill -9 $(jobs -p) 2>/dev/null\nexit\n")
-        process.wait(20)
+        process.wait(60)
     finally:
         process.kill()
         process.wait()

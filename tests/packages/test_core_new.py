@@ -14,7 +14,7 @@ import pytest
 from tests.environments import ROOT, Environment, layer, run
 from tests.integration.commands import core
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 RUFF = [sys.executable, "-m", "ruff"]
 # The second one: core-messaging is installed editable here, see filterwarnings in pyproject.toml.

@@ -90,5 +90,5 @@ def test_pytest_imports_nothing_of_ours_before_a_test_asks(tmp_path: Path) -> No
         "    assert 'aiokafka' not in sys.modules\n"
     )
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, timeout=50, check=False)
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 0, done.stdout

@@ -18,7 +18,7 @@ import pytest
 from tests.environments import ROOT, run
 from tools.release import NotReady, dated, published, section_of
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 DAY = date(2026, 12, 1)
 

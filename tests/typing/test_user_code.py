@@ -19,7 +19,7 @@ WRONG = {
     "a hook has typed arguments": "Plugin().on_dead_letter(1, 2, 3)",
 }
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def mypy(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def mypy(folder: Path) -> subprocess.CompletedProcess[str]:
         env={"MYPYPATH": str(ROOT), "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 
@@ -38,7 +38,7 @@ def pyright(folder: Path) -> subprocess.CompletedProcess[str]:
     config = {"typeCheckingMode": "strict", "include": ["code.py"], "extraPaths": [str(ROOT)]}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.mark.parametrize("checker", [mypy, pyright])

@@ -24,11 +24,11 @@ broker = MemoryBroker({"in": 1, "out": 1})
 
 
 def options(**others):
-    return RunOptions(settings=Settings(shutdown_timeout=5), broker=broker, **others)
+    return RunOptions(settings=Settings(shutdown_timeout=25), broker=broker, **others)
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -53,6 +53,6 @@ def run_program(body: str, loop: str = LOOPS[0]) -> subprocess.CompletedProcess[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )

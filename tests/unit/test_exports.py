@@ -18,7 +18,7 @@ from core_messaging import errors
 def run_python(code: str) -> str:
     """What *code* prints in an interpreter of its own; imports of this test run must not count."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     return done.stdout.strip()
 

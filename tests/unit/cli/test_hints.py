@@ -67,7 +67,7 @@ def test_a_group_without_a_command_prints_its_help(words: list[str], tmp_path: P
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     said = ended.stdout + ended.stderr
     assert "\nCommands:\n" in said

@@ -21,7 +21,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
 
 
@@ -84,6 +84,6 @@ def test_what_a_handler_prints_into_a_file_is_there_at_once(tmp_path: Path) -> N
     )
     with (tmp_path / "log").open("wb") as log:
         ended = subprocess.run(
-            [sys.executable, "-c", program], check=False, cwd=tmp_path, stdout=log, timeout=30
+            [sys.executable, "-c", program], check=False, cwd=tmp_path, stdout=log, timeout=120
         )
     assert ended.returncode == 0

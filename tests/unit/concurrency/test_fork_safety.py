@@ -12,7 +12,7 @@ FORKS = {
             child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
             child.start()
             os.kill(child.pid, number)
-            child.join(10)
+            child.join(60)
             return child.exitcode
     """,
     "os.fork": """

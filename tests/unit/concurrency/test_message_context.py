@@ -107,7 +107,7 @@ def test_no_message_sees_what_another_one_has_set(mode: str) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the broker has no event for it
             await asyncio.sleep(0.01)
 

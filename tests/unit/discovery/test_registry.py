@@ -11,6 +11,7 @@ from core_messaging.errors import (
 from core_messaging.worker import worker
 
 
+@pytest.mark.usefixtures("untouched")
 def test_resolve_takes_a_class_a_function_or_a_name() -> None:
     @worker(topic="t")
     async def handle(message: dict[str, int]) -> None: ...

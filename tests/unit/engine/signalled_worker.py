@@ -33,7 +33,7 @@ async def run_until(
     """*worker* at work until *until* holds; then it is asked to stop, and what that raises is raised."""
     options = RunOptions(settings=Settings(**settings), broker=broker)
     working = asyncio.create_task(run_workers([worker], options))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not until() and not working.done():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
         if not working.done():

@@ -54,7 +54,7 @@ def broker(count: int = WAITING) -> MemoryBroker:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - threads set what is waited for
             await asyncio.sleep(0.005)
 
@@ -125,18 +125,19 @@ def test_the_rest_is_handled_at_the_next_start() -> None:
 
 
 def test_what_waits_for_a_thread_has_no_time_that_runs(caplog: pytest.LogCaptureFixture) -> None:
-    memory, timeout = broker(), 0.3
+    count, timeout = 12, 1.0  # together they take longer than one may
+    memory = broker(count)
     with gate() as held:
 
         def process(self: Worker, message: int, context: Context) -> None:
             assert context.deadline is not None
             held.left.append(context.deadline - time.monotonic())
             held.begun.append(message)
-            held.open.wait(0.15)
+            held.open.wait(0.1)
 
         async def test(_running: asyncio.Task[None]) -> None:
-            await until(lambda: len(held.begun) == WAITING)
-            await until(lambda: memory.committed("g", "in")[0].offset == WAITING)
+            await until(lambda: len(held.begun) == count)
+            await until(lambda: memory.committed("g", "in")[0].offset == count)
 
         asyncio.run(at_work(memory, made(process, timeout=timeout), test=test))
     assert all(left > 0 for left in held.left)
@@ -181,7 +182,7 @@ def test_a_waiter_that_is_cancelled_loses_no_thread() -> None:
         third = asyncio.create_task(threads.handle(lambda: 3, lambda: None))
         await asyncio.sleep(0)
         opened.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await first
             assert await third == 3
             assert await threads.handle(lambda: 4, lambda: None) == 4

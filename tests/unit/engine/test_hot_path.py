@@ -64,7 +64,7 @@ async def work(broker: MemoryBroker, messages: int, plugins: Plugins | None = No
     Noop.messages, Noop.done = messages, asyncio.Event()
     options = RunOptions(settings=Settings(), broker=broker, plugins=plugins, handle_signals=False)
     task = asyncio.create_task(run_workers([Noop], options))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await Noop.done.wait()
     task.cancel()
     await asyncio.wait([task])

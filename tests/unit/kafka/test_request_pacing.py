@@ -51,7 +51,7 @@ def run(test: Callable[[Shared], Awaitable[None]]) -> list[list[str]]:
 
     async def limited() -> list[list[str]]:
         shared = Shared()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await test(shared)
             for task in shared.tasks.values():
                 task.cancel()

@@ -142,12 +142,10 @@ def test_what_waits_for_a_retry_keeps_no_local_of_its_handler(
     async def test() -> None:
         options = RunOptions(settings=Settings(), broker=broker, handle_signals=False)
         running = asyncio.create_task(run_workers([worker], options))
-        async with asyncio.timeout(20):
-            while not CALLS:  # noqa: ASYNC110 - nothing says it
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
-        gc.collect()
-        assert len(MADE) == 0
+        async with asyncio.timeout(60):
+            while not CALLS or MADE:  # those of a handler that runs right now are there
+                await asyncio.sleep(0.2)
+                gc.collect()
         running.cancel()
         await asyncio.wait([running])
 

@@ -282,7 +282,7 @@ def test_a_seed_replays_exactly_also_in_another_process_with_another_hash_seed()
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=True,
         ).stdout
         for hash_seed in ("1", "2")

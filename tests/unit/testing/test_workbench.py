@@ -45,7 +45,7 @@ def by_asyncio(thing: object, messages: Any) -> Outcome:
 def test_what_became_of_each_message_is_told_by_both_forms_without_waiting_hours(way: Any) -> None:
     started = time.monotonic()
     outcome = way(Charge, MESSAGES)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 200
     assert sorted((s.coordinates, s.message["n"], s.result, s.attempts) for s in outcome.successes) == [
         ("payments[0]@0", 1, {"charged": 1}, 1),
         ("payments[0]@1", 2, {"charged": 2}, 2),
