@@ -16,7 +16,7 @@ from tests.integration.commands import core, running_core
 from tests.integration.harness import publish
 from tests.integration.harness import run as run_async
 from tests.packages.readme import README, blocks, section
-from tests.packages.shell import Beginner, commands_of
+from tests.packages.shell import commands_of
 
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
@@ -26,17 +26,6 @@ def commands(title: str) -> list[list[str]]:
     (console,) = blocks(section(title), "console")
     lines = [shlex.split(command.line, comments=True) for command in commands_of(console)]
     return [words[1:] for words in lines if words[0] == "core"]
-
-
-@pytest.mark.timeout(300)  # pip asks the index for each dependency
-def test_five_minutes(beginner: Beginner) -> None:
-    hello, _ = blocks(section("Five minutes"), "python")
-    _, trying = blocks(section("Five minutes"), "console")
-    assert all(command.shown for command in commands_of(trying))
-    with beginner.terminal() as given:
-        given.write("hello.py", hello)
-        given.follow(trying)
-        given.give("wait")
 
 
 @pytest.fixture

@@ -53,6 +53,6 @@ def run_program(body: str, loop: str = LOOPS[0]) -> subprocess.CompletedProcess[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
     )

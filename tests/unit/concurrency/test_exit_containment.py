@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.unit.programs import LOOPS, run_program
@@ -25,46 +27,68 @@ BELOW = {
 EXITS = ("SystemExit(0)", "KeyboardInterrupt()", "GeneratorExit()", "asyncio.CancelledError()")
 NEITHER = (("TaskGroup", "asyncio.CancelledError()"), ("to_thread", "GeneratorExit()"))
 WORKER = """
-async def library():
-    await asyncio.sleep(0)
-    raise {exit}
+async def {name}():
+    async def library():
+        await asyncio.sleep(0)
+        raise {exit}
 
-def library_of_threads():
-    raise {exit}
+    def library_of_threads():
+        raise {exit}
 
-class Exits(Worker):
-    input_topic = "in"
-    max_retries = 1
-    initial_delay = 0.01
-    dlq_topic = "out"
+    class Exits(Worker):
+        input_topic = "in"
+        max_retries = 1
+        initial_delay = 0.01
+        dlq_topic = "out"
 
-    async def process(self, message: int):
-        if message == 1:
-            return
+        async def process(self, message: int):
+            if message == 1:
+                return
 {body}
 
-async def main():
     factory = asyncio.get_running_loop().get_task_factory()
     broker.put("in", b"0")
     broker.put("in", b"1")
     working = asyncio.create_task(run_workers([Exits], options()))
     await until(lambda: committed("exits") == 2)
-    print("dead letters", len(broker.records("out")))
+    print("{name}: dead letters", len(broker.records("out")))
     working.cancel()
     await asyncio.wait([working])
     assert asyncio.get_running_loop().get_task_factory() is factory
+    print("{name}: over", flush=True)
 """
+RUNS = """
+for case in ({names}):
+    broker = MemoryBroker({{"in": 1, "out": 1}})
+    with asyncio.Runner(loop_factory={loop}) as runner:
+        runner.run(case())
 
-
-@pytest.mark.parametrize("loop", [LOOPS[0], LOOPS[2]])
+async def main(): ...
+"""
 # A group takes no notice of a task that cancels itself; and what Python does with a GeneratorExit out of a thread is to
 # close whatever waits for it, which is no handler's any more.
-@pytest.mark.parametrize(("below", "exits"), [(b, e) for b in BELOW for e in EXITS if (b, e) not in NEITHER])
-def test_an_exit_in_a_task_below_a_handler_is_a_failed_attempt(below: str, exits: str, loop: str) -> None:
-    done = run_program(WORKER.format(exit=exits, body=_indented(BELOW[below])), loop)
-    assert done.returncode == 0, done.stdout
+CASES = [(below, exits) for below in BELOW for exits in EXITS if (below, exits) not in NEITHER]
+
+
+@pytest.fixture(scope="module", params=[LOOPS[0], LOOPS[2]])
+def done(request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
+    """A program that goes through all cases, one after the other."""
+    workers = [
+        WORKER.format(name=f"case_{number}", exit=exits, body=_indented(BELOW[below]))
+        for number, (below, exits) in enumerate(CASES)
+    ]
+    names = ", ".join(f"case_{number}" for number in range(len(CASES)))
+    return run_program("".join(workers) + RUNS.format(names=names, loop=request.param), request.param)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{below}-{exits}" for below, exits in CASES])
+def test_an_exit_in_a_task_below_a_handler_is_a_failed_attempt(
+    number: int, done: subprocess.CompletedProcess[str]
+) -> None:
     lines = done.stdout.splitlines()
-    assert ("dead letters 1" in lines, lines[-1]) == (True, "over")
+    assert f"case_{number}: dead letters 1" in lines, done.stdout
+    assert f"case_{number}: over" in lines, done.stdout
+    assert (done.returncode, lines[-1]) == (0, "over"), done.stdout
     assert "never awaited" not in done.stdout
 
 
@@ -114,4 +138,4 @@ def test_an_exit_in_a_callback_of_the_loop_does_not_end_the_command(loop: str) -
 
 def _indented(body: str) -> str:
     lines = [line for line in body.splitlines() if line.strip()]
-    return "\n".join(" " * 8 + line.removeprefix(" " * 8) for line in lines)
+    return "\n".join(" " * 12 + line.removeprefix(" " * 8) for line in lines)

@@ -41,7 +41,7 @@ from core_messaging.testing import (
 from core_messaging.testing.simulated_broker import SimulatedBroker, Trouble
 from core_messaging.testing.simulation import Message
 
-SEEDS = range(int(os.environ.get("CORE_SEEDS", "60")))
+SEEDS = range(int(os.environ.get("CORE_SEEDS", "40")))
 ORDERLY = (Fault.JOIN, Fault.LEAVE)
 
 
