@@ -11,7 +11,7 @@ from core_messaging.engine.monitor import Monitor
 from core_messaging.engine.poison_pill import PoisonPillSearch
 from core_messaging.engine.rebalance_listener import tell_revoked
 from core_messaging.engine.session import Session
-from core_messaging.errors import BrokerError, ConfigurationError, CoreMessagingError
+from core_messaging.errors import BrokerError, ConfigurationError, CoreMessagingError, GroupRefused
 from core_messaging.records import TopicPartition
 from core_messaging.rules.retry import RetryPolicy
 
@@ -38,7 +38,8 @@ class GroupMembership:
     async def fetch_forever(self) -> None:
         """Join the group and fetch. A session that is beyond repair is replaced, after a delay that grows.
 
-        Raises what ``Session.start`` raises if the first session cannot join: the user has to mend that. Later it is an outage.
+        Raises what ``Session.start`` raises if the first session cannot join, and GroupRefused if its group does not let it
+        in: the user has to mend that. Later it is an outage.
         """
         self.session = await self._open()
         clock = self._components.loop.time
@@ -50,10 +51,18 @@ class GroupMembership:
                 await self.session.fetch_forever()
             # A ConfigurationError of settings that were right at the start: certificates that are being exchanged, say.
             except (BrokerError, ConfigurationError) as error:
+                if isinstance(error, GroupRefused) and self._was_never_in():
+                    await self._close()
+                    raise
                 steady = self.session is not None and clock() - opened > STEADY
                 failures = 1 if steady else failures + 1
                 await self._abandon(error, failures)
                 await asyncio.sleep(REOPEN.delay(failures))
+
+    def _was_never_in(self) -> bool:
+        """Whether the group has not let this worker in since it was started."""
+        joined = self.session is not None and self.session.status.joined
+        return not joined and not self._monitor.has_lost_its_group
 
     async def _open(self) -> Session:
         components, config = self._components, self._components.config
@@ -74,10 +83,13 @@ class GroupMembership:
         self._monitor.lost(error, joined=joined)
         leaving = self._fence_all()
         self._components.runner_pool.notify_quiet()
+        await self._close()
+        await tell_revoked(self._components.observers, self._components.config, leaving)
+
+    async def _close(self) -> None:
         session, self.session = self.session, None
         if session is not None:
             await session.consumer.close()
-        await tell_revoked(self._components.observers, self._components.config, leaving)
 
     def _say_lost(self, error: CoreMessagingError, delay: float, *, joined: bool) -> None:
         again = " again" if self._monitor.has_lost_its_group else ""

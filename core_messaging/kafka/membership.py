@@ -53,8 +53,8 @@ def membership_error(
         return GroupRefused(
             group,
             "it has members whose assignor is another one than 'cooperative-sticky', which this worker uses",
-            "stop all members of the group and then start all, because the two cannot be mixed. This worker joins by itself "
-            "when the others have left; or give it a group_id of its own",
+            "stop all members of the group and then start all, because the two cannot be mixed; or give this worker a group_id "
+            "of its own",
         )
     if isinstance(error, kafka_errors.InvalidSessionTimeoutError):
         return GroupRefused(
