@@ -150,6 +150,9 @@ class WorkerSnapshot:
     partitions: Mapping[TopicPartition, PartitionSnapshot]
     # When the oldest message in a handler was written, in milliseconds since the epoch; None if none runs.
     oldest_running: int | None = None
+    # The coordinates of the message that is in a handler longest, and for how many seconds; "" if none runs.
+    slowest: str = ""
+    slowest_seconds: float = 0.0
 
     @property
     def in_flight(self) -> int:

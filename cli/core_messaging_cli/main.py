@@ -31,6 +31,7 @@ KAFKA = {
     "lag": (f"{_COMMANDS}.lag:lag", "Show how far the groups of workers are behind."),
     "topics": (f"{_COMMANDS}.topics:topics", "Compare declared topics with those of the cluster."),
     "fleet": (f"{_COMMANDS}.fleet:fleet", "Show the processes that run workers, and what is paused."),
+    "top": (f"{_COMMANDS}.top:top", "Watch all workers on the whole screen, and act on them."),
     "pause": (f"{_COMMANDS}.fleet:pause", "Pause a worker in every process."),
     "resume": (f"{_COMMANDS}.fleet:resume", "End the pause of a worker."),
     "drain": (f"{_COMMANDS}.process:drain", "End one process in order."),

@@ -66,6 +66,7 @@ def snapshot_of(
     }
     oldest = min(map(written.of, running), default=None)
     written.forget_unasked()
+    slowest = next(iter(components.runner_pool.held(components.loop.time())), None)
     return WorkerSnapshot(
         name=components.config.name,
         group_id=components.config.group_id,
@@ -77,6 +78,8 @@ def snapshot_of(
         latency=_histogram(components.counters),
         partitions=partitions,
         oldest_running=oldest,
+        slowest=slowest.message if slowest else "",
+        slowest_seconds=slowest.seconds if slowest else 0.0,
     )
 
 

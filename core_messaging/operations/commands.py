@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 
 from core_messaging.errors import BrokerError
 from core_messaging.kafka.publisher import KafkaPublisher
-from core_messaging.kafka.topic_reader import Span, TopicReader, reading_topics
+from core_messaging.kafka.topic_reader import TopicReader, reading_topics
 from core_messaging.operations.fleet import control_topic
+from core_messaging.operations.topic_tail import TopicTail
 from core_messaging.records import Outgoing
 from core_messaging.rules.commands import Answer, Argument, Command, answer_in, encode_command
 from core_messaging.rules.fleet_state import ProcessState, state_topic_of
@@ -58,13 +59,11 @@ class _Answers:
         self._reader = reader
         self._topic = state_topic_of(control)
         self._wanted = wanted
-        self._read: dict[int, int] = {}  # partition -> the offset up to which it was looked at
+        self._tail = TopicTail(reader)
 
     async def begin(self) -> None:
         """Take what is there now for read."""
-        self._read = {
-            each.partition: span.end for each, span in (await self._reader.spans(self._topic)).items()
-        }
+        self._tail.pass_over(await self._reader.spans(self._topic))
 
     async def wait(self) -> Answer | None:
         """Return the answer; None if it does not come in time."""
@@ -79,15 +78,9 @@ class _Answers:
 
     async def _look(self) -> Answer | None:
         found = None
-        spans = await self._reader.spans(self._topic)
-        new = {
-            each: Span(max(span.begin, self._read.get(each.partition, 0)), span.end)
-            for each, span in spans.items()
-        }
-        async for records in self._reader.read(new):
+        async for records in self._tail.new(await self._reader.spans(self._topic)):
             for record in records:
                 found = found or answer_in(record.key, record.value, self._wanted)
-        self._read = {each.partition: span.end for each, span in spans.items()}
         return found
 
 

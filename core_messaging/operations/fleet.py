@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from core_messaging.errors import ConfigurationError, UnknownProcess
 from core_messaging.kafka.publisher import KafkaPublisher
 from core_messaging.kafka.topic_reader import TopicReader, reading_topics
+from core_messaging.operations.topic_tail import TopicTail
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.rules.fleet_state import (
     REMEMBERED,
@@ -50,16 +52,32 @@ class Obedience:
 
 async def look_at_fleet(settings: Settings) -> Fleet:
     """Read both topics to their end. Raises ConfigurationError without a control topic; TopicMissing, BrokerError."""
+    async with aclosing(watch_fleet(settings)) as looks:
+        return await anext(looks)
+
+
+async def watch_fleet(settings: Settings) -> AsyncGenerator[Fleet]:
+    """Read both topics to their end, and with each further step what has come since. Raises what ``look_at_fleet`` raises."""
     control = control_topic(settings)
     async with reading_topics(settings) as reader:
-        table = PauseTable()
-        async for records in reader.read(await reader.spans(control)):
-            for record in records:
-                table.apply(record.key, record.value)
-        now = time.time()
-        said = await _said(reader, control, now)
-        processes, unreadable = said.alive(now)
-    return Fleet(tuple(processes), tuple(said.silent(now)), table.lasting(now), unreadable)
+        orders, states = TopicTail(reader), TopicTail(reader)
+        pauses, table = PauseTable(), FleetTable()
+        while True:
+            async for records in orders.new(await reader.spans(control)):
+                for record in records:
+                    pauses.apply(record.key, record.value)
+            await _read_states(reader, states, control, table)
+            now = time.time()
+            processes, unreadable = table.alive(now)
+            yield Fleet(tuple(processes), tuple(table.silent(now)), pauses.lasting(now), unreadable)
+
+
+async def _read_states(reader: TopicReader, states: TopicTail, control: str, table: FleetTable) -> None:
+    """Take in what the processes have said lately. One that is alive says something far more often."""
+    spans = await reader.spans_since(state_topic_of(control), time.time() - REMEMBERED)
+    async for records in states.new(spans):
+        for record in records:
+            table.apply(record.key, record.value)
 
 
 async def pause(settings: Settings, target: PauseTarget, order: Pause) -> Obedience:
@@ -80,10 +98,7 @@ async def find_process(settings: Settings, name: str) -> ProcessState:
 
     Raises UnknownProcess, also where several are meant; ConfigurationError without a control topic; TopicMissing, BrokerError.
     """
-    control = control_topic(settings)
-    async with reading_topics(settings) as reader:
-        processes, _ = await _processes(reader, control, time.time())
-    found = processes_named(processes, name)
+    found = processes_named((await look_at_fleet(settings)).processes, name)
     if len(found) != 1:
         raise UnknownProcess(name, [f"{each.address} {each.id}" for each in found])
     return found[0]
@@ -115,24 +130,12 @@ async def _order(settings: Settings, target: PauseTarget, value: bytes | None) -
 async def _obedience(reader: TopicReader, control: str, group: str, receipt: Receipt) -> Obedience:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + OBEYED
+    states, table = TopicTail(reader), FleetTable()
     while True:
-        processes, _ = await _processes(reader, control, time.time())
-        mine = with_group(processes, group)
+        await _read_states(reader, states, control, table)
+        mine = with_group(table.alive(time.time())[0], group)
         obeyed = [each for each in mine if each.obeys(receipt.partition, receipt.offset)]
         if len(obeyed) == len(mine) or loop.time() > deadline:
             silent = [each for each in mine if each not in obeyed]
             return Obedience(tuple(obeyed), tuple(silent))
         await asyncio.sleep(LOOK)
-
-
-async def _processes(reader: TopicReader, control: str, now: float) -> tuple[Sequence[ProcessState], int]:
-    return (await _said(reader, control, now)).alive(now)
-
-
-async def _said(reader: TopicReader, control: str, now: float) -> FleetTable:
-    """What the processes have said lately. One that is alive says something far more often."""
-    table = FleetTable()
-    async for records in reader.read(await reader.spans_since(state_topic_of(control), now - REMEMBERED)):
-        for record in records:
-            table.apply(record.key, record.value)
-    return table

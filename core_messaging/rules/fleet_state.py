@@ -25,7 +25,10 @@ _Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker of a process. ``lag``, ``useful_lag``, ``oldest`` (seconds): None where nobody knows."""
+    """One worker of a process. ``lag``, ``useful_lag``, ``oldest`` (seconds): None where nobody knows.
+
+    ``slowest``: the message that is in a handler longest, and for how long.
+    """
 
     name: _Text
     group: _Text
@@ -40,6 +43,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     waiting_retries: int = 0
     oldest: float | None = None
+    slowest: _Text = ""
+    slowest_seconds: float = 0.0
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):

@@ -231,6 +231,8 @@ def _worker(worker: WorkerSnapshot, now: float) -> WorkerState:
         running=worker.running,
         waiting_retries=worker.waiting_retries,
         oldest=worker.oldest_unfinished_age(now),
+        slowest=worker.slowest,
+        slowest_seconds=worker.slowest_seconds,
     )
 
 

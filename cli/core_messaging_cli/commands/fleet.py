@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 import sys
 import time
 
@@ -21,6 +19,7 @@ from core_messaging.settings import Settings
 from core_messaging.text.wording import counted, until
 from core_messaging_cli.durations import seconds_in
 from core_messaging_cli.kafka_settings import kafka_settings
+from core_messaging_cli.person import who_asks
 from core_messaging_cli.selection import worker_named
 from core_messaging_cli.tables import say, say_json, show_table
 
@@ -119,8 +118,7 @@ def pause(name: str, topic: str | None, partition: int | None, duration: str | N
     """
     end = None if duration is None else time.time() + seconds_in("--for", duration)
     settings, target = _target(name, topic, partition)
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
-    found = asyncio.run(pause_target(settings, target, Pause(until=end, by=by)))
+    found = asyncio.run(pause_target(settings, target, Pause(until=end, by=who_asks())))
     say(f"paused: {target}{until(end)}")
     _say_obedience(found)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 import sys
 from collections.abc import Mapping
 
@@ -19,6 +17,7 @@ from core_messaging.settings import Settings
 from core_messaging.text.printable import printable
 from core_messaging_cli.durations import seconds_in
 from core_messaging_cli.kafka_settings import kafka_settings
+from core_messaging_cli.person import who_asks
 from core_messaging_cli.tables import say
 
 LONGEST_LINE = 1_000  # characters of one line of an answer
@@ -101,8 +100,7 @@ async def _ask(
     settings: Settings, name: str, order: str, arguments: Mapping[str, Argument]
 ) -> tuple[ProcessState, Answer | None]:
     found = await find_process(settings, name)
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
-    return found, await command(settings, found, order, arguments, by)
+    return found, await command(settings, found, order, arguments, who_asks())
 
 
 def _show(process: ProcessState, text: str) -> None:
