@@ -38,6 +38,7 @@ class _Seen:
 
     rows: list[Row] = field(default_factory=list)
     processes: int = 0
+    silent: int = 0
     open_letters: dict[tuple[str, str], int] = field(default_factory=dict)
     letters: Letters | None = None
     message: str = ""
@@ -98,7 +99,7 @@ class LiveFleet:
 
     def _take(self, fleet: Fleet) -> None:
         self._seen.rows = self._history.add(fleet.processes)
-        self._seen.processes = len(fleet.processes)
+        self._seen.processes, self._seen.silent = len(fleet.processes), len(fleet.silent)
         self._changed.set()
 
     def _say(self, message: str) -> None:
@@ -108,9 +109,10 @@ class LiveFleet:
     def _drawn(self) -> Group:
         width, height = self._console.size
         seen = self._seen
+        silent = f", {seen.silent} not heard of" if seen.silent else ""
         shown = Shown(
             title=f"core kafka top  {time.strftime('%H:%M:%S')}  {self._settings.kafka_bootstrap_servers}  "
-            f"{counted(seen.processes, 'process')}, {counted(len(seen.rows), 'worker')}",
+            f"{counted(seen.processes, 'process')}, {counted(len(seen.rows), 'worker')}{silent}",
             rows=seen.rows,
             selection=self._selection,
             open_letters=seen.open_letters,

@@ -94,10 +94,14 @@ def encode_state(state: ProcessState) -> bytes:
 
 
 class FleetTable:
-    """The last record of each process. Records of one process replace each other, and are decoded when they are asked for."""
+    """The last record of each process. It is decoded when somebody asks, once: most records are replaced before.
+
+    What was said longer than ``REMEMBERED`` ago is forgotten.
+    """
 
     def __init__(self) -> None:
-        self._values: dict[bytes, bytes] = {}
+        self._raw: dict[bytes, bytes] = {}  # not decoded yet
+        self._states: dict[bytes, ProcessState | None] = {}  # None: it cannot be read
         self._without_key = 0
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
@@ -107,16 +111,18 @@ class FleetTable:
         elif key.startswith(ANSWER):
             pass
         elif value is None:
-            self._values.pop(key, None)
-        elif len(self._values) < MOST or key in self._values:
-            self._values[key] = value if len(value) <= LARGEST else b""
+            self._raw.pop(key, None)
+            self._states.pop(key, None)
+        elif len(self._raw) + len(self._states) < MOST or key in self._raw or key in self._states:
+            self._states.pop(key, None)
+            self._raw[key] = value if len(value) <= LARGEST else b""
 
     def alive(self, now: float) -> tuple[list[ProcessState], int]:
         """Return the processes that are alive, by host and pid, and how many records cannot be read.
 
         *now*: seconds since the epoch.
         """
-        states = [_decoded(value) for value in self._values.values()]
+        states = self._decode(now)
         alive = [state for state in states if state is not None and state.is_alive(now)]
         unreadable = self._without_key + states.count(None)
         return sorted(alive, key=lambda state: (state.host, state.pid, state.id)), unreadable
@@ -124,10 +130,17 @@ class FleetTable:
     def silent(self, now: float) -> list[SilentProcess]:
         """Return the processes that were not heard of lately and still have partitions, as far as anybody says."""
         alive, _ = self.alive(now)
-        states = filter(None, map(_decoded, self._values.values()))
-        quiet = [state for state in states if not state.is_alive(now)]
+        quiet = [state for state in self._decode(now) if state is not None and not state.is_alive(now)]
         found = [SilentProcess(state, waiting_partitions(state, alive)) for state in quiet]
         return sorted((each for each in found if each.waiting), key=lambda each: each.state.address)
+
+    def _decode(self, now: float) -> list[ProcessState | None]:
+        self._states |= {key: _decoded(value) for key, value in self._raw.items()}
+        self._raw.clear()
+        self._states = {
+            key: state for key, state in self._states.items() if state is None or now < state.at + REMEMBERED
+        }
+        return list(self._states.values())
 
 
 def waiting_partitions(silent: ProcessState, alive: Sequence[ProcessState]) -> dict[str, list[str]]:
