@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test check pytest test-all test-oldest simulate chaos leaks rebalance demo bench docs test-docs clean
+.PHONY: help test check pytest test-all test-browser test-oldest simulate chaos leaks rebalance demo bench docs test-docs clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -69,6 +69,9 @@ docs: .venv-docs/installed ## the documentation site, in build/site; warnings ar
 
 test-docs: docs ## build the site and check it: links, pictures, names; it works offline
 	.venv-docs/bin/python -m pytest -q -p no:cacheprovider -c docs/site/pytest.ini --confcutdir docs/site docs/site
+
+test-browser: $(VENV)/installed docs ## the dashboard and the site in a headless Chromium (its driver too; Java and Maven)
+	$(BIN)/python -m pytest -rs tests/browser
 
 clean: ## remove the environments, caches and what was built
 	rm -rf .venv .venv-* .core dist build docs/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
