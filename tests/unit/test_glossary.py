@@ -25,7 +25,7 @@ TERMS, _, REST = GLOSSARY.partition("\n## Metrics\n")
 METRICS, _, ACTIONS = REST.partition("\n## Log actions\n")
 SOURCES = [
     path
-    for folder in ("core_messaging", "cli", "plugins")
+    for folder in ("core_messaging", "cli", "dashboard", "plugins")
     for path in (ROOT / folder).rglob("*.py")
     if "templates" not in path.parts
 ]
@@ -33,6 +33,9 @@ LEVELS = {"debug", "info", "warning", "error", "log", "raised"}
 
 # Where an action is made of something else, and what it can be.
 MADE = {
+    "done": {"paused", "resumed"},
+    "job.verb": {"replay", "drop"},
+    "self.verb": {"replay", "drop"},
     "f'{name} failed'": {"on_success failed", "on_error failed", "on_undecodable failed"},
     "condition": {condition.value for condition in Condition},
     "action": set(),  # a parameter: its callers give the action

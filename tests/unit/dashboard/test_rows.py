@@ -43,6 +43,7 @@ FLEET = Fleet(
             WorkerState(name="Mails", group="other", condition="running"),
         ),
     ),
+    silent=(),
     pauses={},
     unreadable=0,
 )
