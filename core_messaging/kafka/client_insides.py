@@ -13,11 +13,12 @@ from aiokafka.consumer.subscription_state import Assignment, Subscription
 from core_messaging.errors import ConfigurationError
 
 _CONSUMER = ("_client", "_coordinator", "_fetcher", "_max_poll_interval_ms", "_subscription")
-_CLIENT = ("_conns", "_maybe_wait_metadata", "ready", "send", "set_topics")
+_CLIENT = ("_conns", "_maybe_wait_metadata", "coordinator_lookup", "ready", "send", "set_topics")
 _COORDINATOR = (
     "_closing",
     "_cluster",
     "_commit_refresh_task",
+    "_do_heartbeat",
     "_do_rejoin_group",
     "_exclude_internal_topics",
     "_get_metadata_snapshot",

@@ -352,6 +352,11 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
             self.request_rejoin()
         raise error(f"group {self.group_id}: {response}")
 
+    async def _do_heartbeat(self) -> bool:
+        if self._record is not None:
+            self._record.refresh()
+        return bool(await super()._do_heartbeat())
+
     # Leaving
 
     async def close(self) -> None:

@@ -34,6 +34,10 @@ class MemberRecord(Protocol):
         """The member has this id from now on."""
         ...
 
+    def refresh(self) -> None:
+        """The member is alive; called with each heartbeat."""
+        ...
+
     def clear(self) -> None:
         """The member has left its group."""
         ...

@@ -17,6 +17,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -27,6 +28,7 @@ from core_messaging.kafka.private_folder import open_private_folder
 from core_messaging.rules.dead_member import LARGEST, Origin, dead_member, encode_note
 
 MOST = 1_000  # places of one group on one machine
+_REFRESH = 3600.0  # seconds between two changes of the time of a file, which tell a cleaner that it is in use
 _TRIES = 20  # to lock a file that others remove at the same time
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux; no note is valid elsewhere
 
@@ -54,6 +56,7 @@ class Place:
         self._name = name
         self._file: int | None = file
         self._process = os.getpid()
+        self._refreshed = time.monotonic()
         found = os.fstat(file)
         self.number = number
         self.origin = Origin(
@@ -71,6 +74,15 @@ class Place:
     def note(self, member_id: str) -> None:
         """Write down who has this place now."""
         self._write(encode_note(self.origin, member_id))
+
+    def refresh(self) -> None:
+        """Let no cleaner of old files remove the file."""
+        if time.monotonic() - self._refreshed >= _REFRESH:
+            self._refreshed = time.monotonic()
+            try:
+                os.utime(self._mine())
+            except OSError as error:
+                logger.debug("the file of place %d was not refreshed: %s", self.number, error)
 
     def clear(self) -> None:
         """The member has left its group: nobody has to say so for it."""

@@ -45,6 +45,8 @@ def test_two_replicas_with_one_identity_are_told_and_both_go_on(
         await until(lambda: "kafka_group_instance_id = 'pod-1'" in caplog.text)
         await publish(address, topic, [(b"%d" % number, b"%d" % number) for number in range(20)])
         await until(lambda: len(set(seen)) == 20)
+        # Settled: one of them has said so, once, and steals nothing back.
+        assert caplog.text.count("kafka_group_instance_id = 'pod-1'") == 1
         for task in (first, second):
             task.cancel()
         await asyncio.wait([first, second])

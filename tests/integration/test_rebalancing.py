@@ -499,6 +499,8 @@ def _others_go_on(broker: RunningBroker, folder: Path, session: float) -> bool:
         shown = not waiting & fleet.ledger.finished()
         first.until(lambda: waiting <= fleet.ledger.finished())
         first.until(lambda: replacement.process.pid in fleet.owners(first).values())
+        said = "\n".join(process.output for process in (first, second, replacement))
+        assert "from a process that did not leave the group" in said
     assert fleet.ledger.out_of_order() == []
     assert {number for _, number in fleet.ledger.repeats()} <= waiting | set(range(60))
     assert second.process.pid in owners.values()

@@ -98,6 +98,35 @@ def test_a_process_that_is_killed_is_started_again_and_nothing_is_lost(
     assert ledger.out_of_order() == []
 
 
+def test_the_partitions_of_a_process_that_is_killed_do_not_wait_for_its_session(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    broker = apache_broker
+    topic, ledger = set_up(broker, tmp_path)
+    with running_core(*TWO, folder=tmp_path, env=env(broker, KAFKA_SESSION_TIMEOUT="45")) as process:
+        both_have_partitions(process, topic)
+        run(publish(broker.address, topic, messages(40, keys=40, seconds=0.001)))
+        process.until(lambda: len(workers_of(ledger)) == 2 and len(ledger.finished()) == 40)
+        os.kill(min(workers_of(ledger)), signal.SIGKILL)
+        process.until_said("has died on this machine; its partitions go to others now")
+        run(publish(broker.address, topic, messages(80, keys=40, seconds=0.001)))
+        process.until(lambda: len(ledger.finished()) == 80, patience=25)  # far below the session
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0, process.output
+
+
+def test_auto_is_an_identity_of_its_own_for_each_process(
+    apache_broker: RunningBroker, tmp_path: Path
+) -> None:
+    topic, _ = set_up(apache_broker, tmp_path)
+    variables = env(apache_broker, KAFKA_GROUP_INSTANCE_ID="auto")
+    with running_core(*TWO, folder=tmp_path, env=variables) as process:
+        both_have_partitions(process, topic)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0, process.output
+    assert "with the same kafka_group_instance_id" not in process.output
+
+
 def test_a_second_signal_ends_all_at_once(apache_broker: RunningBroker, tmp_path: Path) -> None:
     broker = apache_broker
     topic, ledger = set_up(broker, tmp_path)

@@ -112,6 +112,23 @@ def test_the_note_is_rewritten_at_each_change_of_the_member_id(places: MemberPla
     place.release()
 
 
+def test_the_file_of_a_member_that_lives_for_long_does_not_look_old(
+    places: MemberPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A cleaner of the temporary folder removes what nobody has touched for some days.
+    place = take(places)
+    place.note("member-1")
+    (file,) = private_folder().iterdir()
+    os.utime(file, (0, 0))
+    place.refresh()
+    assert file.stat().st_mtime == 0  # not with each heartbeat
+    monkeypatch.setattr(member_places, "_REFRESH", 0.0)
+    place.refresh()
+    assert file.stat().st_mtime > 0
+    place.release()
+    place.refresh()
+
+
 def test_all_places_of_dead_members_are_found_and_not_only_the_lowest(places: MemberPlaces) -> None:
     with another_process("member-a") as (first, _), another_process("member-b") as (second, _):
         for process in (first, second):
