@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core_messaging.options import TopicPattern
 from core_messaging.records import Committed, Outgoing, Receipt, Record, TopicPartition
 
 # Called with the added partitions and the commit of each; None: it has no commit.
@@ -22,11 +23,16 @@ Lost = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Which consumer group reads which topics. ``client_id``: the name of the client in the broker's logs and quotas."""
+    """Which consumer group reads which topics.
+
+    ``client_id``: the name of the client in the broker's logs and quotas. ``pattern``: the topics by a regular expression,
+    beside no ``topics``. A topic that is created later, and matches, is read too, from its first record.
+    """
 
     group_id: str
     topics: tuple[str, ...]
     client_id: str = "core-messaging"
+    pattern: TopicPattern | None = None
 
 
 class Consumer(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from core_messaging.options import (
     OnFullRetries,
     Ordering,
     Topic,
+    TopicPattern,
     same_topic,
 )
 from core_messaging.rules.dead_letter import queue_of
@@ -30,7 +31,7 @@ class WorkerConfig:
 
     The fields are the options that users write as class attributes or arguments of the decorator. Times are in seconds.
     ``source``: where the worker comes from, ``distribution version`` or a file. ``declared_topics``: those of the topics that
-    are written as a ``Topic``. ``dlq_topic``: the dead-letter queue; where the option is a mapping, that of all other errors.
+    are written as a ``Topic``. ``input_pattern``: the input topics by a regular expression, beside no ``input_topics``. ``dlq_topic``: the dead-letter queue; where the option is a mapping, that of all other errors.
     ``dlq_routes``: the mapping, exception class and topic.
     """
 
@@ -55,6 +56,7 @@ class WorkerConfig:
     codec: str | None = None
     source: str = ""
     declared_topics: tuple[Topic, ...] = ()
+    input_pattern: re.Pattern[str] | None = None
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -68,6 +70,25 @@ class WorkerConfig:
         """All topics that the worker needs: input, output and dead-letter queue."""
         output = () if self.output_topic is None else (self.output_topic,)
         return tuple(dict.fromkeys((*self.input_topics, *output, *self.dlq_topics)))
+
+    @property
+    def inputs(self) -> str:
+        """The input topics in words."""
+        if self.input_pattern is None:
+            return ", ".join(self.input_topics)
+        return f"topics that match {self.input_pattern.pattern}"
+
+    def reads(self, topic: str) -> bool:
+        """Whether *topic* is an input topic."""
+        pattern = self.topic_pattern()
+        return topic in self.input_topics or (pattern is not None and pattern.matches(topic))
+
+    def topic_pattern(self, others: Iterable[str] = ()) -> TopicPattern | None:
+        """The pattern without the topics that the worker writes to, and without *others*; None: the topics have names."""
+        if self.input_pattern is None:
+            return None
+        output = () if self.output_topic is None else (self.output_topic,)
+        return TopicPattern(self.input_pattern, frozenset((*output, *self.dlq_topics, *others)))
 
     @property
     def dlq_topics(self) -> tuple[str, ...]:
@@ -84,7 +105,8 @@ class WorkerConfig:
 # The names that a user may write. The option input_topic is a str or a list; the field input_topics is a tuple.
 OPTIONS = frozenset(
     {"input_topic"}
-    | {f.name for f in fields(WorkerConfig)} - {"input_topics", "source", "declared_topics", "dlq_routes"}
+    | {f.name for f in fields(WorkerConfig)}
+    - {"input_topics", "source", "declared_topics", "dlq_routes", "input_pattern"}
 )
 
 # Names of other systems for these options, which a comparison of spellings does not find.
@@ -130,13 +152,14 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
         option: plain(value) if isinstance(value, str) else value for option, value in options.items()
     }
     declared = _declared_topics(name, options)
-    topics = _input_topics(name, given.pop("input_topic"))
+    topics, pattern = _inputs(name, given.pop("input_topic"))
     given |= _dead_letter_queues(name, given.get("dlq_topic"))
     given.setdefault("group_id", kebab(name))
     for option in ("group_id", "codec"):
         if given.get(option) is not None:
             _checked_name(name, option, given[option])
-    config = WorkerConfig(name=name, input_topics=topics, source=source, declared_topics=declared, **given)
+    given |= {"input_topics": topics, "input_pattern": pattern, "declared_topics": declared}
+    config = WorkerConfig(name=name, source=source, **given)
     config = _with_policy_retries(config, given)
     _check_numbers(config)
     _check_batches(config, given)
@@ -147,11 +170,31 @@ def make_config(name: str, options: Mapping[str, Any], source: str) -> WorkerCon
     return config
 
 
-def _input_topics(name: str, value: object) -> tuple[str, ...]:
+def pattern_of(name: str, value: Any) -> re.Pattern[str]:
+    """Return the regular expression *value* for the input topics of worker *name*, compiled. Raises OptionError."""
+    try:
+        pattern: re.Pattern[Any] = re.compile(value)
+    except (re.error, TypeError) as error:
+        problem = f"pattern = {value!r} is no regular expression ({error})"
+        raise OptionError(name, problem, r'write a valid one: r"orders\.\w+"') from error
+    if not isinstance(pattern.pattern, str):
+        raise OptionError(
+            name, f"pattern = {value!r} is one for bytes", r'write one for text: r"orders\.\w+"'
+        )
+    return pattern
+
+
+def _inputs(name: str, value: object) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
+    if isinstance(value, re.Pattern):
+        return (), pattern_of(name, value)
     topics = (value,) if isinstance(value, str) else value
     if not isinstance(topics, list | tuple) or not topics or not all(isinstance(t, str) for t in topics):
-        raise OptionError(name, f"input_topic = {value!r}", 'write a topic name or a list of them: "emails"')
-    return tuple(dict.fromkeys(plain(topic) for topic in topics))
+        raise OptionError(
+            name,
+            f"input_topic = {value!r}",
+            'write a topic name or a list of them: "emails"; or a regular expression: re.compile("...")',
+        )
+    return tuple(dict.fromkeys(plain(topic) for topic in topics)), None
 
 
 def _dead_letter_queues(name: str, value: object) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Self
@@ -59,6 +60,30 @@ class Topic(str):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _topic, (str(self), self.partitions, self.replication, dict(self.config))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPattern:
+    """The input topics of a worker by a regular expression, which matches the whole name of a topic.
+
+    Topics whose name begins with two underscores are internal to Kafka or its tools, and never match. ``left_out``: names
+    that do not match either, because the worker or the runtime writes to these topics.
+    """
+
+    pattern: re.Pattern[str]
+    left_out: frozenset[str] = frozenset()
+
+    def matches(self, topic: str) -> bool:
+        """Whether *topic* is an input topic."""
+        internal = topic.startswith("__")
+        return not internal and topic not in self.left_out and self.pattern.fullmatch(topic) is not None
+
+    def found_in(self, topics: Iterable[str]) -> tuple[str, ...]:
+        """Return those of *topics* that are input topics, in order of their names."""
+        return tuple(sorted(filter(self.matches, topics)))
+
+    def __str__(self) -> str:
+        return self.pattern.pattern
 
 
 def same_topic(one: Topic, other: Topic) -> bool:

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     kafka_session_timeout: float = Field(default=45.0, gt=0)
     kafka_heartbeat_interval: float = Field(default=1.0, gt=0)
     kafka_rebalance_timeout: float = Field(default=60.0, gt=0)
-    kafka_metadata_max_age: float = Field(default=30.0, gt=0)  # until a worker notices added partitions
+    kafka_metadata_max_age: float = Field(default=5.0, gt=0)  # until added topics and partitions are seen
     kafka_group_instance_id: str | None = None  # "auto": the host name and the place of the process there
     kafka_report_dead_members: bool = True  # tell the group which of its members have died on this machine
 

@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeGuard, TypeVar, overload
 
-from core_messaging.config import OPTIONS, WorkerConfig, make_config, nearest_option
+from core_messaging.config import OPTIONS, WorkerConfig, make_config, nearest_option, pattern_of
 from core_messaging.definition.annotations import (
     batch_item,
     bound_in,
@@ -134,9 +134,10 @@ def worker(function: Function, /) -> Function: ...
 @overload
 def worker(**options: Any) -> Callable[[Function], Function]: ...
 def worker(function: Function | None = None, /, **options: Any) -> Any:
-    """Make a function a worker: ``@worker(topic="tasks", group_id="task-processor")``.
+    r"""Make a function a worker: ``@worker(topic="tasks", group_id="task-processor")``.
 
-    The arguments are the options of :class:`Worker`, with ``topic`` for ``input_topic``. The function itself does not change
+    The arguments are the options of :class:`Worker`, with ``topic`` for ``input_topic``. ``pattern`` in its place is a regular
+    expression for the names of topics: ``@worker(pattern=r"orders\.\w+")``. The function itself does not change
     and can be called as before. Raises OptionError for a wrong option or a function that cannot handle messages.
     """
     if isinstance(function, str | list | tuple):
@@ -170,7 +171,7 @@ def _class_for(function: Callable[..., Any], options: Mapping[str, Any]) -> type
     given = options.get("name")
     name = plain(given) if isinstance(given, str) else _function_name(function)
     attributes: dict[str, Any] = {"__module__": _module_of(function), "__doc__": function.__doc__}
-    for given, value in options.items():
+    for given, value in _with_pattern(name, options).items():
         option = _ATTRIBUTE_OF.get(given, given)
         if option not in OPTIONS:
             nearest = nearest_option(given)
@@ -183,11 +184,21 @@ def _class_for(function: Callable[..., Any], options: Mapping[str, Any]) -> type
             )
         attributes[option] = value
     if "input_topic" not in attributes:
-        raise OptionError(name, "@worker without a topic", 'write @worker(topic="tasks")')
+        raise OptionError(name, "@worker without a topic", 'write @worker(topic="tasks"), or pattern=r"..."')
     handler = "process_batch" if _takes_batches(function, name, options) else "process"
     attributes[handler] = staticmethod(function)
     attributes["__qualname__"] = getattr(function, "__qualname__", name)
     return types.new_class(name, (Worker,), exec_body=lambda body: body.update(attributes))
+
+
+def _with_pattern(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put the argument ``pattern`` in the place of ``topic``, compiled."""
+    if options.get("pattern") is None:
+        return {option: value for option, value in options.items() if option != "pattern"}
+    if options.keys() & {"topic", "input_topic"}:
+        raise OptionError(name, "@worker has a topic and a pattern", "write one of them")
+    others = {option: value for option, value in options.items() if option != "pattern"}
+    return {"topic": pattern_of(name, options["pattern"]), **others}
 
 
 def _refuse_no_function(thing: Any) -> None:

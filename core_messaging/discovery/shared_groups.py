@@ -31,9 +31,17 @@ class SharedGroup:
         )
 
 
+def _shared(first: WorkerConfig, second: WorkerConfig) -> tuple[str, ...]:
+    """The topics of both, as far as names and equal patterns tell."""
+    if first.input_pattern is not None and first.input_pattern == second.input_pattern:
+        return (first.inputs,)
+    one, other = (filter(b.reads, a.input_topics) for a, b in ((first, second), (second, first)))
+    return tuple(dict.fromkeys((*one, *other)))
+
+
 def shared_groups(configs: Sequence[WorkerConfig]) -> Iterator[SharedGroup]:
     """Yield every pair of *configs* that share a topic and a group. Each config is of another worker."""
     for first, second in combinations(configs, 2):
-        topics = tuple(topic for topic in first.input_topics if topic in second.input_topics)
+        topics = _shared(first, second)
         if topics and first.group_id == second.group_id:
             yield SharedGroup(first, second, topics)

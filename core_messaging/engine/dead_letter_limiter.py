@@ -125,4 +125,5 @@ class DeadLetterLimiter:
 
     def _is_paused_for_all(self) -> bool:
         config = self._components.config
-        return self._components.pauses.is_paused(config.group_id, TopicPartition(config.input_topics[0], 0))
+        topic = config.input_topics[0] if config.input_topics else ""  # a pause of all covers every name
+        return self._components.pauses.is_paused(config.group_id, TopicPartition(topic, 0))

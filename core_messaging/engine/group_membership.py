@@ -13,6 +13,7 @@ from core_messaging.engine.rebalance_listener import tell_revoked
 from core_messaging.engine.session import Session
 from core_messaging.errors import BrokerError, ConfigurationError, CoreMessagingError, GroupRefused
 from core_messaging.records import TopicPartition
+from core_messaging.rules.fleet_state import control_topic_names
 from core_messaging.rules.retry import RetryPolicy
 
 REOPEN = RetryPolicy(backoff="exponential", initial_delay=0.5, max_delay=30.0)
@@ -67,7 +68,10 @@ class GroupMembership:
     async def _open(self) -> Session:
         components, config = self._components, self._components.config
         client_id = components.settings.kafka_client_id
-        consumer = self._broker.consumer(Subscription(config.group_id, config.input_topics, client_id))
+        pattern = config.topic_pattern(control_topic_names(components.settings.kafka_control_topic))
+        consumer = self._broker.consumer(
+            Subscription(config.group_id, config.input_topics, client_id, pattern)
+        )
         again = self._monitor.has_lost_its_group
         session = Session(components, consumer, self._committer, self._poison_pill_search, again=again)
         try:

@@ -74,7 +74,7 @@ def _needed(consumer: Any) -> list[tuple[Any, tuple[str, ...]]]:
         (getattr(consumer, "_coordinator", None), _COORDINATOR),
         (getattr(consumer, "_fetcher", None), _FETCHER),
         (getattr(consumer, "_subscription", None), _SUBSCRIPTIONS),
-        (Subscription(()), ("_assign", "_reassignment_in_progress")),
+        (Subscription(()), ("_assign", "_reassignment_in_progress", "_topics")),
         (Assignment(()), ("_topic_partitions", "_tp_state", "active", "state_value")),
         (GroupCoordinator, ("close",)),
     ]

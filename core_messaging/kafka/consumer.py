@@ -81,7 +81,7 @@ class KafkaConsumer:
         """
         self._client = await connect(self._settings, self._make_client)
         reset = self._settings.kafka_auto_offset_reset
-        self._positions = KafkaPositions(self._client, self._subscription.topics, reset)
+        self._positions = KafkaPositions(self._client, reset)
         self._callbacks = GroupCallbacks(self._client, self._positions, assigned, revoked, lost, self._forget)
         await self._take_place()
         await cooperate(self._client, self._callbacks, self._instance_id(), self._place)
@@ -89,7 +89,12 @@ class KafkaConsumer:
             shorten_session(self._client)
         self._buffer, self._poll_wait = ClientBuffer(self._client), PollWait(self._client)
         # The client subscribes after its start: with a subscription, start() waits for the assignment without a limit.
-        self._client.subscribe(topics=list(self._subscription.topics))
+        if self._subscription.pattern is None:
+            self._client.subscribe(topics=list(self._subscription.topics))
+            return
+        with self._translated_errors():
+            await self._client._coordinator.subscribe_pattern(self._subscription.pattern)  # noqa: SLF001 - it is our own
+        self._positions.begin_with(self._client.subscription())
 
     async def _take_place(self) -> None:
         """Take the place of this member on its machine, and tell the group which members have died here."""

@@ -35,7 +35,9 @@ from core_messaging.kafka.consumer_protocol import (
 from core_messaging.kafka.leave_group import LeaveGroup, check_left
 from core_messaging.kafka.member_listeners import AssignmentListener, MemberRecord, Partitions
 from core_messaging.kafka.membership import FencedInstanceIdError, is_fenced
+from core_messaging.kafka.pattern_subscription import PatternSubscription
 from core_messaging.kafka.rebootstrap import cluster_replaced, noted_cluster
+from core_messaging.options import TopicPattern
 from core_messaging.records import TopicPartition
 from core_messaging.rules.partition_assignor import GroupMember, assign_partitions
 
@@ -94,9 +96,10 @@ class _Claims:
     def __init__(self, coordinator: CooperativeCoordinator) -> None:
         self._coordinator = coordinator
         self.sent: Partitions = frozenset()
+        self.topics: frozenset[str] = frozenset()
 
     def metadata(self, topics: Iterable[str]) -> bytes:
-        self.sent = self._coordinator.owned
+        self.sent, self.topics = self._coordinator.owned, frozenset(topics)
         owned = tuple(TopicPartition(*source) for source in self.sent)
         return encode_subscription(GroupMember(frozenset(topics), owned, self._coordinator.generation))
 
@@ -124,6 +127,7 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         self._synced = asyncio.Event()  # not set between the answers to JoinGroup and to SyncGroup
         self._synced.set()
         self._home: Cluster | None = None
+        self._pattern: PatternSubscription | None = None  # None: the topics have names
         super().__init__(client, subscription, assignors=(self._claims,), **options)
 
     @property
@@ -209,7 +213,7 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         members = {member[0]: decode_subscription(member[-1]) for member in response.members}
         # The leader watches the topics of all members.
         self._group_subscription = {topic for member in members.values() for topic in member.topics}
-        self._client.set_topics(self._group_subscription)
+        self._client.set_topics(self._group_subscription if self._pattern is None else ())
         await self._client._maybe_wait_metadata()
         self._metadata_snapshot = self._get_metadata_snapshot()
         shares = assign_partitions(members, self._metadata_snapshot)
@@ -231,8 +235,8 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
             self._begin_to_give_up(gone)
         self._add(assigned - owned)
         await self._listener.on_assigned(assigned - owned)
-        # Given up after the claims were sent: the group still takes them for ours.
-        if self._claims.sent - owned - assigned:
+        # Given up after the claims were sent: the group still takes them for ours. Or a pattern has matched more since then.
+        if self._claims.sent - owned - assigned or self._claims.topics != self._subscription.topics:
             self.request_rejoin()
 
     # What this member has
@@ -307,7 +311,15 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         if found.is_another_than(self._home) and self._subscription.subscription is not None:
             self._subscription.subscription._assign(set())
             self._listener.fail(cluster_replaced(self._home, found))
+        if self._pattern is not None and self._pattern.follow(self._subscription, cluster):
+            self.request_rejoin()
         super()._handle_metadata_update(cluster)
+
+    async def subscribe_pattern(self, pattern: TopicPattern) -> None:
+        """Read the topics that match *pattern*, now and later. Raises KafkaError."""
+        self._pattern = PatternSubscription(pattern)
+        await self._client.set_topics(())  # no topic means all of them
+        self._subscription.subscribe(topics=self._pattern.topics)
 
     # Commits
 

@@ -52,6 +52,8 @@ class KafkaOffsets:
 
     async def partition_offsets(self, group_id: str, topics: Sequence[str]) -> list[PartitionOffsets]:
         """Return where *group_id* is in every partition of *topics*, in order. Raises TopicMissing, BrokerError."""
+        if not topics:  # of a pattern that matches none
+            return []
         try:
             partitions = await self._partitions(topics)
             self._client.assign(partitions)

@@ -31,12 +31,16 @@ class KafkaPositions:
     the group has no commit yet, or where its position is gone, and skip records that it has never read.
     """
 
-    def __init__(self, client: Any, topics: Iterable[str], reset: OffsetReset) -> None:
+    def __init__(self, client: Any, reset: OffsetReset) -> None:
         self._client = client
-        self._topics = tuple(topics)
+        self._first_topics: frozenset[str] | None = None  # of a pattern
         self._reset = reset
         self._finished: dict[TopicPartition, list[Run]] = {}  # offsets that the commits name as finished
         self._begun: dict[TopicPartition, Beginning] = {}
+
+    def begin_with(self, topics: Iterable[str]) -> None:
+        """Read topics other than *topics* from their first record, whatever the reset is: the pattern matched them later."""
+        self._first_topics = frozenset(topics)
 
     async def start(self, partitions: Iterable[Any]) -> dict[TopicPartition, Committed | None]:
         """Set the client's position in *partitions*, which were just assigned. Return the commit of each.
@@ -90,7 +94,8 @@ class KafkaPositions:
     def _reset_of(self, source: TopicPartition, found: Commits, began: Mapping[int, int]) -> OffsetReset:
         if self._reset == "earliest" or source in self._begun:
             return self._reset
-        reset = reset_of(source, has_commits=bool(found), began=began)
+        later = self._first_topics is not None and source.topic not in self._first_topics
+        reset = "earliest" if later else reset_of(source, has_commits=bool(found), began=began)
         if reset == "earliest":
             logger.info(
                 "%s was added after its group started, so it is read from its first record",
@@ -151,7 +156,9 @@ class KafkaPositions:
 
     def _partition_counts(self) -> dict[str, int]:
         cluster = self._client._client.cluster  # noqa: SLF001 - the client has no public access to it
-        return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in self._topics}
+        return {
+            topic: len(cluster.partitions_for_topic(topic) or ()) for topic in self._client.subscription()
+        }
 
     def _has_leader(self, source: Any) -> bool:
         leader = self._client._client.cluster.leader_for_partition(source)  # noqa: SLF001

@@ -29,6 +29,11 @@ class TopicAdmin:
         self._settings = settings
         self._admin = admin
 
+    async def names(self) -> list[str]:
+        """Return the names of all topics that this client may see. Raises BrokerError."""
+        with self._errors():
+            return sorted(await self._admin.list_topics())
+
     async def describe(self, topics: Sequence[str]) -> dict[str, ActualTopic]:
         """Return those of *topics* that exist, by name. Creates none. Raises BrokerError."""
         with self._errors():

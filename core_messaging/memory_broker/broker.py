@@ -59,6 +59,11 @@ class MemoryBroker:
         return ADDRESS
 
     @property
+    def topic_names(self) -> tuple[str, ...]:
+        """The names of all topics."""
+        return tuple(self._log.names)
+
+    @property
     def unreachable(self) -> bool:
         """True: every start and every lookup of topics raises BrokerUnreachable. Set it in a test."""
         return self._faults.unreachable
@@ -70,7 +75,7 @@ class MemoryBroker:
     def consumer(self, subscription: Subscription) -> MemoryConsumer:
         """Return a new member of the consumer group; it joins at its ``start``."""
         group = self._group(subscription.group_id)
-        return MemoryConsumer(subscription.topics, group, self._log, self._faults)
+        return MemoryConsumer(subscription, group, self._log, self._faults)
 
     def publisher(self) -> MemoryPublisher:
         """Return a new publisher; it stores nothing before its ``start``."""
@@ -147,7 +152,7 @@ class MemoryBroker:
 
     def _topic_changed(self, topic: str) -> None:
         for group in self._groups.values():
-            if any(topic in member.topics for member in group.members):
+            if [member for member in group.members if member.topics.include_new(topic)]:
                 group.rebalance()
 
     def _record_stored(self, source: TopicPartition) -> None:

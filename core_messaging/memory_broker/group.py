@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import TypeVar
 
-from core_messaging.broker import Assigned, Lost, Revoked
+from core_messaging.broker import Assigned, Lost, Revoked, Subscription
 from core_messaging.errors import BrokerError, CommitRefused
 from core_messaging.memory_broker.coordinator import Coordinator
 from core_messaging.memory_broker.faults import Faults
 from core_messaging.memory_broker.log import Log
+from core_messaging.memory_broker.member_topics import MemberTopics
 from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.commit_metadata import Run, read
 from core_messaging.rules.flow_control import share_out
@@ -104,7 +105,7 @@ class Group:
     def _shares(self) -> dict[MemoryConsumer, list[TopicPartition]]:
         """By the assignor that members of a group at Kafka use; the member that joined first gets more where not all get equal."""
         counts = Counter(
-            s.topic for s in self._log.sources(t for member in self.members for t in member.topics)
+            s.topic for s in self._log.sources(t for member in self.members for t in member.topics.names)
         )
         names = {f"{number:09}": member for number, member in enumerate(self.members)}
         shares = assign_partitions({name: member.claim() for name, member in names.items()}, counts)
@@ -114,8 +115,8 @@ class Group:
 class MemoryConsumer:
     """One member of a group. It belongs to the event loop that it was started on."""
 
-    def __init__(self, topics: tuple[str, ...], group: Group, log: Log, faults: Faults) -> None:
-        self.topics = topics
+    def __init__(self, subscription: Subscription, group: Group, log: Log, faults: Faults) -> None:
+        self.topics = MemberTopics(subscription, log)
         self._group, self._log, self._faults = group, log, faults
         self._generation: int | None = None  # None: not in the group
         self._positions: dict[TopicPartition, int] = {}  # next offset to read; the longest unread comes first
@@ -136,8 +137,7 @@ class MemoryConsumer:
         self._faults.check_reachable()
         self.loop = asyncio.get_running_loop()
         self._assigned, self._revoked, self._lost = assigned, revoked, lost
-        for topic in self.topics:
-            self._log.ensure(topic)
+        self.topics.begin()
         self._join()
 
     def _join(self) -> None:
@@ -332,7 +332,7 @@ class MemoryConsumer:
 
     def claim(self) -> GroupMember:
         """What this member has, and what it has not given up yet; called by the group."""
-        return GroupMember(frozenset(self.topics), tuple(self._positions), self._generation or -1)
+        return GroupMember(frozenset(self.topics.names), tuple(self._positions), self._generation or -1)
 
     def receive_partitions(self, generation: int, share: Mapping[TopicPartition, Committed | None]) -> None:
         """Give up what is not in *share*, and begin what is new there; called by the group."""

@@ -6,13 +6,14 @@ It reads only: it joins no group, commits nothing, makes no topic.
 from __future__ import annotations
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import BrokerError
 from core_messaging.kafka.cluster_lookup import ClusterFacts, cluster_lookup
 from core_messaging.kafka.topic_admin import topic_admin
 from core_messaging.operations.lag import lag_now
+from core_messaging.operations.matching_topics import pattern_in_words, with_matching_topics
 from core_messaging.rules.diagnosis import (
     Finding,
     Level,
@@ -51,6 +52,8 @@ async def _of_cluster(settings: Settings, workers: Sequence[WorkerConfig]) -> li
         cluster = await lookup.cluster()
         found.append(_reached(settings, cluster))
         found += time_out_findings(_time_outs(settings, cluster))
+        workers = await with_matching_topics(settings, workers)
+        found.extend(_of_patterns(workers))
         for worker in workers:
             group = await lookup.group(worker.group_id)
             if group is None:
@@ -59,6 +62,17 @@ async def _of_cluster(settings: Settings, workers: Sequence[WorkerConfig]) -> li
             else:
                 found += group_findings(group, worker.name, worker.input_topics)
     return found + await _of_topics(settings, workers, cluster)
+
+
+def _of_patterns(workers: Sequence[WorkerConfig]) -> Iterator[Finding]:
+    """What each pattern matches."""
+    for worker in workers:
+        if words := pattern_in_words(worker):
+            subject = f"pattern of {worker.name}"
+            if worker.input_topics:
+                yield Finding(subject, Level.OK, words)
+            else:
+                yield Finding(subject, Level.WARNING, words, "create a topic whose whole name matches")
 
 
 async def _of_topics(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import TopicMissing
 from core_messaging.kafka.group_offsets import KafkaOffsets, reading
+from core_messaging.operations.matching_topics import with_matching_topics
 from core_messaging.records import TopicPartition
 from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.rules.lag import GroupLag, LagSample, group_lag
@@ -37,14 +38,15 @@ async def watch_lag(
     earlier: dict[int, LagSample] = {}
     async with reading(settings) as kafka:
         while True:
-            yield await _lag_of(kafka, workers, earlier)
+            # Each time anew: a pattern may match more topics by then.
+            yield await _lag_of(kafka, await with_matching_topics(settings, workers), earlier)
             await asyncio.sleep(interval)
 
 
 async def lag_now(settings: Settings, workers: Sequence[WorkerConfig]) -> list[WorkerLag]:
     """Return the lag of each of *workers*, without rates. Raises BrokerUnreachable, BrokerRefused, BrokerError."""
     async with reading(settings) as kafka:
-        return await _lag_of(kafka, workers, {})
+        return await _lag_of(kafka, await with_matching_topics(settings, workers), {})
 
 
 async def _lag_of(

@@ -9,6 +9,7 @@ from core_messaging.errors import ConfigurationError
 from core_messaging.kafka.cluster_lookup import cluster_lookup
 from core_messaging.kafka.group_offsets import reading
 from core_messaging.kafka.offset_writer import commit_for_empty_group
+from core_messaging.operations.matching_topics import with_matching_topics
 from core_messaging.rules.diagnosis import GroupFacts
 from core_messaging.rules.offset_reset_plan import Reset, ResetTarget, plan_reset
 from core_messaging.settings import Settings
@@ -31,6 +32,7 @@ async def plan_for(
     Raises ConfigurationError where the group has members or nothing is left of *topic* and *partitions*; TopicMissing,
     BrokerUnreachable, BrokerError.
     """
+    (worker,) = await with_matching_topics(settings, [worker])
     await _require_empty(settings, worker)
     async with reading(settings) as kafka:
         chosen = [
@@ -40,9 +42,7 @@ async def plan_for(
             and (not partitions or standing.source.partition in partitions)
         ]
         if not chosen:
-            raise ConfigurationError(
-                f"{worker.name} reads no such partition; it reads {', '.join(worker.input_topics)}"
-            )
+            raise ConfigurationError(f"{worker.name} reads no such partition; it reads {worker.inputs}")
         at_time = {}
         if target.time is not None:
             sources = [standing.source for standing in chosen]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import ConfigurationError
 from core_messaging.kafka.topic_admin import topic_admin
+from core_messaging.operations.matching_topics import pattern_in_words, with_matching_topics
 from core_messaging.rules.topic_plan import ActualTopic, Change, merged_declarations, plan_topics
 from core_messaging.settings import Settings
 
@@ -26,10 +27,11 @@ class TopicUse:
 
 @dataclass(frozen=True, slots=True)
 class TopicPlan:
-    """Every topic in use, and the changes that make them as declared."""
+    """Every topic in use, and the changes that make them as declared. ``patterns``: what patterns match, in words."""
 
     uses: tuple[TopicUse, ...]
     changes: tuple[Change, ...]
+    patterns: tuple[str, ...] = ()
 
 
 async def plan_of(settings: Settings, workers: Sequence[WorkerConfig]) -> TopicPlan:
@@ -37,6 +39,7 @@ async def plan_of(settings: Settings, workers: Sequence[WorkerConfig]) -> TopicP
 
     Raises ConfigurationError where two workers declare one topic in different ways; BrokerUnreachable, BrokerError.
     """
+    workers = await with_matching_topics(settings, workers)
     declared, conflicts = merged_declarations(
         (worker.name, topic) for worker in workers for topic in worker.declared_topics
     )
@@ -55,7 +58,8 @@ async def plan_of(settings: Settings, workers: Sequence[WorkerConfig]) -> TopicP
         actual = await admin.describe(sorted(users))
     changes = plan_topics(wanted, actual, settings.kafka_topic_partitions, settings.kafka_topic_replication)
     uses = [TopicUse(topic, tuple(users[str(topic)]), actual.get(str(topic))) for topic in wanted]
-    return TopicPlan(tuple(uses), tuple(changes))
+    patterns = tuple(words for worker in workers if (words := pattern_in_words(worker)))
+    return TopicPlan(tuple(uses), tuple(changes), patterns)
 
 
 async def apply_changes(settings: Settings, changes: Sequence[Change]) -> None:

@@ -21,6 +21,11 @@ def state_topic_of(control: str) -> str:
     return f"{control}-state"
 
 
+def control_topic_names(control: str | None) -> tuple[str, ...]:
+    """The topics of the fleet, where *control* is the name of the control topic; none where it is None."""
+    return () if control is None else (control, state_topic_of(control))
+
+
 _Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 

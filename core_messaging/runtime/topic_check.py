@@ -27,6 +27,8 @@ async def check_topics(
     Without this check nothing would be consumed and nothing logged, or a dead letter could not be written. Raises
     TopicMissing, BrokerError.
     """
+    if create:
+        _explain_patterns(workers)
     named = [topic for worker in workers for topic in config_of(worker).topics]
     topics = broker.topics()
     missing = await topics.missing(tuple(dict.fromkeys([*named, *map(str, others)])))
@@ -39,3 +41,15 @@ async def check_topics(
     missing = [declared.get(topic, topic) for topic in missing]
     await topics.create(missing, settings.kafka_topic_partitions, settings.kafka_topic_replication)
     logger.info("created topics %s", ", ".join(missing), extra={"action": "topics created"})
+
+
+def _explain_patterns(workers: Sequence[type[Worker]]) -> None:
+    """Say what is not created: a pattern has no names."""
+    for config in map(config_of, workers):
+        if config.input_pattern is not None:
+            logger.info(
+                "%s: it reads %s, and --create-topics creates none of them, because a pattern is no name. Create them yourself",
+                config.name,
+                config.inputs,
+                extra={"action": "topics not created", "worker": config.name},
+            )

@@ -24,7 +24,7 @@ from typing import Any
 from core_messaging.engine.engine import Engine
 from core_messaging.engine.handler_threads import ProcessThreads
 from core_messaging.engine.shared_resources import SharedResources
-from core_messaging.errors import BrokerUnreachable, SimulationFailed
+from core_messaging.errors import BrokerUnreachable, ConfigurationError, SimulationFailed
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.factories import codecs_of
 from core_messaging.records import Outgoing, TopicPartition
@@ -116,6 +116,10 @@ class Simulation:
     def __init__(self, worker: type[Worker], messages: Sequence[Message], partitions: int = 4) -> None:
         self._worker = worker
         self._config = config = config_of(worker)
+        if not config.input_topics:
+            raise ConfigurationError(
+                f"{config.name} reads {config.inputs}, and a simulation needs names; simulate a subclass with input_topic = [...]"
+            )
         self._messages = messages
         self._partitions = dict.fromkeys(config.topics, partitions)  # by topic
         self.broker = MemoryBroker(self._partitions, clock=self._epoch)

@@ -11,7 +11,7 @@ from typing import Any
 
 from core_messaging.codecs import encode
 from core_messaging.config import WorkerConfig
-from core_messaging.errors import NotFinished, NoWorker
+from core_messaging.errors import ConfigurationError, NotFinished, NoWorker
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.hook_check import check
 from core_messaging.plugins.manager import PluginReport, Plugins, find
@@ -45,9 +45,17 @@ class Workbench:
         self._worker = worker
 
     def put(self, *messages: Message) -> None:
-        """Store *messages* in the first input topic; an Outgoing names its own topic. Raises RecordRefused."""
+        """Store *messages* in the first input topic; an Outgoing names its own topic.
+
+        Raises RecordRefused; ConfigurationError for a message without a topic where the worker reads topics by a pattern.
+        """
         for message in messages:
-            record = _outgoing(message, self._config.input_topics[0])
+            if not (isinstance(message, Outgoing) or self._config.input_topics):
+                raise ConfigurationError(
+                    f"{self._config.name} reads {self._config.inputs}, so a message has to name its topic; write "
+                    "Outgoing(topic, value)"
+                )
+            record = _outgoing(message, next(iter(self._config.input_topics), ""))
             self.broker.put(record.topic, record.value, record.key, record.headers, record.partition)
 
     async def until_finished(self, patience: float | None = None) -> None:
@@ -102,12 +110,16 @@ class Workbench:
             self._task.result()
 
     def _input(self) -> Iterable[Record]:
-        return (record for topic in self._config.input_topics for record in self.broker.records(topic))
+        return (record for topic in self._inputs() for record in self.broker.records(topic))
+
+    def _inputs(self) -> tuple[str, ...]:
+        pattern = self._config.topic_pattern()
+        return self._config.input_topics if pattern is None else pattern.found_in(self.broker.topic_names)
 
     def _committed(self) -> dict[TopicPartition, int]:
         return {
             TopicPartition(topic, partition): commit.offset
-            for topic in self._config.input_topics
+            for topic in self._inputs()
             for partition, commit in self.broker.committed(self._config.group_id, topic).items()
         }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +15,7 @@ from core_messaging.broker import Broker, Consumer, Subscription
 from core_messaging.errors import BrokerUnreachable, CommitRefused, RecordRefused
 from core_messaging.kafka.client import KafkaBroker
 from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.options import TopicPattern
 from core_messaging.records import Committed, Outgoing, Record, TopicPartition
 from core_messaging.settings import Settings
 from tests.integration.brokers import RunningBroker
@@ -36,8 +39,13 @@ def made(request: pytest.FixtureRequest) -> Callable[[], Made]:
 class Member:
     """A consumer with what it was told and given."""
 
-    def __init__(self, broker: Broker, topic: str, group: str = "") -> None:
-        self.consumer: Consumer = broker.consumer(Subscription(group or f"group-{topic}", (topic,)))
+    def __init__(
+        self, broker: Broker, topic: str, group: str = "", pattern: TopicPattern | None = None
+    ) -> None:
+        topics = () if pattern is not None else (topic,)
+        self.consumer: Consumer = broker.consumer(
+            Subscription(group or f"group-{topic}", topics, pattern=pattern)
+        )
         self.assignments: list[Mapping[TopicPartition, Committed | None]] = []
         self.revoked: list[frozenset[TopicPartition]] = []
         self.lost: list[frozenset[TopicPartition]] = []
@@ -74,6 +82,43 @@ class Member:
                     assert self.assignments, "records before the assignment was told"
                     self.records += records
         return self.records
+
+
+@pytest.fixture(params=["memory", "apache"])
+def quick(request: pytest.FixtureRequest) -> Broker:
+    """A broker whose members notice new topics soon."""
+    if request.param == "memory":
+        return MemoryBroker(auto_create_partitions=None)
+    running: RunningBroker = request.getfixturevalue("apache_broker")
+    return KafkaBroker(settings_for(running.address, kafka_metadata_max_age=0.5))
+
+
+def test_a_pattern_reads_what_matches_also_what_is_created_later_from_its_first_record(quick: Broker) -> None:
+    broker, stem = quick, f"pattern-{uuid.uuid4().hex[:8]}"
+    pattern = TopicPattern(re.compile(rf"{stem}\.\w+"), frozenset({f"{stem}.dlq"}))
+
+    async def created(name: str) -> str:
+        await broker.topics().create([f"{stem}.{name}"], 1, 1)
+        return f"{stem}.{name}"
+
+    async def test() -> list[Record]:
+        member = Member(broker, stem, pattern=pattern)
+        await member.start()  # nothing matches yet
+        assert await member.consumer.fetch(10, 0.0) == {}
+        queue, first = await created("dlq"), await created("eu")
+        await send(broker, Outgoing(first, b"1"))
+        await member.take(1)
+        await member.consumer.commit({TopicPartition(first, 0): Committed(1, "")})
+        second = await created("us")
+        await send(broker, Outgoing(queue, b"never"), Outgoing(second, b"2"))
+        found = await member.take(2)
+        # What the member has is not given up for what comes.
+        assert (member.revoked, member.lost) == ([], [])
+        assert set(member.has) == {TopicPartition(first, 0), TopicPartition(second, 0)}
+        await member.consumer.close()
+        return found
+
+    assert [record.value for record in run(test())] == [b"1", b"2"]
 
 
 async def send(broker: Broker, *records: Outgoing) -> list[int]:

@@ -43,6 +43,7 @@ EXCEPTIONS = {
     ("core_messaging/kafka/group_coordinator.py", "consumer"): FOREIGN,
     ("core_messaging/kafka/group_coordinator.py", "subscription"): FOREIGN,
     ("core_messaging/kafka/group_coordinator.py", "_conns"): FOREIGN,
+    ("core_messaging/kafka/pattern_subscription.py", "subscription"): FOREIGN,
     ("core_messaging/kafka/client_config.py", "context"): FOREIGN,
     ("core_messaging/kafka/", "_fetcher"): FOREIGN,
     ("core_messaging/kafka/producer_pool.py", "current"): "a producer, whose users are counted by the pool",

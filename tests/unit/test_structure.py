@@ -131,6 +131,7 @@ SHOWN_BY = {
     "kafka/dead_members": "integration/test_replacing_the_dead.py",
     "kafka/group_coordinator": "integration/test_rebalancing.py",
     "kafka/offset_writer": "integration/test_core_kafka_reset_offsets.py",
+    "kafka/pattern_subscription": "integration/test_reading_topics_by_a_pattern.py",
     "kafka/positions": "integration/test_resetting_offsets.py",
     "kafka/producer_pool": "integration/test_publishing_refused_records.py",
     "kafka/publisher": "integration/test_publishing_messages.py",

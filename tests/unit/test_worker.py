@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -44,6 +45,52 @@ def test_a_list_of_input_topics() -> None:
 
 
 TWO = {ValueError: "invalid", Exception: "dead"}
+
+
+ORDERS = re.compile(r"orders\.\w+")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: make(input_topic=ORDERS, dlq_topic="orders.dlq", output_topic="orders.done"),
+        lambda: as_worker(worker(topic=ORDERS, dlq_topic="orders.dlq", output_topic="orders.done")(handle)),
+        lambda: as_worker(
+            worker(pattern=ORDERS.pattern, dlq_topic="orders.dlq", output_topic="orders.done")(handle)
+        ),
+    ],
+    ids=["class", "topic", "pattern"],
+)
+def test_input_topics_may_be_a_pattern_which_leaves_out_what_the_worker_writes(made: Any) -> None:
+    config = config_of(made())
+    assert (config.input_topics, config.input_pattern) == ((), ORDERS)
+    assert config.topics == ("orders.done", "orders.dlq")
+    assert config.inputs == r"topics that match orders\.\w+"
+    pattern = config.topic_pattern(["orders.control"])
+    assert pattern is not None
+    every = ["orders.eu", "orders.dlq", "orders.done", "orders.control", "orders", "payments"]
+    assert pattern.found_in(every) == ("orders.eu",)
+    assert [topic for topic in every if config.reads(topic)] == ["orders.eu", "orders.control"]
+
+
+async def handle(message: dict[str, Any]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"pattern": "orders.("}, "is no regular expression"),
+        ({"pattern": rb"orders"}, "is one for bytes"),
+        ({"pattern": 5}, "is no regular expression"),
+        ({"pattern": "a", "topic": "b"}, "has a topic and a pattern"),
+        ({"topic": re.compile(rb"orders")}, "is one for bytes"),
+        ({"topic": [ORDERS]}, "or a regular expression"),
+        ({"pattern": None}, "without a topic"),
+    ],
+)
+def test_a_wrong_pattern_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        worker(**options)(handle)
 
 
 def test_a_worker_may_have_a_dead_letter_queue_for_each_kind_of_error() -> None:

@@ -156,6 +156,6 @@ def _target(name: str, topic: str | None, partition: int | None) -> tuple[Settin
     settings = kafka_settings("core kafka fleet", "pausing workers")
     control_topic(settings)
     worker = worker_named(discover(), name)
-    if topic is not None and topic not in worker.input_topics:
-        raise click.UsageError(f"{worker.name} reads {', '.join(worker.input_topics)}, and not {topic}")
+    if topic is not None and not worker.reads(topic):
+        raise click.UsageError(f"{worker.name} reads {worker.inputs}, and not {topic}")
     return settings, PauseTarget(group=worker.group_id, topic=topic, partition=partition)

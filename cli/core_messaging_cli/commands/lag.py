@@ -129,6 +129,7 @@ def _facts(row: WorkerLag) -> dict[str, Any]:
         "worker": row.worker.name,
         "group_id": row.worker.group_id,
         "topics": list(row.worker.input_topics),
+        "pattern": None if row.worker.input_pattern is None else row.worker.input_pattern.pattern,
         "missing_topics": list(row.missing),
     }
     if row.lag is None:

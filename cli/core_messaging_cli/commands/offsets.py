@@ -14,6 +14,7 @@ import click
 from core_messaging.config import WorkerConfig
 from core_messaging.discovery.catalog import discover
 from core_messaging.kafka.group_offsets import KafkaOffsets, reading
+from core_messaging.operations.matching_topics import pattern_in_words, with_matching_topics
 from core_messaging.records import Record
 from core_messaging.rules.group_progress import Progress, progress_of
 from core_messaging.settings import Settings
@@ -91,7 +92,9 @@ class Row:
 async def _look(settings: Settings, configs: Sequence[WorkerConfig], limit: int) -> list[Row]:
     rows = []
     async with reading(settings) as kafka:
-        for config in configs:
+        for config in await with_matching_topics(settings, configs):
+            if words := pattern_in_words(config):
+                say(words, err=True)
             for offsets in await kafka.partition_offsets(config.group_id, config.input_topics):
                 progress = progress_of(offsets)
                 rows.append(Row(config, progress, await _unfinished(kafka, progress, limit)))

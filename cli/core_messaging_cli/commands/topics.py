@@ -48,6 +48,8 @@ def list_topics(names: tuple[str, ...], as_json: bool) -> None:
         say_json([_facts(use) for use in plan.uses])
         return
     show_table(COLUMNS, [_cells(use) for use in plan.uses])
+    for words in plan.patterns:
+        say(words, err=True)
     if plan.changes:
         count = counted(len(plan.changes), "difference")
         say(f"{count}; see `core kafka topics plan`", err=True)

@@ -40,7 +40,7 @@ def _cells(row: Listed) -> list[str]:
     if row.worker is None:
         return [row.name, row.label, "-", "-", "-", "-", "-", state]
     config = config_of(row.worker)
-    topics = ", ".join(config.input_topics) + (f" -> {config.output_topic}" if config.output_topic else "")
+    topics = config.inputs + (f" -> {config.output_topic}" if config.output_topic else "")
     numbers = [str(config.concurrency), str(config.max_retries)]
     return [
         row.name,
@@ -65,6 +65,7 @@ def _facts(row: Listed) -> dict[str, Any]:
     config = config_of(row.worker)
     return facts | {
         "input_topics": list(config.input_topics),
+        "input_pattern": None if config.input_pattern is None else config.input_pattern.pattern,
         "output_topic": config.output_topic,
         "group_id": config.group_id,
         "concurrency": config.concurrency,

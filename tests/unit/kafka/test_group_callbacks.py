@@ -19,7 +19,7 @@ ONE: Partitions = frozenset({TopicPartition("t", 0)})
 def callbacks(callback: Any, forgotten: list[Partitions]) -> GroupCallbacks:
     client = SimpleNamespace(cluster=None)
     return GroupCallbacks(
-        client, KafkaPositions(client, ["t"], "earliest"), callback, callback, callback, forgotten.append
+        client, KafkaPositions(client, "earliest"), callback, callback, callback, forgotten.append
     )
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 
 import pytest
 
 from core_messaging import Codec, Context, Reject, RetryAfter, RetryPolicy, Worker, hookimpl, worker
-from core_messaging.errors import LoopRunning, NotFinished, NoWorker, PluginError, RetriesExhausted
+from core_messaging.errors import (
+    ConfigurationError,
+    LoopRunning,
+    NotFinished,
+    NoWorker,
+    PluginError,
+    RetriesExhausted,
+)
 from core_messaging.records import Outgoing, TopicPartition
-from core_messaging.testing import Outcome, process_all, run, run_with, running
+from core_messaging.testing import Outcome, process_all, run, run_with, running, simulate
 from core_messaging.worker import defined
 
 HOUR = 3600.0
@@ -89,6 +97,31 @@ def test_messages_may_be_values_pairs_mappings_and_whole_records() -> None:
         ("first", None, (), 3),
         ("second", None, (("trace", b"x"),), 4),
     ]
+
+
+def test_a_worker_with_a_pattern_gets_messages_that_name_their_topic_and_never_its_own_dead_letters() -> None:
+    # Its queue matches the pattern. Read as an input, a message that fails would go round for ever.
+    class Orders(Worker):
+        input_topic = re.compile(r"orders\..*")
+        dlq_topic = "orders.dlq"
+        max_retries = 0
+
+        async def process(self, message: dict[str, Any], context: Context) -> None:
+            seen.append(context.topic)
+            if message["fails"]:
+                raise ValueError("no")
+
+    seen: list[str] = []
+    outcome = run(
+        Orders, [Outgoing("orders.eu", b'{"fails": true}'), Outgoing("orders.us", b'{"fails": false}')]
+    )
+    assert sorted(seen) == ["orders.eu", "orders.us"]
+    assert (len(outcome.dead_letters), len(outcome.successes)) == (1, 1)
+    assert {source.topic for source in outcome.committed} == {"orders.eu", "orders.us"}
+    with pytest.raises(ConfigurationError, match=r"write Outgoing\(topic, value\)"):
+        run(Orders, [b"{}"])
+    with pytest.raises(ConfigurationError, match="a simulation needs names"):
+        simulate(Orders, [b"{}"], seed=1)
 
 
 def test_a_message_without_a_dead_letter_queue_is_a_failure_and_committed() -> None:
