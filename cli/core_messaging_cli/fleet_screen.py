@@ -51,8 +51,8 @@ class Letters:
 class Shown:
     """All that the screen shows. ``open_letters``: of the rows whose dead letters were looked at. ``pauses``: in words."""
 
-    title: str
-    rows: Sequence[Row]
+    title: str = ""
+    rows: Sequence[Row] = ()
     selection: Selection = field(default_factory=Selection)
     open_letters: Mapping[tuple[str, str], int] = field(default_factory=dict)
     letters: Letters | None = None

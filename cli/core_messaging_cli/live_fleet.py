@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console, Group
@@ -18,7 +18,7 @@ from rich.text import Text
 from core_messaging.errors import CoreMessagingError
 from core_messaging.operations.dead_letters import list_dead_letters
 from core_messaging.operations.fleet import Fleet, Obedience, look_at_fleet, pause, resume, watch_fleet
-from core_messaging.rules.fleet_selection import Selection, keys_in
+from core_messaging.rules.fleet_selection import keys_in
 from core_messaging.rules.fleet_view import FleetHistory, Row
 from core_messaging.rules.pauses import Pause, PauseTarget
 from core_messaging.settings import Settings
@@ -32,24 +32,12 @@ AGAIN = 2.0  # seconds until a broker that did not answer is asked again
 LONGEST_TURN = 1.0  # seconds until the screen is drawn again, because the terminal may have another size
 
 
-@dataclass
-class _Seen:
-    """What the screen shows, as far as it is known."""
-
-    rows: list[Row] = field(default_factory=list)
-    processes: int = 0
-    silent: int = 0
-    open_letters: dict[tuple[str, str], int] = field(default_factory=dict)
-    letters: Letters | None = None
-    message: str = ""
-
-
 class LiveFleet:
     """The live view on one terminal."""
 
     def __init__(self, settings: Settings, console: Console, interval: float) -> None:
         self._settings, self._console, self._interval = settings, console, interval
-        self._history, self._seen, self._selection = FleetHistory(), _Seen(), Selection()
+        self._history, self._shown = FleetHistory(), Shown(unicode=console.encoding.startswith("utf"))
         self._changed = asyncio.Event()
         self._over = False
         self._work: asyncio.Task[None] | None = None  # what a key has asked for
@@ -98,29 +86,21 @@ class LiveFleet:
             looks = watch_fleet(self._settings)
 
     def _take(self, fleet: Fleet) -> None:
-        self._seen.rows = self._history.add(fleet.processes)
-        self._seen.processes, self._seen.silent = len(fleet.processes), len(fleet.silent)
-        self._changed.set()
+        rows = self._history.add(fleet.processes)
+        servers, silent = self._settings.kafka_bootstrap_servers, len(fleet.silent)
+        many = f"{counted(len(fleet.processes), 'process')}, {counted(len(rows), 'worker')}"
+        self._show(rows=rows, title=f"{servers}  {many}" + (f", {silent} not heard of" if silent else ""))
 
     def _say(self, message: str) -> None:
-        self._seen.message = message
+        self._show(message=message)
+
+    def _show(self, **changes: Any) -> None:
+        self._shown = replace(self._shown, **changes)
         self._changed.set()
 
     def _drawn(self) -> Group:
-        width, height = self._console.size
-        seen = self._seen
-        silent = f", {seen.silent} not heard of" if seen.silent else ""
-        shown = Shown(
-            title=f"core kafka top  {time.strftime('%H:%M:%S')}  {self._settings.kafka_bootstrap_servers}  "
-            f"{counted(seen.processes, 'process')}, {counted(len(seen.rows), 'worker')}{silent}",
-            rows=seen.rows,
-            selection=self._selection,
-            open_letters=seen.open_letters,
-            letters=seen.letters,
-            message=seen.message,
-            unicode=self._console.encoding.startswith("utf"),
-        )
-        lines = screen_lines(shown, width, height)
+        head = f"core kafka top  {time.strftime('%H:%M:%S')}  {self._shown.title}"
+        lines = screen_lines(replace(self._shown, title=head), *self._console.size)
         return Group(*(Text(line.text, line.style, no_wrap=True, overflow="crop") for line in lines))
 
     # Keys
@@ -145,17 +125,16 @@ class LiveFleet:
         self._changed.set()
 
     def _press(self, key: str) -> None:
-        seen, selection = self._seen, self._selection
-        row = selection.current(seen.rows)
+        shown, selection = self._shown, self._shown.selection
+        row = selection.current(shown.rows)
         if not selection.typing and key == "q":
             self._over = True
-        elif seen.letters is not None:
-            seen.letters = None if key in ("d", "escape") else seen.letters
+        elif shown.letters is not None:
+            self._show(letters=None if key in ("d", "escape") else shown.letters)
         elif not selection.typing and key in "prd" and row is not None:
             self._begin({"p": self._pause, "r": self._resume, "d": self._show_letters}[key](row))
         else:
-            seen.message = ""
-            self._selection = selection.pressed(key, seen.rows)
+            self._show(message="", selection=selection.pressed(key, shown.rows))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* beside the screen; one after the other, so that a pause and its end do not overtake each other."""
@@ -192,9 +171,12 @@ class LiveFleet:
         self._say(f"reading the dead letters of {row.name} ...")
         queues = target_of(row.name).queues
         listing = await list_dead_letters(self._settings, queues)
-        self._seen.open_letters[row.key] = sum(group.open for group in listing.groups)
-        self._seen.letters = Letters(row.name, listing.groups)
-        self._say("")
+        count = sum(group.open for group in listing.groups)
+        self._show(
+            open_letters={**self._shown.open_letters, row.key: count},
+            letters=Letters(row.name, listing.groups),
+            message="",
+        )
 
     # Log lines
 

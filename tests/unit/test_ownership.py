@@ -12,6 +12,7 @@ MOST = 12  # attributes of one class
 VALUE_RECORDS = {
     "Components": "what the parts of one running worker share",
     "Facts": "what the condition of a worker is judged by",
+    "Row": "what the live view shows of one worker in all its processes",
     "WorkerState": "what a process says of one worker in the state topic",
 }
 
