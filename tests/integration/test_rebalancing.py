@@ -395,6 +395,25 @@ def test_a_consumer_of_another_client_is_a_member_of_the_same_group(
     run(test())
 
 
+def test_members_of_three_clients_share_the_partitions_of_one_group(apache_broker: RunningBroker) -> None:
+    topic, address = apache_broker.make_topic(partitions=8), apache_broker.address
+
+    async def test() -> None:
+        broker = broker_of(apache_broker)
+        async with polled(broker, topic) as first, polled(broker, topic) as second:
+            await until(lambda: settled(8, first, second))
+            with java(address, topic) as javas, librdkafka(address, topic) as librdkafkas:
+                await until(
+                    lambda: [len(has) for has in (first.has, second.has, javas, librdkafkas)] == [2, 2, 2, 2]
+                )
+                mine = {source.partition for source in first.has | second.has}
+                assert mine | javas | librdkafkas == set(range(8))
+            await until(lambda: settled(8, first, second))
+            assert first.lost == second.lost == []
+
+    run(test())
+
+
 def test_a_client_without_a_name_that_is_needed_is_refused_by_that_name(
     apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
