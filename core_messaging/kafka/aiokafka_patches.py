@@ -4,6 +4,9 @@ Connections: to write to a transport that has just been closed is no error in as
 learns that the connection has ended. uvloop raises RuntimeError, which the client does not expect. Either its metadata task
 ended, and published records waited for ever; or the consumer's coordinator passed the error on, and the worker ended.
 
+Starts: the client closes the connection to a bootstrap server when the server has answered, or failed to. Where the start is
+cancelled in between, nobody has that connection any more, and it stays open until Python finds it.
+
 Tokens: where a broker refuses an OAUTHBEARER token, it says so in the data of its answer and waits for one more message
 (RFC 7628, section 3.2.3). The client does not look at that data, and believes that it is logged in.
 
@@ -18,7 +21,9 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
@@ -46,6 +51,9 @@ _METADATA_FAILED = (
     "for partitions whose leader has changed wait until then%s"
 )
 
+# The connections that the bootstrap of this task has made. The client's tasks begin inside it, so theirs are noted as well.
+_of_bootstrap: ContextVar[WeakSet[Any] | None] = ContextVar("connections of a bootstrap", default=None)
+
 logger = logging.getLogger("core_messaging.kafka")
 
 
@@ -56,6 +64,7 @@ def patch_aiokafka() -> None:
     - The task that keeps the metadata goes on after every error, and asks the bootstrap servers where no broker answers.
     - A broker that cannot tell a group's commits is an error.
     - A token that the broker refuses is an error.
+    - A start that is cancelled leaves no connection open.
     - The client knows INVALID_RECORD and FENCED_INSTANCE_ID.
     - The client joins and leaves groups as ``membership`` describes.
     - The client logs no password.
@@ -65,6 +74,8 @@ def patch_aiokafka() -> None:
     check_network(AIOKafkaClient)
     _wrap(AIOKafkaConnection, "send", _with_connection_error)
     _wrap(AIOKafkaConnection, "_send_sasl_token", _with_connection_error)
+    _wrap(AIOKafkaConnection, "connect", _with_connection_noted)
+    _wrap(AIOKafkaClient, "bootstrap", _close_if_interrupted)
     _wrap(AIOKafkaClient, "_md_synchronizer", _repeat_after_error)
     _wrap(AIOKafkaClient, "_metadata_update", with_bootstrap_servers)
     _wrap(ClusterMetadata, "update_metadata", with_cluster_noted)
@@ -103,6 +114,38 @@ def _with_connection_error(write: Callable[..., Any]) -> Callable[..., Any]:
             raise kafka_errors.KafkaConnectionError(gone) from error
 
     return write_or_connection_error
+
+
+def _with_connection_noted(connect: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """Note the connection, where a bootstrap makes it."""
+
+    @functools.wraps(connect)
+    async def note_and_connect(self: Any) -> Any:
+        made = _of_bootstrap.get()
+        if made is not None:
+            made.add(self)
+        return await connect(self)
+
+    return note_and_connect
+
+
+def _close_if_interrupted(bootstrap: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """Close the connections that *bootstrap* has made, where it is cancelled or fails."""
+
+    @functools.wraps(bootstrap)
+    async def bootstrap_or_close(self: Any) -> None:
+        made = WeakSet[Any]()
+        before = _of_bootstrap.set(made)
+        try:
+            await bootstrap(self)
+        except BaseException:
+            for connection in made:
+                connection.close()
+            raise
+        finally:
+            _of_bootstrap.reset(before)
+
+    return bootstrap_or_close
 
 
 def _repeat_after_error(synchronize: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:

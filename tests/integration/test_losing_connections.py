@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 import uvloop
+from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from core_messaging.kafka.aiokafka_patches import patch_aiokafka
+from core_messaging.kafka.client_lifecycle import connect
 from core_messaging.producer import get_producer
 from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, run, settings_for
@@ -52,6 +55,32 @@ def test_a_request_on_a_connection_that_has_just_been_reset_is_a_connection_erro
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(test())
+
+
+def test_a_start_that_is_cancelled_while_the_broker_is_asked_leaves_no_connection(
+    apache_broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The connection was open until Python found it. It happened to who stopped while a failed producer was replaced.
+    patch_aiokafka()
+    settings, asked = settings_for(apache_broker.address), list[Any]()
+    send = AIOKafkaConnection.send
+
+    async def test() -> None:
+        @functools.wraps(send)
+        def send_and_cancel(self: Any, request: Any, **options: Any) -> Any:
+            if isinstance(request, MetadataRequest):
+                asked.append(self)
+                starting.cancel()
+            return send(self, request, **options)
+
+        monkeypatch.setattr(AIOKafkaConnection, "send", send_and_cancel)
+        make = functools.partial(AIOKafkaProducer, bootstrap_servers=apache_broker.address)
+        starting = asyncio.create_task(connect(settings, make))
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        assert [connection.connected() for connection in asked] == [False]
+
+    run(test())
 
 
 @pytest.mark.parametrize(
