@@ -18,16 +18,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import growth, picture, plot, processes, rebalance, report, startup
+from benchmarks import growth, idle, picture, plot, processes, rebalance, report, startup
 from benchmarks.report import Everything
 from benchmarks.rounds import Broker, run
 from benchmarks.workloads import ALL, Workload
 from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 
-START, PROCESSES, GROWTH, REBALANCE = "start", "processes", "growth", "rebalance"  # not contests with rows
-OTHERS = (PROCESSES, REBALANCE, GROWTH, START)
+# Not contests with rows.
+START, PROCESSES, GROWTH, REBALANCE, IDLE = "start", "processes", "growth", "rebalance", "idle"
+OTHERS = (PROCESSES, REBALANCE, GROWTH, START, IDLE)
 # The quick run compares this project with its limits only. The full run has the other projects too.
-QUICK = ("noop", "io", "output", "batches", "sending", "hook", PROCESSES, START)
+QUICK = ("noop", "io", "output", "batches", "sending", "hook", "threads", "cpu", PROCESSES, START)
 
 
 def _arguments() -> argparse.Namespace:
@@ -71,6 +72,7 @@ def _measure(arguments: argparse.Namespace, rounds: int, console: Console) -> Ev
                 rebalance.measure(broker.address) if REBALANCE in names else [],
                 list(growth.measure(broker.address, rounds, status.update)) if GROWTH in names else [],
                 startup.measure(rounds) if START in names else None,
+                idle.measure(broker.address) if IDLE in names else [],
             )
 
 

@@ -23,11 +23,12 @@ from core_messaging.worker import Worker
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker for each of *topics*. Handlers sleep *seconds*, and *period* seconds are measured."""
+    """A worker for each of *topics*. Handlers sleep *seconds*, and *period* seconds are measured, *settled* after the start."""
 
     address: str
     topics: Sequence[str]
     seconds: float = 0.01
+    settled: float = 0.0
     period: float = 3.0
 
 
@@ -80,7 +81,9 @@ async def measure(size: Size) -> Cost:
     options = RunOptions(settings=settings, handle_signals=False, plugins=plugins)
     task = asyncio.create_task(run_workers(_workers(size, handled), options))
     await arrivals.all.wait()
-    startup, cpu = perf_counter() - started, time.process_time()
+    startup = perf_counter() - started
+    await asyncio.sleep(size.settled)
+    cpu = time.process_time()
     await asyncio.sleep(size.period)
     share = (time.process_time() - cpu) / size.period
     cost = Cost(startup=startup, memory=resident(), cpu=share, handled=handled[0])

@@ -29,7 +29,8 @@ class Series:
     costs: tuple[Cost, ...]
 
 
-def _cost(size: Size) -> Cost:
+def cost_of(size: Size) -> Cost:
+    """Run workers of *size* in a process of their own."""
     command = [sys.executable, "-m", "benchmarks.grown", msgspec.json.encode(size).decode()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
@@ -40,21 +41,21 @@ def _cost(size: Size) -> Cost:
 def workers(address: str) -> Series:
     """Measure idle workers in one process, each with a group of its own."""
     topic = asyncio.run(make_topic(address, 4))
-    costs = tuple(_cost(Size(address=address, topics=[topic] * count)) for count in WORKERS)
+    costs = tuple(cost_of(Size(address=address, topics=[topic] * count)) for count in WORKERS)
     return Series("idle workers in one process", WORKERS, costs)
 
 
 def partitions(address: str) -> Series:
     """Measure one worker with many partitions and 20,000 messages."""
     topics = [asyncio.run(fill(address, 20_000, count)) for count in PARTITIONS]
-    costs = tuple(_cost(Size(address=address, topics=[topic])) for topic in topics)
+    costs = tuple(cost_of(Size(address=address, topics=[topic])) for topic in topics)
     return Series("partitions of one worker, 20,000 messages waiting", PARTITIONS, costs)
 
 
 def backlog(address: str) -> Series:
     """Measure one slow worker with many messages waiting. Its memory must not grow with them."""
     topics = [asyncio.run(fill(address, count, 4)) for count in BACKLOG]
-    costs = tuple(_cost(Size(address=address, topics=[topic])) for topic in topics)
+    costs = tuple(cost_of(Size(address=address, topics=[topic])) for topic in topics)
     return Series("messages waiting for one slow worker", BACKLOG, costs)
 
 

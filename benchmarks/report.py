@@ -10,7 +10,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, processes, rebalance, startup
+from benchmarks import idle, machine, processes, rebalance, startup
 from benchmarks.growth import Series
 from benchmarks.rounds import Figures, Result
 from benchmarks.workloads import Bar
@@ -29,6 +29,7 @@ class Everything:
     rebalances: Sequence[rebalance.Round]
     growth: Sequence[Series]
     starts: tuple[float, float] | None  # seconds without and with many distributions
+    idle: Sequence[idle.Idle]
 
 
 COLUMNS = ("contestant", "median", "ratio", "bar", "meanwhile")
@@ -118,7 +119,14 @@ def write(found: Everything, how: str) -> None:
 
 def _others(found: Everything) -> list[str]:
     """The lines of what is no contest."""
-    return [*_processes(found), *_starts(found), *rebalance.lines(found.rebalances)]
+    return [*_processes(found), *_starts(found), *_idle(found), *rebalance.lines(found.rebalances)]
+
+
+def _idle(found: Everything) -> list[str]:
+    return [
+        f"{each.title}: {100 * each.share:.1f} % of a core (bar <= {100 * idle.BAR:g} %, {_VERDICTS[each.share <= idle.BAR]})"
+        for each in found.idle
+    ]
 
 
 def _processes(found: Everything) -> list[str]:

@@ -226,6 +226,7 @@ THREADS = Workload(
         seconds=0.001,
         slots=32,
     ),
+    (Bar("ours", "bare threads", 0.8), Bar("ours", "confluent consume + threads", 1.3)),
 )
 
 CPU = Workload(
@@ -241,6 +242,7 @@ CPU = Workload(
         ),
         work="cpu",
     ),
+    (Bar("ours, plain def", "ours, async def", 0.95),),
 )
 
 SENDING = Workload(

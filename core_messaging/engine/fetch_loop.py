@@ -12,7 +12,9 @@ from core_messaging.engine.intake import Intake
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.flow_control import FIRST_PIECE
 
-POLL = 1.0  # seconds one fetch waits for records
+# Seconds one fetch waits for records, and of a worker that has had none for IDLE_AFTER seconds. Each look costs work for each
+# partition.
+POLL, IDLE_POLL, IDLE_AFTER = 1.0, 4.0, 10.0
 # Between two looks while there is no room: soon at first, because handlers that do nothing empty the whole intake
 # within 0.04 s and would then wait for the next look; seldom later, because each look costs work for each partition.
 SOON, FULL = 0.005, 0.05  # seconds
@@ -47,13 +49,17 @@ class FetchLoop:
         if room := self._flow.balance():
             self._last_fetch = self._clock()
             # While something is paused, the next look at it must not wait for other partitions' records.
-            came = await self._fetch(room, self._pause if self._flow.paused else POLL)
+            came = await self._fetch(room, self._pause if self._flow.paused else self._patience())
             self._pause = SOON if came else min(2 * self._pause, FULL)
         elif self._clock() - self._last_fetch > KEEP_ALIVE:
             self._last_fetch = self._clock()
             await self._consumer.keep_alive()
         else:
             await self._wait_for_room()
+
+    def _patience(self) -> float:
+        is_idle = self._last_fetch - self._status.last_record > IDLE_AFTER
+        return IDLE_POLL if is_idle else POLL
 
     async def _wait_for_room(self) -> None:
         began = self._counters.started

@@ -29,7 +29,7 @@ from core_messaging.kafka.errors import (
     is_rebalance,
     own_cancellation_or_error,
 )
-from core_messaging.kafka.fetch_buffer import LONG_POLL, ClientBuffer, PollWait
+from core_messaging.kafka.fetch_buffer import LONG_POLL, LOOK, ClientBuffer, PollWait
 from core_messaging.kafka.group_callbacks import GroupCallbacks
 from core_messaging.kafka.group_coordinator import cooperate
 from core_messaging.kafka.member_places import PLACES, Group, Place
@@ -115,6 +115,7 @@ class KafkaConsumer:
             group_id=self._subscription.group_id,
             enable_auto_commit=False,
             fetch_max_wait_ms=LONG_POLL,
+            consumer_timeout_ms=LOOK,
             auto_offset_reset="none",  # see KafkaPositions
             isolation_level=settings.kafka_isolation_level,
             session_timeout_ms=_ms(settings.kafka_session_timeout),
@@ -165,7 +166,8 @@ class KafkaConsumer:
         first = self._without_paused(first)
         # No await from here on: records that were taken before a rebalance must not be returned after it.
         fetched = self._share_out(first, limit)
-        self._poll_wait.choose(asyncio.get_running_loop().time(), leftover=bool(self._buffer.sources()))
+        now, leftover = asyncio.get_running_loop().time(), bool(self._buffer.sources())
+        self._poll_wait.choose(now, found=bool(first), leftover=leftover)
         return fetched
 
     def _without_paused(self, first: Mapping[Any, Sequence[Record]]) -> Mapping[Any, Sequence[Record]]:

@@ -6,6 +6,7 @@ all of them in each call. So this module reads the buffer as ``getmany`` does (a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,11 @@ FIRST_PART, LARGEST_PART = 4, 32
 # after a fetch that left records in the client's buffer.
 LONG_POLL, _SHORT_POLL = 500, 20
 _SHORT_POLL_PERIOD = 1.0  # seconds
+# Of a client that has had no record for so many seconds. What shares its connection (the end offsets) waits behind it.
+IDLE_POLL, _IDLE_AFTER = 2_000, 10.0
+# Milliseconds after which the client looks for something to fetch without an event that wakes it. Each event does: records
+# that were taken or have come, a seek, a resume, new metadata, another assignment.
+LOOK = 1_000
 
 
 class PollWait:
@@ -27,17 +33,23 @@ class PollWait:
 
     def __init__(self, client: Any) -> None:
         self._fetcher = client._fetcher  # noqa: SLF001 - the client has no other way to change it
-        self._leftover_at = -_SHORT_POLL_PERIOD  # when a fetch last left records in the buffer
+        self._leftover_at = -math.inf  # when a fetch last left records in the buffer
+        self._found_at = math.inf  # when a fetch last found a record, or has looked for the first time
 
-    def choose(self, now: float, *, leftover: bool) -> None:
-        """Set the wait of the next requests. *leftover*: this fetch left records in the buffer. *now*: seconds.
+    def choose(self, now: float, *, found: bool, leftover: bool) -> None:
+        """Set the wait of the next requests. *now*: seconds. This fetch has *found* a record, and left some in the buffer.
 
         The client does not ask for a partition while it has records of it, and it has one request under way to each
         broker. A long request for the empty partitions would make the busy partition wait half a second, again and again.
         """
         self._leftover_at = now if leftover else self._leftover_at
-        short = now - self._leftover_at < _SHORT_POLL_PERIOD
-        self._fetcher._fetch_max_wait_ms = _SHORT_POLL if short else LONG_POLL  # noqa: SLF001 - as above
+        self._found_at = now if found else min(self._found_at, now)
+        self._fetcher._fetch_max_wait_ms = self._wait(now)  # noqa: SLF001 - as above
+
+    def _wait(self, now: float) -> int:
+        if now - self._leftover_at < _SHORT_POLL_PERIOD:
+            return _SHORT_POLL
+        return LONG_POLL if now - self._found_at < _IDLE_AFTER else IDLE_POLL
 
 
 class ClientBuffer:

@@ -38,6 +38,7 @@ class Assignment:
     __slots__ = (
         "_began",
         "_carried_over",
+        "_packed",
         "_successor",
         "acknowledged",
         "blocked_keys",
@@ -69,6 +70,7 @@ class Assignment:
         self.crash_record = CrashRecord(member, note.ownership.shifted(start) if committed else None)
         self.blocked_keys = BlockedKeys(note.blocked)
         self._began: Mapping[int, int] = note.began  # what the group began with; every commit passes it on
+        self._packed = CommitNote(), CommitNote().encode()  # the last note, and its text
         self._carried_over = CarriedJobs()
         self._successor: Assignment | None = None  # the next one, where the partition came straight back
 
@@ -143,8 +145,14 @@ class Assignment:
             return None
         if offset >= self.crash_record.proven_from:
             self.crash_record.forgive()
-        commit = Committed(offset, self._note(offset, owned=owned).encode())
+        commit = Committed(offset, self._text_of(self._note(offset, owned=owned)))
         return None if commit == self.acknowledged else commit
+
+    def _text_of(self, note: CommitNote) -> str:
+        """*note* as text. An idle partition is asked every second, and its note is the same every time."""
+        if note != self._packed[0]:
+            self._packed = note, note.encode()
+        return self._packed[1]
 
     def _note(self, offset: int, *, owned: bool) -> CommitNote:
         attempts = {at: number for at, number in self.retries.next_attempts.items() if at >= offset}

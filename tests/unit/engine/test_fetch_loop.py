@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from core_messaging.broker import Subscription
+from core_messaging.engine.fetch_loop import IDLE_POLL
 from core_messaging.memory_broker.broker import MemoryBroker
+from core_messaging.memory_broker.group import MemoryConsumer
 from core_messaging.options import Ordering
+from core_messaging.records import Record, TopicPartition
 from core_messaging.testing.virtual_clock import run_virtually
 from core_messaging.worker import Worker
 from tests.unit.engine.probed_worker import Looks, at_work, until
@@ -73,3 +78,42 @@ def test_a_partition_that_fills_its_share_does_not_shut_out_a_quiet_one() -> Non
             assert started == ["busy"] * BUSY + ["quiet"]
 
     run_virtually(test())
+
+
+class CountingBroker(MemoryBroker):
+    """Counts the fetches of its consumers."""
+
+    fetches = 0
+
+    def consumer(self, subscription: Subscription) -> MemoryConsumer:
+        made = super().consumer(subscription)
+        fetch = made.fetch
+
+        async def counted(limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
+            self.fetches += 1
+            return await fetch(limit, wait)
+
+        made.fetch = counted  # type: ignore[method-assign]
+        return made
+
+
+def test_a_worker_that_finds_nothing_looks_less_often_and_still_gets_its_records_at_once() -> None:
+    # 200 idle workers took a quarter of a core.
+    broker, took = CountingBroker({"in": 1}), []
+
+    async def process(self: Worker, message: str) -> None:
+        took.append(asyncio.get_running_loop().time())
+
+    async def test() -> tuple[int, float]:
+        async with at_work(broker, Looks(), process=process):
+            await asyncio.sleep(60)
+            before = broker.fetches
+            await asyncio.sleep(120)
+            looks, sent = broker.fetches - before, asyncio.get_running_loop().time()
+            broker.put("in", b"now")
+            await until(lambda: took)
+            return looks, took[0] - sent
+
+    looks, seconds = run_virtually(test())
+    assert looks <= 120 / IDLE_POLL + 1
+    assert seconds < 0.1

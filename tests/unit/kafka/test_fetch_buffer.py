@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core_messaging.kafka.fetch_buffer import FIRST_PART, LONG_POLL, ClientBuffer, PollWait
+from core_messaging.kafka.fetch_buffer import FIRST_PART, IDLE_POLL, LONG_POLL, ClientBuffer, PollWait
 from tests.unit.rules.records import PlainRecord
 
 
@@ -70,6 +70,22 @@ def test_requests_wait_shortly_for_a_while_after_records_were_left_in_the_buffer
     fetcher = SimpleNamespace(_fetch_max_wait_ms=LONG_POLL)
     wait, waits = PollWait(SimpleNamespace(_fetcher=fetcher)), []
     for now, leftover in ((0.0, False), (1.0, True), (1.9, False), (2.1, False)):
-        wait.choose(now, leftover=leftover)
+        wait.choose(now, found=leftover, leftover=leftover)
         waits.append(fetcher._fetch_max_wait_ms < LONG_POLL)
     assert waits == [False, True, True, False]
+
+
+def test_the_requests_of_a_client_that_finds_nothing_wait_longer_until_it_finds_a_record() -> None:
+    fetcher = SimpleNamespace(_fetch_max_wait_ms=LONG_POLL)
+    wait, waits = PollWait(SimpleNamespace(_fetcher=fetcher)), []
+    for now, found in (
+        (5.0, False),
+        (14.9, False),
+        (15.1, False),
+        (15.2, True),
+        (16.0, False),
+        (25.3, False),
+    ):
+        wait.choose(now, found=found, leftover=False)
+        waits.append(fetcher._fetch_max_wait_ms)
+    assert waits == [LONG_POLL, LONG_POLL, IDLE_POLL, LONG_POLL, LONG_POLL, IDLE_POLL]

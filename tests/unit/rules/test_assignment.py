@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.commit_metadata import (
@@ -30,6 +32,28 @@ def test_the_same_progress_is_not_committed_twice() -> None:
         assignment.acknowledge(commit)
         assert assignment.progress() is None
         chunk.finish(0)
+
+
+def test_the_note_of_an_idle_partition_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 500 idle partitions took a tenth of a core: the note of each was made and compressed every second.
+    assignment = Assignment(SOURCE, 1, Committed(7))
+    assignment.deliver([PlainRecord(9)]).finish(0)
+    packed, encode = list[CommitNote](), CommitNote.encode
+
+    def counted(note: CommitNote) -> str:
+        packed.append(note)
+        return encode(note)
+
+    monkeypatch.setattr(CommitNote, "encode", counted)
+    commit = assignment.progress()
+    assert commit is not None
+    assignment.acknowledge(commit)
+    assert [assignment.progress() for _ in range(5)] == [None] * 5
+    assert len(packed) == 1
+    given_back = assignment.progress(owned=False)
+    assert given_back is not None
+    assert given_back.metadata != commit.metadata
+    assert len(packed) == 2
 
 
 def test_a_partition_that_is_given_back_says_so_and_one_whose_owner_vanished_does_not() -> None:
