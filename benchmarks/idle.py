@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.growth import cost_of
 from benchmarks.grown import Size
+from benchmarks.growth import cost_of
 from benchmarks.load import make_topic
 
 BAR = 0.08  # of a core

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from core_messaging.records import Beginning, Committed, Record, TopicPartition
 from core_messaging.rules.assignment_state import FENCED, AssignmentState
 from core_messaging.rules.blocked_keys import BlockedKeys
 from core_messaging.rules.carried_jobs import CarriedJob, CarriedJobs
 from core_messaging.rules.chunk import Chunk
-from core_messaging.rules.commit_metadata import CommitNote, Run, read
+from core_messaging.rules.commit_metadata import CommitNote, NotePacker, Run, read
 from core_messaging.rules.crash_record import CrashRecord
 from core_messaging.rules.crashed_owners import PROOF
 from core_messaging.rules.offset_ledger import OffsetLedger
@@ -36,9 +36,8 @@ class Assignment:
     """
 
     __slots__ = (
-        "_began",
         "_carried_over",
-        "_packed",
+        "_notes",
         "_successor",
         "acknowledged",
         "blocked_keys",
@@ -69,8 +68,7 @@ class Assignment:
         self.retries.inherit(note.attempt_of(start))
         self.crash_record = CrashRecord(member, note.ownership.shifted(start) if committed else None)
         self.blocked_keys = BlockedKeys(note.blocked)
-        self._began: Mapping[int, int] = note.began  # what the group began with; every commit passes it on
-        self._packed = CommitNote(), CommitNote().encode()  # the last note, and its text
+        self._notes = NotePacker(note.began)
         self._carried_over = CarriedJobs()
         self._successor: Assignment | None = None  # the next one, where the partition came straight back
 
@@ -145,14 +143,8 @@ class Assignment:
             return None
         if offset >= self.crash_record.proven_from:
             self.crash_record.forgive()
-        commit = Committed(offset, self._text_of(self._note(offset, owned=owned)))
+        commit = Committed(offset, self._notes.packed(self._note(offset, owned=owned)))
         return None if commit == self.acknowledged else commit
-
-    def _text_of(self, note: CommitNote) -> str:
-        """*note* as text. An idle partition is asked every second, and its note is the same every time."""
-        if note != self._packed[0]:
-            self._packed = note, note.encode()
-        return self._packed[1]
 
     def _note(self, offset: int, *, owned: bool) -> CommitNote:
         attempts = {at: number for at, number in self.retries.next_attempts.items() if at >= offset}
@@ -163,7 +155,7 @@ class Assignment:
             has_delivered=self.offsets.has_delivered,
         )
         runs = self.offsets.finished_from(offset)
-        return CommitNote.of(offset, runs, attempts, ownership, self.blocked_keys.packed(), self._began)
+        return CommitNote.of(offset, runs, attempts, ownership, self.blocked_keys.packed(), self._notes.began)
 
     def acknowledge(self, commit: Committed) -> None:
         """The broker has taken *commit*."""

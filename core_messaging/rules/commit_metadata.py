@@ -172,6 +172,23 @@ class CommitNote(msgspec.Struct, frozen=True, array_like=True):
         return possible and (owned.isolated_offset is None or owned.isolated_offset >= committed)
 
 
+class NotePacker:
+    """Packs the notes of one partition. The last one is kept: an idle partition asks for the same one every second.
+
+    ``began``: what the group began with; every commit passes it on.
+    """
+
+    def __init__(self, began: Mapping[int, int]) -> None:
+        self.began = began
+        self._last: tuple[CommitNote, str] | None = None
+
+    def packed(self, note: CommitNote) -> str:
+        """Return *note* as text."""
+        if self._last is None or note != self._last[0]:
+            self._last = note, note.encode()
+        return self._last[1]
+
+
 class Reading(NamedTuple):
     """What a commit says beyond its offset.
 
