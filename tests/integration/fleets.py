@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from core_messaging.operations.fleet import look_at_fleet
+from core_messaging.operations.fleet import Fleet, look_at_fleet
 from core_messaging.settings import Settings
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import Running, core, running_core
@@ -55,10 +55,14 @@ class Project:
         assert code == 0, wrong
         return dict(json.loads(said))
 
-    def pids(self) -> set[int]:
-        """The processes that are alive, without a command of its own: this is asked again and again."""
+    def look(self) -> Fleet:
+        """The fleet without a command of its own: this is asked again and again."""
         settings = Settings(kafka_bootstrap_servers=self._broker.address, kafka_control_topic=self.control)
-        return {each.pid for each in run(look_at_fleet(settings)).processes}
+        return run(look_at_fleet(settings))
+
+    def pids(self) -> set[int]:
+        """The processes that are alive."""
+        return {each.pid for each in self.look().processes}
 
     def conditions(self) -> list[str]:
         return [worker["condition"] for process in self.fleet()["processes"] for worker in process["workers"]]

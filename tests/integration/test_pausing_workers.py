@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.brokers import RunningBroker
+from tests.integration.commands import PATIENCE
 from tests.integration.fleets import Project, stop
 from tests.integration.harness import publish, run
 
@@ -46,14 +47,14 @@ def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project:
 def test_a_process_that_was_killed_is_named_with_the_partitions_that_wait(project: Project) -> None:
     with project.worker() as running:
         running.until_said("greet has ")
-        running.until(lambda: any(w["partitions"] for w in _workers(project)))
+        running.until(lambda: any(w.partitions for each in project.look().processes for w in each.workers))
         running.process.kill()
         running.process.wait()
-    deadline = time.monotonic() + 50
-    while not (silent := project.fleet()["silent"]):
+    deadline = time.monotonic() + PATIENCE
+    while not project.look().silent:
         assert time.monotonic() < deadline
-    assert silent[0]["waiting"] == {"greet": [f"{project.topic}[0]", f"{project.topic}[1]"]}
-    _, said, _ = project.core("fleet")
+    code, said, wrong = project.core("fleet")
+    assert code == 0, wrong
     assert f"No other process has its partitions yet: greet {project.topic}[0], {project.topic}[1]" in said
 
 

@@ -1,6 +1,6 @@
 """The partitions of a dead process do not wait for its session, and static members leave and settle, on Apache Kafka.
 
-The session is 45 s in all of these tests, and no test waits that long for what it expects.
+The session is far longer in all of these tests than any of them waits for anything. So what they see is not its end.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from tests.integration.test_broker_contract import Member
 from tests.integration.test_joining_a_group import fall_silent
 from tests.integration.test_resetting_offsets import assigned
 
-SESSION = 45.0
-SOON = 20.0  # seconds, far below the session
+SESSION = 300.0
 
 
 def options(**others: Any) -> dict[str, Any]:
@@ -60,7 +59,7 @@ class Members:
 
     async def until_owned(self, *members: Member) -> None:
         """Until *members* have all four partitions."""
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(PATIENCE):
             while sum(len(member.has) for member in members) < 4:
                 for member in members:
                     await member.consumer.fetch(1, 0.1)
@@ -96,7 +95,7 @@ def test_a_replacement_gets_the_partitions_of_a_process_that_was_killed(
         process.process.wait()
     run(publish(apache_broker.address, topic, messages(80, keys=20, seconds=0.0)))
     with running_core("kafka", "worker", "Ledger", folder=folder, env=variables) as process:
-        process.until(lambda: len(ledger.finished()) == 80, patience=SOON)
+        process.until(lambda: len(ledger.finished()) == 80)
         assert re.search(r"has died on this machine; its partitions go to others now", process.output)
 
 
