@@ -116,7 +116,7 @@ def test_a_quiet_topic_is_fetched_beside_the_backlog_of_another(
 
     async def process(self: Any, message: dict[str, Any]) -> None:
         self.seen.append(message["topic"])
-        await asyncio.sleep(0.02 * (self.batch_size or 1))  # those of a batch run side by side
+        await asyncio.sleep(0.02 * options.get("batch_size", 1))  # those of a batch run side by side
 
     both = journal(input_topic=[busy, quiet], group_id=busy, process=process, **options)
 
