@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from core_messaging.rules.paused_retention import NEARLY
 from core_messaging.rules.topic_plan import ActualTopic
 
 POD_GRACE = 30.0  # seconds between the signal and the kill of a pod, by default
 SAFE_REPLICAS = 2
 FEW_FILES = 1_024  # file descriptors; a client holds one connection to each broker, a handler some of its own
-NEARLY = 0.8  # of its retention: a message of that age is soon deleted
 
 
 class Level(Enum):

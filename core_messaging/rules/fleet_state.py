@@ -32,7 +32,7 @@ _Text = Annotated[str, msgspec.Meta(max_length=1_000)]
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """One worker of a process. ``lag``, ``useful_lag``, ``oldest`` (seconds): None where nobody knows.
 
-    ``slowest``: the message that is in a handler longest, and for how long.
+    ``at_risk``: paused partitions whose oldest unread message Kafka deletes soon. ``slowest``: the message that is in a handler longest, and for how long.
     """
 
     name: _Text
@@ -41,6 +41,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     reason: _Text = ""
     partitions: list[str] = []
     paused: list[str] = []
+    at_risk: list[str] = []
     counters: dict[str, int] = {}
     lag: int | None = None
     useful_lag: int | None = None

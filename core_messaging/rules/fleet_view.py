@@ -6,7 +6,7 @@ A row is one worker: its processes together. Rates come from two states of each 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from core_messaging.rules.fleet_state import ProcessState, WorkerState
@@ -115,7 +115,7 @@ def _summed(members: Sequence[tuple[ProcessState, WorkerState]]) -> Row:
         name=workers[0].name,
         group=workers[0].group,
         condition=min((worker.condition for worker in workers), key=badness),
-        reasons=tuple(dict.fromkeys(worker.reason for worker in workers if worker.reason)),
+        reasons=tuple(dict.fromkeys(reason for worker in workers for reason in _reasons(worker))),
         processes=tuple(process.address for process, _ in members),
         partitions=sum(len(worker.partitions) for worker in workers),
         paused=sum(len(worker.paused) for worker in workers),
@@ -127,6 +127,13 @@ def _summed(members: Sequence[tuple[ProcessState, WorkerState]]) -> Row:
         slowest=slowest.slowest,
         slowest_seconds=slowest.slowest_seconds,
     )
+
+
+def _reasons(worker: WorkerState) -> Iterator[str]:
+    if worker.reason:
+        yield worker.reason
+    if worker.at_risk:
+        yield f"Kafka soon deletes unread messages of {', '.join(worker.at_risk)}"
 
 
 def badness(condition: str) -> int:

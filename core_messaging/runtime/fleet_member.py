@@ -30,6 +30,7 @@ from core_messaging.rules.fleet_state import (
 from core_messaging.rules.pauses import Pause, PauseTable, PauseTarget
 from core_messaging.runtime.command_desk import CommandDesk
 from core_messaging.runtime.process_commands import ProcessCommands
+from core_messaging.runtime.retention_watch import RetentionWatch
 from core_messaging.settings import Settings
 from core_messaging.snapshot import Snapshot, WorkerSnapshot
 from core_messaging.text.wording import until
@@ -80,6 +81,7 @@ class FleetMember:
         self._changed = asyncio.Event()
         self._ignored = 0
         self._interval = min(settings.metrics_interval, LONGEST_INTERVAL)
+        self._retention = RetentionWatch(settings, snapshot, self._interval)
         self._id = str(uuid.uuid4())
         self._version = version("core-messaging")
         self._desk = CommandDesk(self._id, self._version, commands.handlers, self._publish)
@@ -103,6 +105,7 @@ class FleetMember:
         tasks = [
             asyncio.create_task(self._follow(ready), name="control topic"),
             asyncio.create_task(self._desk.obey_forever(), name="commands"),
+            asyncio.create_task(self._retention.watch_forever(), name="retention"),
         ]
         try:
             while True:
@@ -210,30 +213,31 @@ class FleetMember:
             at=snapshot.time,
             started=self._started,
             interval=self._interval,
-            workers=[_worker(worker, snapshot.time) for worker in snapshot.workers],
+            workers=[self._worker(worker, snapshot.time) for worker in snapshot.workers],
             control={str(number): offset for number, offset in self._follower.position.items()},
             memory=_memory(),
         )
 
-
-def _worker(worker: WorkerSnapshot, now: float) -> WorkerState:
-    return WorkerState(
-        name=worker.name,
-        group=worker.group_id,
-        condition=worker.condition.value,
-        reason=worker.reason,
-        partitions=[str(TopicPartition(*source)) for source in sorted(worker.partitions)],
-        paused=[str(TopicPartition(*s)) for s, each in sorted(worker.partitions.items()) if each.paused],
-        counters=dict(worker.counters),
-        lag=worker.lag,
-        useful_lag=worker.useful_lag,
-        in_flight=worker.in_flight,
-        running=worker.running,
-        waiting_retries=worker.waiting_retries,
-        oldest=worker.oldest_unfinished_age(now),
-        slowest=worker.slowest,
-        slowest_seconds=worker.slowest_seconds,
-    )
+    def _worker(self, worker: WorkerSnapshot, now: float) -> WorkerState:
+        at_risk = [str(each.source) for each in self._retention.at_risk if each.worker == worker.name]
+        return WorkerState(
+            name=worker.name,
+            group=worker.group_id,
+            condition=worker.condition.value,
+            reason=worker.reason,
+            partitions=[str(TopicPartition(*source)) for source in sorted(worker.partitions)],
+            paused=[str(TopicPartition(*s)) for s, each in sorted(worker.partitions.items()) if each.paused],
+            at_risk=at_risk,
+            counters=dict(worker.counters),
+            lag=worker.lag,
+            useful_lag=worker.useful_lag,
+            in_flight=worker.in_flight,
+            running=worker.running,
+            waiting_retries=worker.waiting_retries,
+            oldest=worker.oldest_unfinished_age(now),
+            slowest=worker.slowest,
+            slowest_seconds=worker.slowest_seconds,
+        )
 
 
 def _words(target: PauseTarget, pause: Pause) -> str:

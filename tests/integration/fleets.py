@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
+
+from aiokafka import AIOKafkaProducer
 
 from core_messaging.operations.fleet import Fleet, look_at_fleet
 from core_messaging.settings import Settings
@@ -70,6 +73,18 @@ class Project:
     def publish(self, *numbers: int) -> None:
         records = [(b"%d" % n, b'{"n": %d}' % n) for n in numbers]
         run(publish(self._broker.address, self.topic, records))
+
+    def publish_old(self, number: int) -> None:
+        """Publish a message that was written almost as long ago as the broker keeps messages: a week."""
+        written = int((time.time() - 6.5 * 24 * 3600) * 1000)
+
+        async def send() -> None:
+            async with AIOKafkaProducer(bootstrap_servers=self._broker.address) as producer:
+                await producer.send_and_wait(
+                    self.topic, b'{"n": %d}' % number, b"%d" % number, timestamp_ms=written
+                )
+
+        run(send())
 
     def worker(self, *words: str) -> Any:
         return running_core(

@@ -20,6 +20,7 @@ def project(apache_broker: RunningBroker, tmp_path: Path) -> Project:
 
 
 def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project: Project) -> None:
+    project.env["METRICS_INTERVAL"] = "0.5"  # six of them until the retention is looked at
     with project.worker() as running:
         running.until_said("greet has ")
         project.publish(1)
@@ -28,7 +29,10 @@ def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project:
         assert (code, "1 of 1 process obeyed" in said) == (0, True), (said, wrong)
         running.until_said(f"group {project.topic} is paused by ")
         running.until(lambda: project.conditions() == ["paused"])
-        project.publish(2, 3)
+        project.publish_old(2)
+        project.publish(3)
+        running.until_said("Kafka soon deletes its oldest unread message")
+        running.until(lambda: "paused, and Kafka soon deletes" in project.core("fleet")[1])
         stop(running)
     assert "hello 2" not in running.output
     assert project.fleet()["processes"] == []  # it has said goodbye

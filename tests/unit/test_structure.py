@@ -144,6 +144,7 @@ SHOWN_BY = {
     "runtime/engines": "integration/test_stopping_workers.py",
     "runtime/fleet_member": "integration/test_pausing_workers.py",
     "runtime/process_exit": "integration/test_stopping_workers.py",
+    "runtime/retention_watch": "integration/test_pausing_workers.py",
     "runtime/run_options": "integration/test_stopping_workers.py",
     "runtime/runner": "integration/test_stopping_workers.py",
     "runtime/shutdown": "integration/test_stopping_workers.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 import click
 import msgspec
@@ -64,9 +65,20 @@ def fleet(as_json: bool) -> None:
     for target, each in found.pauses.items():
         by = f" by {each.by}" if each.by else ""
         say(f"paused: {target}{by}{until(each.until)}")
+    for text in _at_risk(found.processes):
+        say(text)
     if found.unreadable:
         count = counted(found.unreadable, "record")
         say(f"{count} of the state topic cannot be read, and count for nothing", err=True)
+
+
+def _at_risk(processes: Iterable[ProcessState]) -> Iterator[str]:
+    """A line for each worker with paused partitions that lose messages soon."""
+    for process in processes:
+        for worker in process.workers:
+            if worker.at_risk:
+                where = f"{worker.name} at {process.address}: {', '.join(worker.at_risk)}"
+                yield f"{where}: paused, and Kafka soon deletes the oldest unread message; resume it, or raise retention.ms"
 
 
 def _cells(process: ProcessState, worker: WorkerState) -> list[str]:
