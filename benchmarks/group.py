@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Group:
         (folder / "src/workers").mkdir(parents=True)
         (folder / "src/workers/bench.py").write_text(WORKER.format(topic=topic))
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._seen: list[Handled] = []
+        self._read = 0  # bytes of the file that are in ``_seen``
 
     def join(self) -> subprocess.Popen[bytes]:
         """Start another process."""
@@ -77,11 +80,23 @@ class Group:
 
     def handled(self, since: float = 0.0) -> list[Handled]:
         """All messages that were handled after *since*."""
+        self._read_on()
+        # Several processes write, so the times ascend nearly.
+        first = bisect_left(self._seen, since - 1, key=lambda each: each.time)
+        return [each for each in self._seen[first:] if each.time >= since]
+
+    def _read_on(self) -> None:
+        """Read what is new. Reading all of the file each time would hold up the sender, and so be measured too."""
         file = self._folder / "seen"
-        lines = file.read_text().rpartition("\n")[0].splitlines() if file.exists() else []
-        rows = (line.split() for line in lines)
-        found = [Handled(float(at), int(where), int(who), float(age)) for at, where, who, age in rows]
-        return [each for each in found if each.time >= since]
+        if not file.exists():
+            return
+        with file.open("rb") as opened:
+            opened.seek(self._read)
+            whole = opened.read().rpartition(b"\n")[0]
+        for line in whole.splitlines():
+            at, where, who, age = line.split()
+            self._seen.append(Handled(float(at), int(where), int(who), float(age)))
+        self._read += len(whole) + bool(whole)
 
     def owners(self) -> dict[int, int]:
         """Partition -> the process that handled its last message."""

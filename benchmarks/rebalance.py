@@ -28,12 +28,13 @@ PROCESSES, ROUNDS = 3, 3
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """SIGKILL and a replacement a second later. All in seconds; ``calm_p99`` is of the time before.
+    """SIGKILL and a replacement a second later. All in seconds; ``calm`` and ``calm_p99`` are of the time before.
 
     ``back``: from the start of the replacement until each partition of the dead process has been processed again.
     """
 
     survivors: float
+    calm: float
     p99: float
     calm_p99: float
     dead: float
@@ -76,6 +77,7 @@ class Bar:
 
 BARS = (
     Bar("SIGKILL and a replacement: longest silence of survivors", lambda r: r.killed.survivors, 0.5),
+    Bar("the same: longest silence before, undisturbed", lambda r: r.killed.calm, None),
     Bar("the same: p99 of survivors beside undisturbed", lambda r: r.killed.p99 / r.killed.calm_p99, 2, "x"),
     Bar("the same: p99 of survivors", lambda r: r.killed.p99, None),
     Bar("the same: longest silence of what the dead process owned", lambda r: r.killed.dead, None),
@@ -117,6 +119,7 @@ async def _killed(group: Group) -> Killed:
     first, handled = _first_by_others(group, victim.pid, began), group.handled(began)
     return Killed(
         survivors=silence(handled, others, began),
+        calm=silence(calm, others, began - CALM),
         p99=percentile(handled, others),
         calm_p99=percentile(calm, others),
         dead=silence(handled, mine, began),
