@@ -44,7 +44,7 @@ class Consumer(Protocol):
     ``assigned`` adds partitions, with the commit of each, before ``fetch`` returns any record of them. It is called after
     each rebalance, also when it adds none. A partition without a commit starts at its first record (None), or at its end
     where the group starts with ``latest`` (a ``Beginning``). Where the position is out of range, the consumer goes on at the
-    first record that is left, and logs how many are gone.
+    first record that is left, and logs how many are gone; with ``stop``, ``fetch`` raises MessagesGone instead.
 
     ``revoked`` is awaited before the partitions may go to another member, and commits made in it still count. It runs
     beside the rest: other partitions may be assigned, revoked or lost meanwhile. It is cancelled when its own are lost. It

@@ -50,6 +50,7 @@
     │   └── KilledTheProcess
     ├── RetriesExhausted           a worker with on_exhausted = "stop" has stopped
     │   └── DeadLetterRefused      ... because its dead-letter queue refuses a dead letter
+    ├── MessagesGone               a worker with kafka_auto_offset_reset = "stop" has stopped
     ├── LocalBrokerError           a local broker cannot be started
     │   ├── ToolMissing            Java, Maven or an extra is not installed
     │   ├── DownloadFailed
@@ -581,6 +582,17 @@ class RetriesExhausted(CoreMessagingError):
             "correct the handler, or give the worker a dlq_topic"
         )
         self.coordinates = coordinates
+
+
+class MessagesGone(CoreMessagingError):
+    """The broker has deleted messages that the group has not read, and ``kafka_auto_offset_reset = "stop"``."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f'{what}. kafka_auto_offset_reset = "stop", so the worker stops and skips nothing: the committed offset stays where '
+            "it is. To go on without what is gone, use `core kafka reset-offsets NAME --to earliest`, or set "
+            'kafka_auto_offset_reset to "earliest"'
+        )
 
 
 class DeadLetterRefused(RetriesExhausted):

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     kafka_client_options: dict[str, Any] = Field(default_factory=dict)
 
     # Membership of consumer groups.
-    kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    kafka_auto_offset_reset: Literal["earliest", "latest", "stop"] = "earliest"
     kafka_isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     kafka_session_timeout: float = Field(default=45.0, gt=0)
     kafka_heartbeat_interval: float = Field(default=1.0, gt=0)

@@ -11,7 +11,13 @@ from core_messaging.engine.monitor import Monitor
 from core_messaging.engine.poison_pill import PoisonPillSearch
 from core_messaging.engine.rebalance_listener import tell_revoked
 from core_messaging.engine.session import Session
-from core_messaging.errors import BrokerError, ConfigurationError, CoreMessagingError, GroupRefused
+from core_messaging.errors import (
+    BrokerError,
+    ConfigurationError,
+    CoreMessagingError,
+    GroupRefused,
+    MessagesGone,
+)
 from core_messaging.records import TopicPartition
 from core_messaging.rules.fleet_state import control_topic_names
 from core_messaging.rules.retry import RetryPolicy
@@ -37,7 +43,7 @@ class GroupMembership:
         self.given_back = 0
 
     async def fetch_forever(self) -> None:
-        """Join the group and fetch. A session that is beyond repair is replaced, after a delay that grows.
+        """Join the group and fetch, until the worker stops. A session that is beyond repair is replaced, after a delay that grows.
 
         Raises what ``Session.start`` raises if the first session cannot join, and GroupRefused if its group does not let it
         in: the user has to mend that. Later it is an outage.
@@ -50,6 +56,9 @@ class GroupMembership:
                 if self.session is None:
                     self.session, opened = await self._open(), clock()
                 await self.session.fetch_forever()
+            except MessagesGone as error:
+                self._components.lifecycle.fail(error)
+                return
             # A ConfigurationError of settings that were right at the start: certificates that are being exchanged, say.
             except (BrokerError, ConfigurationError) as error:
                 if isinstance(error, GroupRefused) and self._was_never_in():

@@ -14,9 +14,17 @@ from typing import Any
 from aiokafka import errors as kafka_errors
 from aiokafka.structs import TopicPartition as ClientPartition
 
+from core_messaging.errors import MessagesGone
 from core_messaging.records import Beginning, Committed, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote, Ownership, Run, read
-from core_messaging.rules.start_position import OffsetReset, began_with, beginning_of, gone_text, reset_of
+from core_messaging.rules.start_position import (
+    OffsetReset,
+    began_with,
+    beginning_of,
+    gone_text,
+    reset_of,
+    what_is_gone,
+)
 
 logger = logging.getLogger("core_messaging.kafka")
 
@@ -92,7 +100,7 @@ class KafkaPositions:
         return {_ours(source): self._begun[_ours(source)] for source in at_end}
 
     def _reset_of(self, source: TopicPartition, found: Commits, began: Mapping[int, int]) -> OffsetReset:
-        if self._reset == "earliest" or source in self._begun:
+        if self._reset != "latest" or source in self._begun:
             return self._reset
         later = self._first_topics is not None and source.topic not in self._first_topics
         reset = "earliest" if later else reset_of(source, has_commits=bool(found), began=began)
@@ -128,14 +136,20 @@ class KafkaPositions:
             await self.start([source])
 
     async def _seek_to_first_left(self, source: Any, position: int) -> None:
-        """Go to the first record that is left, and log how many are gone, where *position* is out of range."""
+        """Go to the first record that is left, and log how many are gone, where *position* is out of range.
+
+        Raises MessagesGone where the worker is to stop instead.
+        """
         begin = (await self._client.beginning_offsets([source]))[source]
         end = (await self._client.end_offsets([source]))[source]
         if source not in self._client.assignment() or begin <= position <= end:
             return
+        facts = (_ours(source), position, begin, end, self._finished.get(_ours(source), []))
+        if self._reset == "stop":
+            raise MessagesGone(what_is_gone(*facts))
         logger.error(
             "%s",
-            gone_text(_ours(source), position, begin, end, self._finished.get(_ours(source), [])),
+            gone_text(*facts),
             extra={"action": "messages gone", **source._asdict(), "offset": position, "next_offset": begin},
         )
         self._client.seek(source, begin)

@@ -34,7 +34,8 @@ class MemoryBroker:
         auto_create_partitions: Number of partitions of a topic that is created at its first use. None: a topic is created
             by ``topics`` only, and any other is missing.
         clock: Returns seconds since the epoch, for the timestamps of records.
-        auto_offset_reset: Where a group without commits starts: "earliest" or "latest". A partition that is created later
+        auto_offset_reset: Where a group without commits starts: "earliest" or "latest". "stop": as "earliest", and a fetch
+            raises MessagesGone where records that the group has not read are gone. A partition that is created later
             is read from its first record either way.
     """
 

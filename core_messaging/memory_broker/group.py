@@ -10,7 +10,7 @@ from contextvars import Context
 from typing import TypeVar
 
 from core_messaging.broker import Assigned, Lost, Revoked, Subscription
-from core_messaging.errors import BrokerError, CommitRefused
+from core_messaging.errors import BrokerError, CommitRefused, MessagesGone
 from core_messaging.memory_broker.coordinator import Coordinator
 from core_messaging.memory_broker.faults import Faults
 from core_messaging.memory_broker.log import Log
@@ -19,7 +19,7 @@ from core_messaging.records import Committed, Record, TopicPartition
 from core_messaging.rules.commit_metadata import Run, read
 from core_messaging.rules.flow_control import share_out
 from core_messaging.rules.partition_assignor import GroupMember, assign_partitions
-from core_messaging.rules.start_position import OffsetReset, gone_text
+from core_messaging.rules.start_position import OffsetReset, gone_text, what_is_gone
 
 logger = logging.getLogger("core_messaging.memory")
 
@@ -36,7 +36,7 @@ class Group:
 
     def __init__(self, log: Log, reset: OffsetReset = "earliest") -> None:
         self._log = log
-        self._reset = reset
+        self.reset = reset
         self._begins: dict[TopicPartition, int] = {}  # by partition: the offset where this group starts
         self.members: list[MemoryConsumer] = []  # in the order they joined
         self.commits: dict[TopicPartition, Committed] = {}
@@ -93,7 +93,7 @@ class Group:
         A partition that is created after the group has started is read from its first record: its records were written for
         this group too.
         """
-        at_end = self._reset == "latest" and not self._begins and not self.commits
+        at_end = self.reset == "latest" and not self._begins and not self.commits
         for source in sources:
             if source not in self._begins:
                 self._begins[source] = self._log.end(source) if at_end else self._log.begin(source)
@@ -186,11 +186,17 @@ class MemoryConsumer:
         return records
 
     def _valid_position(self, source: TopicPartition, position: int) -> int:
-        """Return *position*; where it is out of range, log that and return the offset of the first record that is left."""
+        """Return *position*; where it is out of range, log that and return the offset of the first record that is left.
+
+        Raises MessagesGone where the group is to stop instead.
+        """
         begin, end = self._log.begin(source), self._log.end(source)
         if begin <= position <= end:
             return position
-        logger.error("%s", gone_text(source, position, begin, end, self._finished.get(source, [])))
+        facts = (source, position, begin, end, self._finished.get(source, []))
+        if self._group.reset == "stop":
+            raise MessagesGone(what_is_gone(*facts))
+        logger.error("%s", gone_text(*facts))
         self._positions[source] = begin
         return begin
 

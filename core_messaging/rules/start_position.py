@@ -10,7 +10,7 @@ from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote, Run
 from core_messaging.text.wording import counted
 
-OffsetReset = Literal["earliest", "latest"]
+OffsetReset = Literal["earliest", "latest", "stop"]  # "stop" begins as "earliest", and never skips
 MAX_TOPICS = 64  # topics that a commit can name
 
 
@@ -53,14 +53,21 @@ def unread(first: int, last: int, finished: Sequence[Run]) -> int:
 
 def gone_text(source: TopicPartition, position: int, begin: int, end: int, finished: Sequence[Run]) -> str:
     """Return the text for a *position* outside of the records that the broker has of *source*: offsets *begin* to *end* - 1."""
+    what = what_is_gone(source, position, begin, end, finished)
+    advice = ". Give the topic a longer retention, or the group more members" if position < begin else ""
+    return f"{what}. Reading goes on at offset {begin}, the first one that is left{advice}"
+
+
+def what_is_gone(source: TopicPartition, position: int, begin: int, end: int, finished: Sequence[Run]) -> str:
+    """Return what has happened to the records at *position*, as ``gone_text`` gets it."""
     if position < begin:
         count = unread(position, begin - 1, finished)
         return (
             f"{source}: {counted(count, 'message')} that this group has not read {'is' if count == 1 else 'are'} gone "
             f"(offsets {position} to {begin - 1}; fewer where the topic is compacted or transactional): the broker "
-            f"has deleted {'it' if count == 1 else 'them'}. Reading goes on at offset {begin}, the first one that is left. Give the topic a longer retention, or the group more members"
+            f"has deleted {'it' if count == 1 else 'them'}"
         )
     return (
         f"{source}: this group is at offset {position}, and the partition ends at {end}: the topic was made anew, or its end "
-        f"was lost. What was there is gone; reading goes on at offset {begin}, the first one that is left"
+        "was lost. What was there is gone"
     )

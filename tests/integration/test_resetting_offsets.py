@@ -12,16 +12,18 @@ from aiokafka import TopicPartition as ClientPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from core_messaging.broker import Broker
-from core_messaging.errors import PublishFailed, RecordRefused
+from core_messaging.errors import MessagesGone, PublishFailed, RecordRefused
 from core_messaging.kafka.client import KafkaBroker
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.records import Committed, Outgoing, TopicPartition
+from core_messaging.runtime.runner import RunOptions, run_workers
+from core_messaging.settings import Settings
 from core_messaging.worker import Worker
 from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, committed, publish, run, running, settings_for, until
 from tests.integration.test_broker_contract import Member, send
 
-Reset = Literal["earliest", "latest"]
+Reset = Literal["earliest", "latest", "stop"]
 
 
 class Kind:
@@ -34,9 +36,24 @@ class Kind:
 
     def broker(self, reset: Reset) -> Broker:
         if self._running is not None:
-            return KafkaBroker(settings_for(self._running.address, kafka_auto_offset_reset=reset))
+            return KafkaBroker(self.settings(reset))
         self._memory = self._memory or MemoryBroker({"t": 2}, auto_offset_reset=reset)
         return self._memory
+
+    @property
+    def is_memory(self) -> bool:
+        return self._running is None
+
+    def settings(self, reset: Reset) -> Settings:
+        assert self._running is not None
+        return settings_for(self._running.address, kafka_auto_offset_reset=reset)
+
+    async def committed(self, group: str) -> int:
+        """The committed offset of partition 0."""
+        if self._memory is not None:
+            return self._memory.committed(group, self.topic)[0].offset
+        assert self._running is not None
+        return (await committed(self._running.address, group, self.topic, 1))[0][0]
 
     async def delete_before(self, partition: int, offset: int) -> None:
         if self._memory is not None:
@@ -112,6 +129,36 @@ def test_what_retention_took_is_told_and_reading_goes_on_at_the_first_record_lef
     (line,) = [record.getMessage() for record in caplog.records if "gone" in record.getMessage()]
     assert "5 messages" in line
     assert "offsets 2 to 6" in line
+
+
+def test_a_worker_that_prefers_to_stop_skips_nothing_and_commits_nothing(kind: Kind) -> None:
+    class Careful(Worker):
+        input_topic = kind.topic
+        group_id = kind.topic
+
+        async def process(self, message: int) -> None:
+            raise AssertionError(message)
+
+    async def test() -> None:
+        broker = kind.broker("stop")
+        first = Member(broker, kind.topic, kind.topic)
+        await first.start()
+        await assigned(first)
+        await first.consumer.commit({TopicPartition(kind.topic, 0): Committed(2)})
+        await first.consumer.close()
+        await send(broker, *(Outgoing(kind.topic, b"%d" % n, partition=0) for n in range(10)))
+        await kind.delete_before(0, 7)
+        settings = settings_for("unused") if kind.is_memory else kind.settings("stop")
+        options = RunOptions(
+            settings=settings, broker=broker if kind.is_memory else None, handle_signals=False
+        )
+        with pytest.raises(
+            MessagesGone, match=r"5 messages .*offsets 2 to 6.*the worker stops and skips nothing"
+        ):
+            await run_workers([Careful], options)
+        assert await kind.committed(kind.topic) == 2
+
+    run(test())
 
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])

@@ -17,7 +17,13 @@ from core_messaging.concurrency.exit_containment import run_to_its_end
 from core_messaging.discovery.catalog import Catalog, discover
 from core_messaging.discovery.project import Project
 from core_messaging.discovery.worker_file import is_file
-from core_messaging.errors import ConfigurationError, KafkaDisabled, PluginError, RetriesExhausted
+from core_messaging.errors import (
+    ConfigurationError,
+    KafkaDisabled,
+    MessagesGone,
+    PluginError,
+    RetriesExhausted,
+)
 from core_messaging.kafka.bootstrap_servers import checked_servers
 from core_messaging.kafka.dead_members import report_dead_processes
 from core_messaging.kafka.membership import AUTO
@@ -172,7 +178,7 @@ def _start(wanted: Wanted, around: Around) -> None:
     )
     try:
         _run(lambda: around(run_workers(chosen, options)))
-    except (RetriesExhausted, ConfigurationError) as error:
+    except (RetriesExhausted, MessagesGone, ConfigurationError) as error:
         # A restart may help a plugin: a port may be free a moment later.
         if orders is None or isinstance(error, PluginError):
             raise

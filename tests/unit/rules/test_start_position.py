@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from core_messaging.records import Committed, TopicPartition
 from core_messaging.rules.commit_metadata import CommitNote, Ownership
-from core_messaging.rules.start_position import began_with, beginning_of, gone_text, reset_of, unread
+from core_messaging.rules.start_position import (
+    began_with,
+    beginning_of,
+    gone_text,
+    reset_of,
+    unread,
+    what_is_gone,
+)
 
 NAMES = st.text("abc", min_size=1, max_size=3)
 COUNTS = st.dictionaries(NAMES, st.integers(1, 5), min_size=1, max_size=4)
@@ -56,6 +63,7 @@ def test_the_line_tells_how_many_are_gone_and_where_reading_goes_on() -> None:
     text = gone_text(TopicPartition("t", 3), 10, 50, 100, [(12, 13)])
     assert "t[3]: 38 messages" in text
     assert "offsets 10 to 49" in text
-    assert "goes on at offset 50" in text
+    assert "Reading goes on at offset 50" in text
+    assert text.startswith(what_is_gone(TopicPartition("t", 3), 10, 50, 100, [(12, 13)]))
     beyond = gone_text(TopicPartition("t", 3), 10, 0, 4, [])
     assert "at offset 10, and the partition ends at 4" in beyond
