@@ -124,6 +124,5 @@ class DeadLetterLimiter:
                 await asyncio.sleep(LOOK)
 
     def _is_paused_for_all(self) -> bool:
-        config = self._components.config
-        topic = config.input_topics[0] if config.input_topics else ""  # a pause of all covers every name
-        return self._components.pauses.is_paused(config.group_id, TopicPartition(topic, 0))
+        """Whether the pause of the whole group holds. A pause of one of its topics names that topic."""
+        return self._components.pauses.is_paused(self._components.config.group_id, TopicPartition("", 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,9 @@ from core_messaging.kafka.client_lifecycle import admin_of
 from core_messaging.kafka.consumer_protocol import decode_subscription
 from core_messaging.kafka.errors import as_broker_error
 from core_messaging.kafka.group_offsets import once_coordinator_is_ready
+from core_messaging.kafka.permissions import operations_on_group, operations_on_topics
 from core_messaging.rules.diagnosis import GroupFacts, MemberFacts
+from core_messaging.rules.permissions import Operation
 from core_messaging.settings import Settings
 
 _LIMITS = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
@@ -68,6 +70,14 @@ class ClusterLookup:
             return None
         members = tuple(map(_member, found["members"]))
         return GroupFacts(found["group"], found["state"], found["protocol"], members)
+
+    async def may_on_topics(self, topics: Sequence[str]) -> Mapping[str, Collection[Operation]]:
+        """What this client may do with each of *topics*; those of which nothing is told are left out."""
+        return await operations_on_topics(self._admin, topics) if topics else {}
+
+    async def may_on_group(self, group_id: str) -> Collection[Operation] | None:
+        """What this client may do with the group; None where that is not told."""
+        return await operations_on_group(self._admin, group_id)
 
     async def _described(self, group_id: str) -> Mapping[str, Any]:
         (answer,) = await self._admin.describe_consumer_groups([group_id])

@@ -8,10 +8,13 @@ from enum import Enum
 
 from core_messaging.rules.paused_retention import NEARLY
 from core_messaging.rules.topic_plan import ActualTopic
+from core_messaging.text.wording import duration
 
 POD_GRACE = 30.0  # seconds between the signal and the kill of a pod, by default
 SAFE_REPLICAS = 2
 FEW_FILES = 1_024  # file descriptors; a client holds one connection to each broker, a handler some of its own
+SOON = 24 * 3600.0  # seconds before retention may remove an open dead letter
+CLOCK_LIMIT = 2.0  # seconds that two clocks may differ
 
 
 class Level(Enum):
@@ -48,13 +51,17 @@ class TimeOuts:
 
 @dataclass(frozen=True, slots=True)
 class WorkerTopics:
-    """The topics of one worker by name; ``oldest`` is the age in seconds of its oldest unfinished message."""
+    """The topics of one worker by name; ``oldest`` is the age in seconds of its oldest unfinished message.
+
+    ``timeout``: seconds that one attempt may take, None: any.
+    """
 
     worker: str
     inputs: tuple[str, ...]
     output: str | None
     dlqs: tuple[str, ...]
     oldest: float | None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,42 @@ def time_out_findings(given: TimeOuts) -> Iterator[Finding]:
             Level.WARNING,
             f"shutdown_timeout = {given.shutdown_timeout:g} s is not below the 30 s after which Kubernetes kills a pod",
             "raise terminationGracePeriodSeconds, or lower shutdown_timeout",
+        )
+
+
+def attempt_findings(worker: WorkerTopics, shutdown_timeout: float) -> Iterator[Finding]:
+    """An attempt that may take longer than the end of a process waits for it."""
+    if worker.timeout is not None and worker.timeout > shutdown_timeout:
+        yield Finding(
+            "time-outs",
+            Level.WARNING,
+            f"an attempt of {worker.worker} may take {worker.timeout:g} s (timeout), and a process that stops waits "
+            f"{shutdown_timeout:g} s (shutdown_timeout): the attempt is cut off, and its message is delivered again",
+            "raise shutdown_timeout and terminationGracePeriodSeconds, or lower the timeout of the worker",
+        )
+
+
+def letter_findings(topic: str, removed_at: float, now: float) -> Iterator[Finding]:
+    """An open dead letter that retention removes soon. *removed_at*, *now*: seconds since the epoch."""
+    if removed_at - now < SOON:
+        when = f"in {duration(removed_at - now)}" if removed_at > now else "now"
+        yield Finding(
+            f"topic {topic}",
+            Level.PROBLEM,
+            f"Kafka may remove its oldest open dead letter {when}, by its retention.ms",
+            "replay or drop it (`core kafka dlq list`), or raise retention.ms",
+        )
+
+
+def clock_findings(process: str, ahead: float) -> Iterator[Finding]:
+    """A process of the fleet whose clock differs from this machine's. *ahead*: seconds that it is ahead."""
+    if ahead > CLOCK_LIMIT:
+        yield Finding(
+            "clock",
+            Level.WARNING,
+            f"the clock of {process} is {ahead:.1f} s ahead of this machine's: pauses, commands and selections by time end too "
+            "early or too late, and ages are wrong",
+            "let both machines keep their time by NTP",
         )
 
 

@@ -108,3 +108,25 @@ def test_each_permission_that_is_missing_is_told_until_all_are_there(
     assert "3 letters replayed" in said("replay", "Orders", "--yes", code=0)
     # What was refused half way was not stored.
     assert numbers(run(read(guarded.plain.address, topic, 3))) == [0, 1, 2]
+
+
+def test_the_doctor_names_each_permission_that_a_worker_lacks(guarded: Guarded, tmp_path: Path) -> None:
+    topic = guarded.plain.make_topic(1)
+    guarded.plain.make_topic(1, name=f"{topic}-dlq")
+    folder = project(tmp_path, topic)
+
+    def told() -> str:
+        return core("kafka", "doctor", "Orders", folder=folder, env=guarded.env).stdout
+
+    for name in (topic, f"{topic}-dlq"):
+        guarded.allow(ResourceType.TOPIC, name, AclOperation.DESCRIBE)
+    lacking = told()
+    assert f"problem: topic {topic}: this client has no ACL for Read on it, which Orders needs" in lacking
+    assert (
+        f"problem: topic {topic}-dlq: this client has no ACL for Write on it, which Orders needs" in lacking
+    )
+    assert f"problem: group {topic}: this client has no ACL for Read on it, so Orders cannot join" in lacking
+    guarded.allow(ResourceType.TOPIC, topic, AclOperation.READ)
+    guarded.allow(ResourceType.TOPIC, f"{topic}-dlq", AclOperation.WRITE)
+    guarded.allow(ResourceType.GROUP, topic, AclOperation.READ)
+    assert "no ACL for" not in told()

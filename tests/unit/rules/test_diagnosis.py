@@ -13,7 +13,10 @@ from core_messaging.rules.diagnosis import (
     MemberFacts,
     TimeOuts,
     WorkerTopics,
+    attempt_findings,
+    clock_findings,
     group_findings,
+    letter_findings,
     machine_findings,
     security_findings,
     time_out_findings,
@@ -166,3 +169,27 @@ def test_what_crosses_the_network_in_the_clear_is_a_warning(protocol: str, serve
 @pytest.mark.parametrize(("files", "count"), [(256, 1), (1_024, 1), (65_536, 0), (-1, 0)])
 def test_few_file_descriptors_are_a_warning(files: int, count: int) -> None:
     assert len(said([*machine_findings(files)])) == count
+
+
+@pytest.mark.parametrize(("timeout", "count"), [(None, 0), (25.0, 0), (26.0, 1)])
+def test_an_attempt_that_may_outlast_the_end_of_its_process_is_a_warning(
+    timeout: float | None, count: int
+) -> None:
+    assert len(said([*attempt_findings(replace(WORKER, timeout=timeout), 25.0)])) == count
+
+
+@pytest.mark.parametrize(
+    ("removed_at", "told"),
+    [(90_000.0, None), (3_700.0, "in 1 h 1 min"), (40.0, "now")],
+)
+def test_an_open_dead_letter_that_retention_removes_within_a_day_is_a_problem(
+    removed_at: float, told: str | None
+) -> None:
+    found = said([*letter_findings("dead", removed_at, 40.0)])
+    assert [level for level, _ in found] == ([Level.PROBLEM] if told else [])
+    assert all(f"dead letter {told}, by its retention.ms" in text for _, text in found)
+
+
+@pytest.mark.parametrize(("ahead", "count"), [(-1_000.0, 0), (0.5, 0), (2.5, 1)])
+def test_a_process_whose_clock_is_ahead_is_a_warning(ahead: float, count: int) -> None:
+    assert len(said([*clock_findings("web-1:7", ahead)])) == count
