@@ -132,6 +132,7 @@ SHOWN_BY = {
     "kafka/group_coordinator": "integration/test_rebalancing.py",
     "kafka/offset_writer": "integration/test_core_kafka_reset_offsets.py",
     "kafka/pattern_subscription": "integration/test_reading_topics_by_a_pattern.py",
+    "kafka/permissions": "integration/test_replaying_without_permission.py",
     "kafka/positions": "integration/test_resetting_offsets.py",
     "kafka/producer_pool": "integration/test_publishing_refused_records.py",
     "kafka/publisher": "integration/test_publishing_messages.py",
