@@ -13,6 +13,7 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
+from typing import TYPE_CHECKING
 
 from core_messaging.broker import Broker, Publisher
 from core_messaging.codecs import Codec
@@ -33,9 +34,7 @@ from core_messaging.producer import close_producers
 from core_messaging.runtime.announcements import say_joining, say_shared_groups, say_waiting
 from core_messaging.runtime.dump_signal import dumps_on_signal
 from core_messaging.runtime.engines import Engines
-from core_messaging.runtime.fleet_member import FleetMember, control_topics
 from core_messaging.runtime.loop_watchdog import LoopGuard
-from core_messaging.runtime.process_commands import ProcessCommands
 from core_messaging.runtime.process_dump import dump_of
 from core_messaging.runtime.run_options import RunOptions
 from core_messaging.runtime.shutdown import Shutdown
@@ -44,6 +43,9 @@ from core_messaging.runtime.topic_check import check_topics
 from core_messaging.runtime.worker_names import told_apart
 from core_messaging.snapshot import Snapshot
 from core_messaging.worker import Worker, config_of
+
+if TYPE_CHECKING:
+    from core_messaging.runtime.fleet_member import FleetMember
 
 __all__ = ["RunOptions", "run_workers"]
 
@@ -117,7 +119,11 @@ class _Run:
     def _control(self) -> list[Topic]:
         """The topics of the fleet: on Kafka, where one is named."""
         real = self._options.broker is None and self._options.settings.kafka_broker == KAFKA
-        return control_topics(self._options.settings) if real else []
+        if not real or self._options.settings.kafka_control_topic is None:
+            return []
+        from core_messaging.runtime.fleet_member import control_topics  # noqa: PLC0415 - few processes need it
+
+        return control_topics(self._options.settings)
 
     async def _close_producers(self) -> None:
         """The last run of this loop does; the handlers of another one may be sending."""
@@ -154,6 +160,9 @@ class _Run:
         settings = self._options.settings
         self._threads = ProcessThreads(settings.handler_threads, self._options.threads)
         if self._control():
+            from core_messaging.runtime.fleet_member import FleetMember  # noqa: PLC0415 - as above
+            from core_messaging.runtime.process_commands import ProcessCommands  # noqa: PLC0415
+
             commands = ProcessCommands(self._loop, self._shutdown.drain, self.dump, self._engines.retry_now)
             self._member = FleetMember(
                 settings, publisher, self.snapshot, self._engines.apply_pauses, commands
