@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import click
@@ -92,3 +93,11 @@ def test_each_test_that_the_guarantees_name_is_there(named: str) -> None:
         each for each in (ROOT / "tests/unit" / file, ROOT / "tests/integration" / file) if each.exists()
     ]
     assert f"def {function}" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "picture", sorted((ROOT / "docs/pictures").glob("*.svg")), ids=lambda each: each.name
+)
+def test_a_picture_loads_nothing_from_elsewhere(picture: Path) -> None:
+    drawn = picture.read_text("utf-8")
+    assert re.findall(r"(?:href|src)=.https?:[^\"']*|url\([^)#]*http[^)]*\)|@import", drawn) == []
