@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from core_messaging.operations.fleet import Fleet, look_at_fleet
+from core_messaging.rules.fleet_state import WorkerState
 from core_messaging.settings import Settings
 from tests.integration.brokers import RunningBroker
 from tests.integration.commands import Running, core, running_core
@@ -67,8 +68,11 @@ class Project:
         """The processes that are alive."""
         return {each.pid for each in self.look().processes}
 
+    def workers(self) -> list[WorkerState]:
+        return [worker for process in self.look().processes for worker in process.workers]
+
     def conditions(self) -> list[str]:
-        return [worker["condition"] for process in self.fleet()["processes"] for worker in process["workers"]]
+        return [worker.condition for worker in self.workers()]
 
     def publish(self, *numbers: int) -> None:
         records = [(b"%d" % n, b'{"n": %d}' % n) for n in numbers]

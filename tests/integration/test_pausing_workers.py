@@ -32,7 +32,8 @@ def test_what_is_paused_waits_until_it_is_resumed_also_beyond_a_restart(project:
         project.publish_old(2)
         project.publish(3)
         running.until_said("Kafka soon deletes its oldest unread message")
-        running.until(lambda: "paused, and Kafka soon deletes" in project.core("fleet")[1])
+        running.until(lambda: [w.at_risk for w in project.workers()] != [[]])
+        assert "paused, and Kafka soon deletes" in project.core("fleet")[1]
         stop(running)
     assert "hello 2" not in running.output
     assert project.fleet()["processes"] == []  # it has said goodbye
@@ -69,7 +70,7 @@ def test_one_partition_is_paused_for_a_time_and_the_other_goes_on(project: Proje
             project.core("pause", "greet", "--topic", project.topic, "--partition", "0", "--for", "1h")[0]
             == 0
         )
-        running.until(lambda: [w["paused"] for w in _workers(project)] == [[f"{project.topic}[0]"]])
+        running.until(lambda: [w.paused for w in project.workers()] == [[f"{project.topic}[0]"]])
         numbers = range(10, 30)
         project.publish(*numbers)
         (pause,) = project.fleet()["pauses"]
@@ -80,10 +81,6 @@ def test_one_partition_is_paused_for_a_time_and_the_other_goes_on(project: Proje
         assert project.core("resume", "greet", "--topic", project.topic, "--partition", "0")[0] == 0
         running.until(lambda: all(f"hello {n}" in running.lines for n in numbers))
         stop(running)
-
-
-def _workers(project: Project) -> list[dict[str, Any]]:
-    return [worker for process in project.fleet()["processes"] for worker in process["workers"]]
 
 
 LIMITED = """
