@@ -136,7 +136,7 @@ class KafkaConsumer:
     async def fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         """Return the next records by partition: at most *limit*; wait at most *wait* seconds for the first.
 
-        The records are the client's own objects: a copy of each would cost more than a handler that does nothing. The
+        The client's parser makes the records, because a copy of each would cost more than a handler that does nothing. The
         keys are the client's named tuples; they compare and hash like ``TopicPartition``.
 
         Raises BrokerError when this member cannot go on.

@@ -47,6 +47,7 @@ EXCEPTIONS = {
     ("core_messaging/kafka/pattern_subscription.py", "subscription"): FOREIGN,
     ("core_messaging/kafka/client_config.py", "context"): FOREIGN,
     ("core_messaging/kafka/", "_fetcher"): FOREIGN,
+    ("core_messaging/kafka/fetch_buffer.py", "parser"): FOREIGN,
     ("core_messaging/kafka/producer_pool.py", "current"): "a producer, whose users are counted by the pool",
     ("core_messaging/logs/error_frames.py", "each"): FOREIGN,
     ("core_messaging/memory_broker/broker.py", "_faults"): FAULTS,

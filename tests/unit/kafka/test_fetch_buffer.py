@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import TopicPartition as ClientPartition
 
-from core_messaging.kafka.fetch_buffer import FIRST_PART, IDLE_POLL, LONG_POLL, ClientBuffer, PollWait
+from core_messaging.kafka.fetch_buffer import (
+    FIRST_PART,
+    IDLE_POLL,
+    LONG_POLL,
+    ClientBuffer,
+    FetchedRecord,
+    PollWait,
+)
 from tests.unit.rules.records import PlainRecord
 
 
@@ -64,6 +77,34 @@ def test_records_before_one_that_cannot_be_parsed_are_returned_and_the_next_read
     assert offsets(buffer, 20) == list(range(FIRST_PART))
     with pytest.raises(ValueError, match="cannot be parsed"):
         offsets(buffer, 20)
+
+
+def parsed(headers: list[tuple[str, bytes]]) -> PartitionRecords:
+    """The client's own parser of one partition, with three records."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 10_000)
+    for offset, key in enumerate([b"a", None, b"c"]):
+        builder.append(offset, 1000 + offset, key, b"%d" % offset if key else None, headers)
+    batch = MemoryRecords(bytes(builder.build()))
+    return PartitionRecords(ClientPartition("t", 3), batch, [], 0, None, None, True, 0)
+
+
+def test_the_clients_own_parser_makes_records_of_ours_with_all_that_a_record_has() -> None:
+    headers = [("name", b"value")]
+    theirs = list(parsed(headers))
+    parser = parsed(headers)
+    fetched = SimpleNamespace(
+        _partition_records=parser, getall=lambda count: list(islice(parser, count)), has_more=lambda: False
+    )
+    buffer, _ = buffer_of(a=fetched)
+    ours = buffer.read("a", 10, 10**9)
+    names = ("topic", "partition", "offset", "timestamp", "key", "value", "headers")
+    assert [[getattr(record, name) for name in names] for record in ours] == [
+        [getattr(record, name) for name in names] for record in theirs
+    ]
+    assert {type(record) for record in ours} == {FetchedRecord}
+    assert {type(record) for record in theirs} == {
+        ConsumerRecord
+    }  # other consumers of the process are not changed
 
 
 def test_requests_wait_shortly_for_a_while_after_records_were_left_in_the_buffer() -> None:
