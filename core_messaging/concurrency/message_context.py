@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from types import FrameType
 from typing import Any, TypeVar
@@ -13,8 +13,13 @@ Result = TypeVar("Result")
 
 
 @types.coroutine
-def within(context: Context, coroutine: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    """Await *coroutine*. Each of its steps reads and sets the variables of *context*."""
+def within(
+    context: Context, coroutine: Coroutine[Any, Any, Result], waits: Callable[[], object] | None = None
+) -> Generator[Any, Any, Result]:
+    """Await *coroutine*. Each of its steps reads and sets the variables of *context*.
+
+    *waits* is called each time that the coroutine waits for something, before anything else can run.
+    """
     run, step, argument = context.run, coroutine.send, None
     while True:
         try:
@@ -22,6 +27,8 @@ def within(context: Context, coroutine: Coroutine[Any, Any, Result]) -> Generato
         except StopIteration as over:
             result: Result = over.value
             return result
+        if waits is not None:
+            waits()
         try:
             argument = yield waits_for
             step = coroutine.send

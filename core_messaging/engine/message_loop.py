@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from bisect import bisect_left
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from core_messaging.codecs import straight
 from core_messaging.concurrency.message_context import within
@@ -16,6 +16,7 @@ from core_messaging.engine.components import Components
 from core_messaging.engine.counters import LATENCY_BOUNDS
 from core_messaging.engine.handler_threads import PLACE, NotBegun, Place
 from core_messaging.engine.settlement import Settlement
+from core_messaging.engine.streak_loop import UNDECODED, Streaks
 from core_messaging.errors import HandlerExit, Undecodable, text_of
 from core_messaging.rules.job import Job
 from core_messaging.rules.message_schedule import MessageSchedule
@@ -23,8 +24,6 @@ from core_messaging.rules.retry import sole
 
 # A runner that is woken and finds more work than it can do wakes so many others. They wake others in turn.
 TEAM = 2
-
-UNDECODED: Final = object()  # what stands for a message until it is decoded
 
 
 class Runners:
@@ -41,16 +40,17 @@ class Runners:
         self._counters = components.counters
         self._clock = clock_of(components.loop)
         self._settlement = settlement
+        self._streaks = Streaks(components, settlement, self._failed, self._clock)
 
     async def run(self, slot: int) -> None:
         """One runner, for as long as the worker lives."""
-        runner_pool, schedule = self._runner_pool, self._schedule
+        runner_pool, schedule, waits = self._runner_pool, self._schedule, partial(self._streaks.waits, slot)
         PLACE.set(Place(runner_pool, slot, self._clock))
         base = contextvars.copy_context()
         while not runner_pool.ending:
             try:
                 mine = base.copy()
-                leaked = await within(mine, self._work_off(slot, mine, base))
+                leaked = await within(mine, self._work_off(slot, mine, base), waits)
                 if (
                     not leaked and not runner_pool.ending
                 ):  # else it was cancelled, and a handler has kept that to itself
@@ -60,7 +60,7 @@ class Runners:
                 if runner_pool.current[slot] is not None or await runner_pool.ended_by(error):
                     raise
 
-    async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901 - each part would cost one function call for each message
+    async def _work_off(self, slot: int, mine: contextvars.Context, base: contextvars.Context) -> bool:  # noqa: C901, PLR0912 - each part would cost one function call for each message
         """Take, decode, process, settle, until nothing may start.
 
         True: a message has left variables in *mine*, the context of these calls, which was a copy of *base*; the next
@@ -80,32 +80,41 @@ class Runners:
             settlement.succeeded,
         )
         key_blocker, wants_context = settlement.key_blocker, self._wants_context
+        streaks, begin_streak, waited = self._streaks, self._schedule.begin_streak, self._streaks.waited
+        cannot_streak = not streaks.possible
         now, number, leaked = clock(), 0, False
-        while (job := take()) is not None:
-            current[slot], since[slot] = job, now
-            if key_blocker is None or await key_blocker.is_key_unblocked(job):
-                number = counters.started = counters.started + 1
-                message, context = UNDECODED, None
-                try:
-                    message = decode(job.record.value)
-                    if wants_context:
-                        context = settlement.callbacks.context(job)
-                        result = await process(message, context)
-                    else:
-                        result = await process(message)
-                except BaseException as error:
-                    await self._failed(job, message, error, context, since[slot])
-                    now = clock()
-                else:
-                    ended = clock()
-                    took = ended - since[slot]  # later than ``now`` where it has waited for a thread
-                    latency[bisect_left(LATENCY_BOUNDS, took)] += 1
-                    counters.latency_sum += took
-                    now = ended
-                    pending = succeeded(job, message, result, context)
-                    if pending is not None:
-                        await pending
+        while True:
+            if streaks.pay and (streak := begin_streak()) is not None:
+                now, number = await streaks.work_off(slot, streak, mine, base, now)
+            elif (job := take()) is None:
+                break
+            else:
+                current[slot], since[slot], waited[slot] = job, now, cannot_streak
+                if key_blocker is None or await key_blocker.is_key_unblocked(job):
+                    number = counters.started = counters.started + 1
+                    message, context = UNDECODED, None
+                    try:
+                        message = decode(job.record.value)
+                        if wants_context:
+                            context = settlement.callbacks.context(job)
+                            result = await process(message, context)
+                        else:
+                            result = await process(message)
+                    except BaseException as error:
+                        await self._failed(job, message, error, context, since[slot])
                         now = clock()
+                    else:
+                        ended = clock()
+                        took = ended - since[slot]  # later than ``now`` where it has waited for a thread
+                        latency[bisect_left(LATENCY_BOUNDS, took)] += 1
+                        counters.latency_sum += took
+                        now = ended
+                        if not waited[slot]:
+                            streaks.resume()
+                        pending = succeeded(job, message, result, context)
+                        if pending is not None:
+                            await pending
+                            now = clock()
             if now >= runner_pool.turn_ends:
                 now = await self._yield_to_loop(slot, number, now)
             try:

@@ -21,7 +21,8 @@ class Settlement:
 
     ``succeeded`` is called when the handler has returned. ``failure_path`` is for a handler that has raised, and for a
     message that cannot be decoded. ``key_blocker`` is None unless the worker has ``on_dead_letter = "follow"``, and
-    ``limiter`` unless it has a ``dlq_limit``.
+    ``limiter`` unless it has a ``dlq_limit``. ``needs_no_job``: nothing is left to do for a message that succeeds, except for
+    hooks that need no job.
     """
 
     def __init__(self, components: Components) -> None:
@@ -37,10 +38,11 @@ class Settlement:
         self.failure_path = FailurePath(
             components, callbacks, log, dead_letters, self.key_blocker, self.limiter
         )
-        success_path = SuccessPath(components, callbacks)
+        self.success_path = success_path = SuccessPath(components, callbacks)
         self._results = ResultPublisher(components, sender, success_path, self.failure_path)
         publishes = components.config.output_topic is not None
         self.succeeded: Succeeded = self._results.publish if publishes else success_path.finish
+        self.needs_no_job = success_path.needs_no_job and self.key_blocker is None and not publishes
         self._counters = components.counters
 
     async def resume(self, job: Job, sending: Sending | GivingUp | HeldBack) -> None:

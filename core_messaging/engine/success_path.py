@@ -21,18 +21,20 @@ Succeeded = Callable[[Job, Any, Any, Context | None], Awaitable[None] | None]
 class SuccessPath:
     """Calls ``on_success`` of the worker and of the plugins, and finishes the message.
 
-    ``finish`` does that. ``has_hooks``: whether there is any ``on_success``.
+    ``finish`` does that. ``has_hooks``: whether there is any ``on_success``. ``needs_no_job``: the hooks ask for the message and
+    its result at most. ``told``: ``on_success`` of the plugins.
     """
 
     def __init__(self, components: Components, callbacks: Callbacks) -> None:
-        self._config = components.config
+        self.config = components.config
         self._handler = components.handler
         self._schedule = components.schedule
         self._counters = components.counters
         self._callbacks = callbacks
-        own, self._told = components.handler.on_success, components.observers.on_success
+        own, self.told = components.handler.on_success, components.observers.on_success
         self._plugins_want_context = components.observers.success_wants_context
-        self.has_hooks = own is not None or self._told is not None
+        self.has_hooks = own is not None or self.told is not None
+        self.needs_no_job = own is None and not (self.told is not None and self._plugins_want_context)
         # Without hooks, one call less for each message.
         with_hooks = self._tell_plugins if own is None else partial(self._call_own, own)
         self.finish: Succeeded = with_hooks if self.has_hooks else self._finish
@@ -60,16 +62,17 @@ class SuccessPath:
         if job.assignment.state is FENCED:
             self._counters.dropped += 1
             return None
-        if self._told is not None:
+        if self.told is not None:
             if context is None and self._plugins_want_context:
                 context = self._callbacks.context(job)
-            pending = self._told(worker=self._config, message=message, result=result, context=context)
+            pending = self.told(worker=self.config, message=message, result=result, context=context)
             if pending is not None:
-                return self._finish_after(pending, job)
+                return self.finish_after(pending, job)
         self._counters.succeeded += 1
         self._schedule.finish(job)
         return None
 
-    async def _finish_after(self, pending: Awaitable[None], job: Job) -> None:
+    async def finish_after(self, pending: Awaitable[None], job: Job) -> None:
+        """Wait for hooks that are *pending*, then finish *job*."""
         await pending
         self._finish(job, None, None, None)

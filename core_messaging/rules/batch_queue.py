@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 
-from core_messaging.records import Record
 from core_messaging.rules.assignment import Assignment
 from core_messaging.rules.batch import Batch, in_order
 from core_messaging.rules.chunk import Chunk
 from core_messaging.rules.held_keys import HeldKeys, Waiting
 from core_messaging.rules.job import Job
-
-LaneOf = Callable[[Record], Hashable]
+from core_messaging.rules.lanes import LaneOf
 
 
 class BatchQueue:

@@ -43,6 +43,15 @@ class Chunk:
         self.done[index] = 1
         self.records[index] = None  # one slow record must not keep the payloads of its whole fetch in memory
 
+    def finish_all(self, first: int, after: int) -> None:
+        """The records from index *first* to the one before *after* are finished."""
+        self.done[first:after] = DONE * (after - first)
+        self.records[first:after] = [None] * (after - first)
+
+    def exhaust(self) -> None:
+        """Nobody takes a record from here any more."""
+        deque(self.fresh, maxlen=0)
+
     def take(self, count: int) -> list[tuple[int, Record]]:
         """Take up to *count* places whose records no job was made of yet. Returns (index, record) of those not finished."""
         return [(index, record) for index, record in islice(self.fresh, count) if record is not None]
@@ -75,6 +84,11 @@ class Chunk:
     def untaken(self) -> int:
         """The number of records that no job was made of yet."""
         return length_hint(self._indices)
+
+    @property
+    def taken(self) -> int:
+        """The number of records that were taken, which is the index of the next one."""
+        return len(self.records) - length_hint(self._indices)
 
     def untaken_records(self) -> list[Record]:
         """The records that no job was made of yet and that are not finished."""

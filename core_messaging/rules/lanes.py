@@ -8,6 +8,8 @@ from operator import attrgetter
 from core_messaging.options import Ordering
 from core_messaging.records import Record
 
+LaneOf = Callable[[Record], Hashable]
+
 WHOLE_PARTITION = object()
 
 
@@ -20,7 +22,7 @@ def _no_lane(_record: Record) -> Hashable:
 
 
 # The lane of a record, by the worker's ``ordering``. Messages of one lane run one after the other; None waits for nothing.
-LANE_OF: dict[Ordering, Callable[[Record], Hashable]] = {
+LANE_OF: dict[Ordering, LaneOf] = {
     "key": attrgetter("key"),
     "partition": _lane_by_partition,
     "none": _no_lane,

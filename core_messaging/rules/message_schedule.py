@@ -13,8 +13,10 @@ from core_messaging.rules.job import Job
 from core_messaging.rules.lanes import LANE_OF
 from core_messaging.rules.partition_queue import PartitionQueue, SettlementQueue
 from core_messaging.rules.retry_queue import RetryQueue
+from core_messaging.rules.streak import Streak
 
-AHEAD, PIECE = 500, 200  # messages to ask for, where handlers compute and where they wait
+STREAK = 64  # messages of one partition in its turn, where no handler waits
+AHEAD, PIECE = 1_000, 200  # messages to ask for, where handlers compute and where they wait
 
 
 def release_retries(jobs: Iterable[Job], due: float) -> None:
@@ -32,7 +34,8 @@ class MessageSchedule:
 
     Partitions that have something to start take turns, one message each. In a partition, fresh messages and those that have
     waited already (retries that are due, messages whose lane has become free) take turns as well. So a message waits for two
-    rounds of the partitions and for what is before it in its own partition, however large the backlog of the others is.
+    rounds of the partitions and for what is before it in its own partition, however large the backlog of the others is. While
+    handlers do not wait for anything, a partition starts up to ``STREAK`` fresh messages in its turn (``begin_streak``).
     Messages that need no handler take no turn: they go to ``settlements``.
     """
 
@@ -160,6 +163,24 @@ class MessageSchedule:
             self._in_turn.discard(queue)
         return None
 
+    def begin_streak(self) -> Streak | None:
+        """The next fresh messages of the partition that has its turn, for a runner whose handlers do not wait.
+
+        None: something there has waited already, or was tried before, or nothing may start. Then ask ``take``.
+        """
+        if not self._turns:
+            return None
+        queue = self._turns[0]
+        chunks = queue.chunks
+        while chunks and not chunks[0].untaken:
+            chunks.popleft()
+            self._handed_out()
+        if queue.ready or queue.attempts or not chunks:
+            return None
+        self._turns.rotate(-1)
+        self._fresh_next.discard(queue)
+        return Streak(queue, self._lane_of, STREAK)
+
     def give_up_in_turn(self, assignment: Assignment, record: Record, error: Exception) -> None:
         """Take in *record*, which must not meet the handler: it is given up with *error* when its lane is free.
 
@@ -271,6 +292,8 @@ class MessageSchedule:
         """Shutdown: nothing starts any more in any assignment. Messages that were fetched and not started are dropped."""
         self._closed = True
         self._give_back(lambda _job: True)
+        for queue in self._queues.values():
+            queue.exhaust()
         self._queues.clear()
         self._turns.clear()
         self._in_turn.clear()

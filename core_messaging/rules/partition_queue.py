@@ -47,6 +47,11 @@ class PartitionQueue:
         """The fresh records."""
         return [record for chunk in self.chunks for record in chunk.untaken_records()]
 
+    def exhaust(self) -> None:
+        """No fresh message starts any more."""
+        for chunk in self.chunks:
+            chunk.exhaust()
+
     def occupy(self, job: Job) -> None:
         """*job* holds its lane from now on."""
         if job.lane is not None:

@@ -1,4 +1,4 @@
-"""No task, future or log record is made for a message on the fast path: counted, not timed."""
+"""No task, future, job or log record is made for a message on the fast path: counted, not timed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import core_messaging
 from core_messaging import hookimpl
 from core_messaging.memory_broker.broker import MemoryBroker
 from core_messaging.plugins.manager import PluginReport, Plugins
+from core_messaging.rules import message_schedule, streak
+from core_messaging.rules.job import Job
 from core_messaging.rules.message_schedule import AHEAD
 from core_messaging.runtime.runner import RunOptions, run_workers
 from core_messaging.settings import Settings
@@ -59,11 +61,23 @@ class Noop(Worker):
             self.done.set()
 
 
-async def work(broker: MemoryBroker, messages: int, plugins: Plugins | None = None) -> None:
+class Waiting(Noop):
+    """Lets the event loop go round for each message."""
+
+    group_id = "noop"
+
+    async def process(self, message: dict) -> None:  # type: ignore[type-arg]
+        await asyncio.sleep(0)
+        await super().process(message)
+
+
+async def work(
+    broker: MemoryBroker, messages: int, plugins: Plugins | None = None, handler: type[Noop] = Noop
+) -> None:
     """All *messages* of the topic ``hot``."""
     Noop.messages, Noop.done = messages, asyncio.Event()
     options = RunOptions(settings=Settings(), broker=broker, plugins=plugins, handle_signals=False)
-    task = asyncio.create_task(run_workers([Noop], options))
+    task = asyncio.create_task(run_workers([handler], options))
     async with asyncio.timeout(60):
         await Noop.done.wait()
     task.cancel()
@@ -86,8 +100,11 @@ def test_the_fast_path_makes_no_task_future_or_log_record_a_message(caplog: pyte
     assert len(caplog.records) < 50
 
 
-def test_a_message_that_succeeds_costs_three_calls_of_ours() -> None:
-    # Counted in functions of the package, so that neither the machine nor a library can change it. It was ten.
+def calls_of_ours(handler: type[Noop]) -> set[str]:
+    """The functions of the package that are called for each message.
+
+    What is done for a fetch, for a turn of the loop, or at the start and the end, is far less.
+    """
     calls: Counter[str] = Counter()
 
     def count(frame: FrameType, event: str, _argument: object) -> None:
@@ -100,12 +117,36 @@ def test_a_message_that_succeeds_costs_three_calls_of_ours() -> None:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        asyncio.run(work(broker, MESSAGES))
+        asyncio.run(work(broker, MESSAGES, handler=handler))
     finally:
         sys.setprofile(before)
-    # What is done for a fetch, for a turn of the loop, or at the start and the end, is far less.
-    often = {name for name, number in calls.items() if number > MESSAGES // 5}
-    assert often == {"take", "_finish", "finish"}
+    return {name for name, number in calls.items() if number > MESSAGES // 5}
+
+
+@pytest.fixture
+def jobs_made(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that are made for messages."""
+    made: list[Job] = []
+
+    def job(*facts: Any) -> Job:
+        made.append(Job(*facts))
+        return made[-1]
+
+    for module in (message_schedule, streak):
+        monkeypatch.setattr(module, "Job", job)
+    return made
+
+
+def test_a_message_whose_handler_does_not_wait_costs_no_call_of_ours_and_no_job(jobs_made: list[Job]) -> None:
+    # Counted in functions of the package, so that neither the machine nor a library can change it. It was ten.
+    assert calls_of_ours(Noop) == set()
+    # A partition without fresh messages leaves its turn by way of ``take``, which gives the next message a job.
+    assert len(jobs_made) < MESSAGES // 100
+
+
+def test_a_message_whose_handler_waits_has_one_job(jobs_made: list[Job]) -> None:
+    assert {"take", "_finish", "finish"} < calls_of_ours(Waiting)
+    assert len(jobs_made) == MESSAGES
 
 
 class Slow(Worker):

@@ -127,7 +127,7 @@ def test_there_is_room_for_each_partition_however_full_the_others_are(partitions
 def test_a_fetch_is_small_where_handlers_wait_and_holds_enough_for_all_of_them() -> None:
     # A fetch is parsed in one go: a hundred handlers of 2.5 ms waited 1.6 ms for each 500 records.
     schedule = MessageSchedule("none")
-    assert [schedule.wanted(waiting) for waiting in (0, 1, 8, 100, 1_000)] == [500, 200, 200, 200, 2_000]
+    assert [schedule.wanted(waiting) for waiting in (0, 1, 8, 100, 1_000)] == [1_000, 200, 200, 200, 2_000]
     schedule.deliver(Assignment(SOURCE, 1), [PlainRecord(offset) for offset in range(300)])
     assert [schedule.wanted(waiting) for waiting in (0, 8, 150)] == [500, 0, 300]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -109,6 +110,29 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.assert_alone_in_lane(job)
         self.started[assignment].append((job.record.key, job.record.offset))
         self.running.append(job)
+
+    @rule(count=st.integers(0, 6), waits=st.booleans())
+    def work_off_streak(self, count: int, waits: bool) -> None:
+        """Messages without a job, one after the other; the handler of the last one may wait."""
+        streak = self.schedule.begin_streak()
+        if streak is None:
+            return
+        assignment = streak.assignment
+        assert assignment.state is AssignmentState.OPEN
+        for _, record in islice(streak.records, count):
+            if record is None or streak.lane_of(record) in streak.busy:
+                streak.pass_over()
+                continue
+            assert record.offset not in self.finished[assignment]
+            self.started[assignment].append((record.key, record.offset))
+            if waits and record.offset % 2:
+                job = streak.stop()
+                assert job.record is record
+                self.assert_alone_in_lane(job)
+                self.running.append(job)
+                return
+            self.finished[assignment].add(record.offset)
+        streak.finish()
 
     @rule()
     def settle_next(self) -> None:
