@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -12,11 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core_messaging.kafka import member_places
 from core_messaging.kafka.member_places import Group, MemberPlaces, Place
 from core_messaging.kafka.private_folder import private_folder
 
+numbers = itertools.count()
 MAIL = Group("cluster-1", "mail")
 HOLD = (
     "import sys\n"
@@ -138,6 +142,59 @@ def test_all_places_of_dead_members_are_found_and_not_only_the_lowest(places: Me
     assert [place.dead_member() for place in found] == ["member-a", "member-b"]
     for place in found:
         place.release()
+
+
+class Machine:
+    """The members of one group on one machine, and who of them is alive."""
+
+    def __init__(self) -> None:
+        self.places, self.group = MemberPlaces(), Group("cluster-1", f"group-{next(numbers)}")
+        self.alive: list[Place] = []
+        self.dead: set[str] = set()
+
+    def join(self, _: int = 0) -> None:
+        place = take(self.places, self.group)
+        assert place.number not in {each.number for each in self.alive}
+        self._report(place)
+        self.look()
+        place.note(f"member-{next(numbers)}")
+        self.alive.append(place)
+
+    def leave(self, which: int) -> None:
+        if self.alive:
+            place = self.alive.pop(which % len(self.alive))
+            place.clear()
+            place.release()
+
+    def die(self, which: int) -> None:
+        if self.alive:
+            place = self.alive.pop(which % len(self.alive))
+            self.dead.add(str(place.dead_member()))
+            place.release()  # as the system does for a process that ends
+
+    def look(self, _: int = 0) -> None:
+        for place in self.places.abandoned(self.group):
+            self._report(place)
+            place.release()
+        assert self.dead == set()
+
+    def _report(self, place: Place) -> None:
+        if (found := place.dead_member()) is not None:
+            self.dead.remove(found)  # fails for one that lives, or that was reported before
+        place.clear()
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["join", "leave", "die", "look"]), st.integers(0, 5)), max_size=30))
+def test_whoever_comes_and_goes_only_the_dead_are_reported_and_each_of_them(
+    events: list[tuple[str, int]],
+) -> None:
+    machine = Machine()
+    for event, which in events:
+        getattr(machine, event)(which)
+    while machine.alive:
+        machine.leave(0)
+    machine.look()
 
 
 def test_the_places_of_other_groups_and_clusters_are_others(places: MemberPlaces) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_messaging.rules.dead_member import LARGEST, VERSION, MemberNote, Origin, dead_member, encode_note
@@ -15,11 +15,13 @@ origins = st.builds(Origin, **dict.fromkeys(FACTS, texts))
 HERE = Origin("cluster-1", "mail", "boot-1", "host-1", "1:2")
 
 
+@settings(deadline=None)
 @given(origins, texts)
 def test_a_note_of_the_same_origin_names_its_member(origin: Origin, member_id: str) -> None:
     assert dead_member(encode_note(origin, member_id), origin) == member_id
 
 
+@settings(deadline=None)
 @given(origins, origins, texts)
 def test_a_note_of_another_origin_declares_nobody_dead(origin: Origin, here: Origin, member_id: str) -> None:
     found = dead_member(encode_note(origin, member_id), here)
@@ -38,6 +40,7 @@ def test_where_a_fact_is_not_known_nobody_is_declared_dead(fact: str) -> None:
     assert dead_member(encode_note(unknown, "m-1"), unknown) is None
 
 
+@settings(deadline=None)
 @given(texts, st.data())
 def test_a_note_that_was_cut_off_declares_nobody_dead(member_id: str, data: st.DataObject) -> None:
     # The process was killed while it wrote, or the disk was full.
@@ -45,6 +48,7 @@ def test_a_note_that_was_cut_off_declares_nobody_dead(member_id: str, data: st.D
     assert dead_member(note[: data.draw(st.integers(0, len(note) - 1))], HERE) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_is_no_note_declares_nobody_dead(data: bytes) -> None:
     assert dead_member(data, HERE) is None
