@@ -386,7 +386,7 @@ def test_a_consumer_of_another_client_is_a_member_of_the_same_group(
                     other = stack.enter_context(theirs(apache_broker.address, topic))
                 await until(lambda: (len(other), len(ours.has)) == (3, 3))
                 assert {source.partition for source in ours.has} | other == set(range(6))
-                stack.close()
+                await asyncio.to_thread(stack.close)  # it waits for a process, and ours goes on meanwhile
                 await until(lambda: len(ours.has) == 6)
                 assert ours.lost == []
                 # Only what moved to the other one was taken away.
@@ -402,12 +402,15 @@ def test_members_of_three_clients_share_the_partitions_of_one_group(apache_broke
         broker = broker_of(apache_broker)
         async with polled(broker, topic) as first, polled(broker, topic) as second:
             await until(lambda: settled(8, first, second))
-            with java(address, topic) as javas, librdkafka(address, topic) as librdkafkas:
+            with ExitStack() as stack:
+                javas = stack.enter_context(java(address, topic))
+                librdkafkas = stack.enter_context(librdkafka(address, topic))
                 await until(
                     lambda: [len(has) for has in (first.has, second.has, javas, librdkafkas)] == [2, 2, 2, 2]
                 )
                 mine = {source.partition for source in first.has | second.has}
                 assert mine | javas | librdkafkas == set(range(8))
+                await asyncio.to_thread(stack.close)  # it waits for a process, and ours go on meanwhile
             await until(lambda: settled(8, first, second))
             assert first.lost == second.lost == []
 
