@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.load import body, key, make_topic
 
-BAR = 1.7  # two processes against one, on two cores
+BAR, PLAIN_BAR = 1.7, 1.8  # two processes against one, on two cores
 PARTITIONS = 4
 MESSAGES = 5_000
 TURNS = 2  # in each round: the two cores of a shared machine are slow and fast at different times
@@ -39,7 +39,7 @@ class Computing(Worker):
     input_topic = "{topic}"
     group_id = "{topic}-{count}"
 
-    async def process(self, message: dict) -> None:
+    {define} process(self, message: dict) -> None:
         compute()
         os.write(TIMES, b"%.6f\\n" % time.monotonic())
 """
@@ -58,16 +58,25 @@ print("\\n".join(map(str, times)))
 
 @dataclass(frozen=True)
 class Round:
-    """Messages per second of one and two processes, and calls per second of one and two bare processes."""
+    """Messages per second of one and two processes, with ``async def`` and with plain ``def`` handlers.
+
+    Beside them, calls per second of one and two bare processes.
+    """
 
     one: float
     two: float
+    plain_one: float
+    plain_two: float
     bare_one: float
     bare_two: float
 
     @property
     def gain(self) -> float:
         return self.two / self.one
+
+    @property
+    def plain_gain(self) -> float:
+        return self.plain_two / self.plain_one
 
     @property
     def bare_gain(self) -> float:
@@ -115,8 +124,10 @@ def _until(condition: object, what: str) -> None:
         sleep(0.05)
 
 
-def rate(address: str, count: int) -> float:
+def rate(address: str, count: int, define: str = "async def") -> float:
     """Measure messages per second of *count* processes. Each has its partitions before the first message.
+
+    *define*: how the handler is defined.
 
     It counts from the end of publishing: the load is made on the same cores, and two processes would pay for it
     with half of their time and one with none.
@@ -126,7 +137,9 @@ def rate(address: str, count: int) -> float:
     with tempfile.TemporaryDirectory() as home:
         folder, times = Path(home), Path(home, "times")
         (folder / "src/workers").mkdir(parents=True)
-        (folder / "src/workers/computing.py").write_text(_WORKER.format(topic=topic, count=count))
+        (folder / "src/workers/computing.py").write_text(
+            _WORKER.format(topic=topic, count=count, define=define)
+        )
         with _running(folder, address, count) as log:
             _until(lambda: _have(log, share.count(topic)) >= count, "joining the group")
             asyncio.run(_publish(address, topic))
@@ -162,4 +175,14 @@ def _rate(stamps: list[float]) -> float:
 def measure(address: str, rounds: int) -> list[Round]:
     """Measure one process, two processes, and as many bare ones, in turn."""
     turns = range(TURNS * rounds)
-    return [Round(rate(address, 1), rate(address, 2), bare_rate(1), bare_rate(2)) for _ in turns]
+    return [
+        Round(
+            one=rate(address, 1),
+            two=rate(address, 2),
+            plain_one=rate(address, 1, "def"),
+            plain_two=rate(address, 2, "def"),
+            bare_one=bare_rate(1),
+            bare_two=bare_rate(2),
+        )
+        for _ in turns
+    ]

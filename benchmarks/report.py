@@ -133,6 +133,8 @@ def _processes(found: Everything) -> list[str]:
     if not found.processes:
         return []
     gains = [each.gain for each in found.processes]
+    plain_gain = median(each.plain_gain for each in found.processes)
+    plain_pairs = ", ".join(f"{each.plain_one:,.0f} -> {each.plain_two:,.0f}" for each in found.processes)
     bare = [each.bare_gain for each in found.processes]
     pairs = ", ".join(f"{each.one:,.0f} -> {each.two:,.0f}" for each in found.processes)
     bare_pairs = ", ".join(f"{each.bare_one:,.0f} -> {each.bare_two:,.0f}" for each in found.processes)
@@ -141,7 +143,11 @@ def _processes(found: Everything) -> list[str]:
             f"--processes 2, CPU-bound: {median(gains):.2f} x one process (bar >= {processes.BAR:g}, "
             f"{_VERDICTS[median(gains) >= processes.BAR]}; msg/s {pairs}); "
             f"two bare processes: {median(bare):.2f} x one ({bare_pairs})"
-        )
+        ),
+        (
+            f"--processes 2, CPU-bound, plain def: {plain_gain:.2f} x one process (bar >= {processes.PLAIN_BAR:g}, "
+            f"{_VERDICTS[plain_gain >= processes.PLAIN_BAR]}; msg/s {plain_pairs})"
+        ),
     ]
 
 
