@@ -43,7 +43,7 @@ test-oldest: .venv-oldest/installed ## unit tests with the oldest version of eac
 
 .venv-oldest/installed: tools/oldest_versions.py
 
-simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalances and broker trouble (SEEDS=3000: some minutes)
+simulate: $(VENV)/installed ## thousands of seeded schedules of crashes, rebalances and broker trouble (SEEDS=3000: about an hour)
 	CORE_SEEDS=$(or $(SEEDS),3000) $(BIN)/python -m pytest --timeout 3000 --show-capture=no tests/unit/testing/test_simulation.py
 
 chaos: $(VENV)/installed ## three workers on three nodes while everything breaks, 160,000 messages (Java and Maven, some minutes)
