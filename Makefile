@@ -89,5 +89,5 @@ clean: ## remove the environments, caches and what was built
 	$(if $(findstring oldest,$*),$*/bin/python tools/oldest_versions.py > $*/oldest.txt;) \
 	$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $(if $(findstring oldest,$*),--constraint $*/oldest.txt) \
-	  $(if $(findstring bench,$*),--editable '.[speed]' -r benchmarks/peers.txt,--editable '.[$(or $(findstring demo,$*),$(findstring docs,$*),dev)]')
+	  $(if $(findstring bench,$*),--editable '.[otel,prometheus,speed]' -r benchmarks/peers.txt,--editable '.[$(or $(findstring demo,$*),$(findstring docs,$*),dev)]')
 	@touch $@

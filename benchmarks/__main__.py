@@ -28,7 +28,19 @@ from core_messaging.local_broker.apache import ApacheCluster, ApacheOptions
 START, PROCESSES, GROWTH, REBALANCE, IDLE = "start", "processes", "growth", "rebalance", "idle"
 OTHERS = (PROCESSES, REBALANCE, GROWTH, START, IDLE)
 # The quick run compares this project with its limits only. The full run has the other projects too.
-QUICK = ("noop", "io", "output", "batches", "sending", "hook", "threads", "cpu", PROCESSES, START)
+QUICK = (
+    "noop",
+    "payload10",
+    "io",
+    "output",
+    "batches",
+    "sending",
+    "hook",
+    "threads",
+    "cpu",
+    PROCESSES,
+    START,
+)
 
 
 def _arguments() -> argparse.Namespace:

@@ -20,10 +20,10 @@ def key(number: int) -> bytes:
     return b"key-%d" % (number % KEYS)
 
 
-def body(number: int) -> bytes:
-    """Make a JSON object of 160 bytes."""
+def body(number: int, size: int = SIZE) -> bytes:
+    """Make a JSON object of *size* bytes."""
     fields = {"id": number, "type": "process", "data": ""}
-    fields["data"] = "x" * (SIZE - len(json.dumps(fields)))
+    fields["data"] = "x" * (size - len(json.dumps(fields)))
     return json.dumps(fields).encode()
 
 
@@ -44,8 +44,8 @@ async def make_topic(address: str, partitions: int) -> str:
     return topic
 
 
-async def fill(address: str, count: int, partitions: int, busy: int = 0) -> str:
-    """Create a topic with *count* messages of 1,000 keys in *busy* partitions (0: all). Returns its name."""
+async def fill(address: str, count: int, partitions: int, busy: int = 0, size: int = SIZE) -> str:
+    """Create a topic with *count* messages of *size* bytes and 1,000 keys in *busy* partitions (0: all). Returns its name."""
     topic = await make_topic(address, partitions)
 
     def place(number: int) -> int | None:
@@ -54,7 +54,7 @@ async def fill(address: str, count: int, partitions: int, busy: int = 0) -> str:
     async with AIOKafkaProducer(bootstrap_servers=address, linger_ms=5, max_batch_size=131_072) as producer:
         for start in range(0, count, 2_000):
             numbers = range(start, min(count, start + 2_000))
-            sent = [await producer.send(topic, body(n), key(n), place(n)) for n in numbers]
+            sent = [await producer.send(topic, body(n, size), key(n), place(n)) for n in numbers]
             await asyncio.gather(*sent)
     return topic
 

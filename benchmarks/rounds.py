@@ -62,10 +62,10 @@ class Broker:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._filled: dict[tuple[int, int, int], str] = {}
+        self._filled: dict[tuple[int, int, int, int], str] = {}
 
-    def filled(self, count: int, partitions: int, busy: int = 0) -> str:
-        what = count, partitions, busy
+    def filled(self, count: int, workload: Workload) -> str:
+        what = count, workload.partitions, workload.busy, workload.size
         if what not in self._filled:
             self._filled[what] = asyncio.run(fill(self.address, *what))
         return self._filled[what]
@@ -105,7 +105,7 @@ def _ask(broker: Broker, workload: Workload, contestant: Contestant, scale: floa
         task,
         address=broker.address,
         count=count,
-        topic=broker.filled(count, workload.partitions, workload.busy) if needs_input else broker.empty(),
+        topic=broker.filled(count, workload) if needs_input else broker.empty(),
         output=broker.empty() if task.output else "",
     )
     command = [sys.executable, "-m", "benchmarks.contestants", msgspec.json.encode(task).decode()]

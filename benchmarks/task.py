@@ -9,6 +9,7 @@ import msgspec
 KEYS = 1_000  # keys of the messages of a topic, in turn
 
 Work = Literal["nothing", "sleep", "thread", "cpu"]
+Plugin = Literal["", "on_success", "prometheus", "opentelemetry"]
 Loop = Literal["asyncio", "punctual", "uvloop"]
 
 
@@ -22,7 +23,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     - ``rate``: messages a second; the first ``skip`` of them are not measured. 0: the topic is full already.
     - ``failing``: of 1,000 keys, how many fail for ever.
     - ``loop``: the event loop; ``core kafka worker`` uses the punctual one, or uvloop where it is installed.
-    - ``plugin``: run with one plain ``on_success`` plugin.
+    - ``plugin``: what is switched on: a plugin with one plain ``on_success``, or a built-in plugin.
     """
 
     run: str
@@ -40,7 +41,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     skip: int = 0
     failing: int = 0
     loop: Loop = "asyncio"
-    plugin: bool = False
+    plugin: Plugin = ""
     processes: int = 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.load import SIZE
 from benchmarks.task import Task
 
 # What each contestant promises while it runs.
@@ -40,7 +41,7 @@ class Bar:
 class Workload:
     """One contest on the same messages. ``unit``: "msg/s", or "ms (p99)", where less is better.
 
-    ``busy``: of the partitions, how many hold the messages. 0: all.
+    ``busy``: of the partitions, how many hold the messages. 0: all. ``size``: bytes of a message.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Workload:
     bars: tuple[Bar, ...] = ()
     partitions: int = 4
     busy: int = 0
+    size: int = SIZE
     unit: str = "msg/s"
 
     @property
@@ -81,9 +83,9 @@ NOOP = Workload(
     "no-op, 160-byte JSON, 4 partitions, key order",
     200_000,
     (
-        _row("raw getmany", "raw:getmany", COMMITS_POSITION),
+        _row("raw getmany, json.loads", "raw:getmany", COMMITS_POSITION),
         _ours("ours"),
-        _row("raw getmany, uvloop", "raw:getmany", COMMITS_POSITION, loop="uvloop"),
+        _row("raw getmany, json.loads, uvloop", "raw:getmany", COMMITS_POSITION, loop="uvloop"),
         _ours("ours, uvloop", loop="uvloop"),
         _row("raw getmany, msgspec", "raw:getmany_msgspec", COMMITS_POSITION),
         _row("raw async for", "raw:async_for", COMMITS_POSITION, 0.5),
@@ -103,8 +105,9 @@ NOOP = Workload(
         _row("confluent consume", "with_confluent:consume", COMMITS_POSITION),
     ),
     (
-        Bar("ours", "raw getmany", 0.8),
-        Bar("ours, uvloop", "raw getmany, uvloop", 0.8),
+        Bar("ours", "raw getmany, json.loads", 0.8),
+        Bar("ours, uvloop", "raw getmany, json.loads, uvloop", 0.8),
+        Bar("ours", "raw getmany, msgspec", 0.6),
         Bar("ours", "FastStream", 15.0),
     ),
 )
@@ -114,18 +117,32 @@ ORDERS = Workload(
     "no-op in other orders, and typed",
     200_000,
     (
-        _row("raw getmany", "raw:getmany", COMMITS_POSITION),
+        _row("raw getmany, json.loads", "raw:getmany", COMMITS_POSITION),
         _ours('ours, "partition"', ordering="partition"),
         _ours('ours, "none"', ordering="none"),
         _row("raw getmany, Struct", "raw:getmany_msgspec", COMMITS_POSITION, message="struct"),
         _ours("ours, Struct", message="struct"),
     ),
     (
-        Bar('ours, "partition"', "raw getmany", 0.8),
-        Bar('ours, "none"', "raw getmany", 0.8),
-        Bar("ours, Struct", "raw getmany", 0.8),
+        Bar('ours, "partition"', "raw getmany, json.loads", 0.8),
+        Bar('ours, "none"', "raw getmany, json.loads", 0.8),
+        Bar("ours, Struct", "raw getmany, Struct", 0.6),
     ),
 )
+
+
+def _payloads(kilobytes: int, count: int) -> Workload:
+    return Workload(
+        f"payload{kilobytes}",
+        f"no-op, {kilobytes}-KB JSON",
+        count,
+        (_row("raw getmany, msgspec", "raw:getmany_msgspec", COMMITS_POSITION), _ours("ours")),
+        (Bar("ours", "raw getmany, msgspec", 0.9 if kilobytes > 1 else 0.7),),
+        size=1_000 * kilobytes,
+    )
+
+
+PAYLOADS = (_payloads(1, 100_000), _payloads(10, 20_000), _payloads(100, 2_000))
 
 
 def _io(slots: int, seconds: float, **ordering: Any) -> tuple[Contestant, ...]:
@@ -191,7 +208,7 @@ OUTPUT = Workload(
         replace(_FAUST, name="faust topic.send", share=0.04),
         _row("confluent consume + produce", "with_confluent:passing_on", COMMITS_POSITION),
     ),
-    (Bar("ours", "raw getmany + send", 0.8),),
+    (Bar("ours", "raw getmany + send", 0.8), Bar("ours", "confluent consume + produce", 1.0)),
 )
 OUTPUT = replace(OUTPUT, contestants=_with(OUTPUT.contestants, output="?"))
 
@@ -200,14 +217,14 @@ BATCHES = Workload(
     "batches of 100",
     200_000,
     (
-        _row("raw getmany", "raw:batches", COMMITS_POSITION, batch=100),
+        _row("raw getmany, json.loads", "raw:batches", COMMITS_POSITION, batch=100),
         _ours("ours process_batch", "batches", batch=100),
         _row("FastStream batch", "with_faststream:batches", COMMITS_POSITION, 0.5, batch=100),
         _row("arroyo BatchStep", "with_arroyo:batches", IN_PARTITION_ORDER, 0.3, batch=100),
         _row("faust take", "with_faust:batches", IN_PARTITION_ORDER, 0.1, batch=100),
         _row("confluent consume", "with_confluent:batches", COMMITS_POSITION, batch=100),
     ),
-    (Bar("ours process_batch", "raw getmany", 0.9),),
+    (Bar("ours process_batch", "raw getmany, json.loads", 0.9),),
 )
 
 THREADS = Workload(
@@ -253,11 +270,16 @@ SENDING = Workload(
         (
             _row("raw send, 1,000 under way", "raw:send_batched", "acknowledged"),
             _row("ours send_many", "ours:send_many", "acknowledged"),
+            _row("raw send_batch", "raw:send_batches", "acknowledged; batches filled by hand"),
             _row("confluent produce + flush", "with_confluent:send_batched", "acknowledged"),
         ),
         output="?",
     ),
-    (Bar("ours send_many", "raw send, 1,000 under way", 0.9),),
+    (
+        Bar("ours send_many", "raw send, 1,000 under way", 0.9),
+        Bar("ours send_many", "raw send_batch", 0.4),
+        Bar("ours send_many", "confluent produce + flush", 1.0),
+    ),
 )
 SENDERS = Workload(
     "senders",
@@ -311,15 +333,18 @@ HEAD = Workload(
 
 HOOK = Workload(
     "hook",
-    "no-op with one plain on_success plugin",
+    "no-op with plugins: one plain on_success, prometheus with a port, opentelemetry without an SDK",
     200_000,
     (
         _ours("ours"),
-        _ours("ours, on_success plugin", plugin=True),
+        _ours("ours, on_success plugin", plugin="on_success"),
+        _ours("ours, prometheus", plugin="prometheus"),
+        _ours("ours, opentelemetry", plugin="opentelemetry"),
     ),
-    (Bar("ours, on_success plugin", "ours", 0.75),),
+    (Bar("ours, on_success plugin", "ours", 0.6), Bar("ours, prometheus", "ours", 0.98)),
 )
 
 ALL = (
     NOOP, ORDERS, IO, WIDE, SINGLE, SKEWED, OUTPUT, BATCHES, THREADS, CPU, SENDING, SENDERS, LATENCY, HEAD, HOOK,
+    *PAYLOADS,
 )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import Any
 from uuid import uuid4
 
 from benchmarks.contestants.handlers import coroutine, plain, typed
 from benchmarks.load import body, key
 from benchmarks.tally import Tally
-from benchmarks.task import KEYS, Entry, Task
+from benchmarks.task import KEYS, Task
 from core_messaging import hookimpl
 from core_messaging.plugins.manager import PluginReport, Plugins, find
 from core_messaging.producer import Producer
@@ -31,13 +32,17 @@ class Watching:
 
 
 def _settings(task: Task) -> Settings:
-    return Settings(kafka_bootstrap_servers=task.address)
+    # OpenTelemetry is used wherever it is installed, so it is left out where it is not measured.
+    left_out = () if task.plugin == "opentelemetry" else ("opentelemetry",)
+    return Settings(kafka_bootstrap_servers=task.address, core_plugins_disable=left_out)
 
 
 def _plugins(task: Task, settings: Settings) -> Plugins:
     """Load the plugins of every installation, and the one under test."""
+    if task.plugin == "prometheus":
+        os.environ["CORE_PLUGIN_PROMETHEUS_PORT"] = "0"
     reports = find(settings)
-    if task.plugin:
+    if task.plugin == "on_success":
         reports.append(PluginReport("watching", "benchmark", hooks=("on_success",), plugin=Watching()))
     return Plugins(reports, settings)
 
@@ -66,12 +71,7 @@ async def _work(task: Task, tally: Tally, **attributes: Any) -> None:
 async def worker(task: Task, tally: Tally) -> None:
     """``async def process``."""
     if task.message == "struct":
-        handle = typed(task, tally)
-
-        async def process_typed(_self: Worker, message: Entry) -> None:
-            await handle(message)
-
-        await _work(task, tally, process=process_typed)
+        await _work(task, tally, process=staticmethod(typed(task, tally)))
         return
     await _work(task, tally, process=staticmethod(coroutine(task, tally)))
 
