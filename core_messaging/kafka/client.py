@@ -24,6 +24,7 @@ class KafkaBroker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._made_anew: set[str] = set()  # topics that were deleted while this process read them
         self._taken: set[str] = set()  # static identities that other processes have
 
     @property
@@ -33,7 +34,7 @@ class KafkaBroker:
 
     def consumer(self, subscription: Subscription) -> KafkaConsumer:
         """Return a new consumer; it connects at its ``start``."""
-        return KafkaConsumer(self._settings, subscription, self._taken)
+        return KafkaConsumer(self._settings, subscription, self._taken, self._made_anew)
 
     def publisher(self) -> KafkaPublisher:
         """Return a new publisher; it connects at its ``start``."""

@@ -54,11 +54,18 @@ _PARSE_RETRY = 60.0  # seconds between two tries to parse a record that the clie
 class KafkaConsumer:
     """One member of a consumer group. It belongs to the event loop that it was started on."""
 
-    def __init__(self, settings: Settings, subscription: Subscription, taken: set[str] | None = None) -> None:
-        """*taken*: static identities (``group_instance_id``) that other processes have.
+    def __init__(
+        self,
+        settings: Settings,
+        subscription: Subscription,
+        taken: set[str] | None = None,
+        made_anew: set[str] | None = None,
+    ) -> None:
+        """*taken*: static identities (``group_instance_id``) that other processes have. *made_anew*: see ``KafkaPositions``.
 
-        The consumer does not use them, and adds each further one that the broker refuses.
+        The consumer does not use the identities, and adds each further one that the broker refuses.
         """
+        self._made_anew = made_anew
         self._settings = settings
         self._taken: set[str] = set() if taken is None else taken
         self._subscription = subscription
@@ -81,7 +88,7 @@ class KafkaConsumer:
         """
         self._client = await connect(self._settings, self._make_client)
         reset = self._settings.kafka_auto_offset_reset
-        self._positions = KafkaPositions(self._client, reset)
+        self._positions = KafkaPositions(self._client, reset, self._made_anew)
         self._callbacks = GroupCallbacks(self._client, self._positions, assigned, revoked, lost, self._forget)
         await self._take_place()
         await cooperate(self._client, self._callbacks, self._instance_id(), self._place)

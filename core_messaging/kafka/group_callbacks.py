@@ -82,6 +82,10 @@ class GroupCallbacks:
         except Exception as error:
             self.fail(error)
 
+    def on_topic_gone(self, topic: str) -> None:
+        """A topic of this name that comes later is read from its first record."""
+        self._positions.forget_topic(topic)
+
     def fail(self, error: Exception) -> None:
         """Let the next fetch raise *error*."""
         if isinstance(error, BrokerError):

@@ -23,8 +23,8 @@ from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as ClientPartition
 
+from core_messaging.errors import BrokerError
 from core_messaging.kafka.client_insides import check_insides
-from core_messaging.kafka.cluster_identity import Cluster
 from core_messaging.kafka.consumer_protocol import (
     COOPERATIVE_STICKY,
     decode_assignment,
@@ -36,7 +36,7 @@ from core_messaging.kafka.leave_group import LeaveGroup, check_left
 from core_messaging.kafka.member_listeners import AssignmentListener, MemberRecord, Partitions
 from core_messaging.kafka.membership import FencedInstanceIdError, is_fenced
 from core_messaging.kafka.pattern_subscription import PatternSubscription
-from core_messaging.kafka.rebootstrap import cluster_replaced, noted_cluster
+from core_messaging.kafka.topic_watch import TopicWatch
 from core_messaging.options import TopicPattern
 from core_messaging.records import TopicPartition
 from core_messaging.rules.partition_assignor import GroupMember, assign_partitions
@@ -126,7 +126,7 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         self._former_member_id = ""  # of a static member
         self._synced = asyncio.Event()  # not set between the answers to JoinGroup and to SyncGroup
         self._synced.set()
-        self._home: Cluster | None = None
+        self._watch = TopicWatch(listener.on_topic_gone)
         self._pattern: PatternSubscription | None = None  # None: the topics have names
         super().__init__(client, subscription, assignors=(self._claims,), **options)
 
@@ -302,18 +302,17 @@ class CooperativeCoordinator(GroupCoordinator):  # type: ignore[misc] # aiokafka
         await self._listener.on_lost(lost)
 
     def _handle_metadata_update(self, cluster: Any) -> None:
-        """Compare the cluster with the one that this member joined.
-
-        The offsets of one cluster mean nothing in another one: a commit of them there could skip messages. So this member has
-        no partition from then on, and every commit is refused, also one that is under way.
-        """
-        found, self._home = noted_cluster(cluster), self._home or noted_cluster(cluster)
-        if found.is_another_than(self._home) and self._subscription.subscription is not None:
-            self._subscription.subscription._assign(set())
-            self._listener.fail(cluster_replaced(self._home, found))
+        """Where offsets mean nothing any more, this member has no partition from now on, and every commit is refused."""
+        if error := self._watch.look(self._subscription.topics, cluster):
+            self._disown(error)
         if self._pattern is not None and self._pattern.follow(self._subscription, cluster):
             self.request_rejoin()
         super()._handle_metadata_update(cluster)
+
+    def _disown(self, error: BrokerError) -> None:
+        if self._subscription.subscription is not None:
+            self._subscription.subscription._assign(set())
+            self._listener.fail(error)
 
     async def subscribe_pattern(self, pattern: TopicPattern) -> None:
         """Read the topics that match *pattern*, now and later. Raises KafkaError."""

@@ -22,6 +22,10 @@ class AssignmentListener(Protocol):
         """Drop *lost*: they may be somebody else's already."""
         ...
 
+    def on_topic_gone(self, topic: str) -> None:
+        """Forget where *topic* was read: one of this name that comes later is another topic."""
+        ...
+
     def fail(self, error: Exception) -> None:
         """Take this member out of use because of *error*."""
         ...

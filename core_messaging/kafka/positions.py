@@ -39,9 +39,11 @@ class KafkaPositions:
     the group has no commit yet, or where its position is gone, and skip records that it has never read.
     """
 
-    def __init__(self, client: Any, reset: OffsetReset) -> None:
+    def __init__(self, client: Any, reset: OffsetReset, made_anew: set[str] | None = None) -> None:
+        """*made_anew*: topics that were deleted while this process read them. This object adds those that it hears of."""
         self._client = client
         self._first_topics: frozenset[str] | None = None  # of a pattern
+        self._made_anew: set[str] = set() if made_anew is None else made_anew
         self._reset = reset
         self._finished: dict[TopicPartition, list[Run]] = {}  # offsets that the commits name as finished
         self._begun: dict[TopicPartition, Beginning] = {}
@@ -49,6 +51,10 @@ class KafkaPositions:
     def begin_with(self, topics: Iterable[str]) -> None:
         """Read topics other than *topics* from their first record, whatever the reset is: the pattern matched them later."""
         self._first_topics = frozenset(topics)
+
+    def forget_topic(self, topic: str) -> None:
+        """Read *topic* from its first record when it is there again: it is another topic then."""
+        self._made_anew.add(topic)
 
     async def start(self, partitions: Iterable[Any]) -> dict[TopicPartition, Committed | None]:
         """Set the client's position in *partitions*, which were just assigned. Return the commit of each.
@@ -102,7 +108,8 @@ class KafkaPositions:
     def _reset_of(self, source: TopicPartition, found: Commits, began: Mapping[int, int]) -> OffsetReset:
         if self._reset != "latest" or source in self._begun:
             return self._reset
-        later = self._first_topics is not None and source.topic not in self._first_topics
+        first = self._first_topics
+        later = source.topic in self._made_anew or (first is not None and source.topic not in first)
         reset = "earliest" if later else reset_of(source, has_commits=bool(found), began=began)
         if reset == "earliest":
             logger.info(

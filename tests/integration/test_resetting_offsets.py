@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from aiokafka import TopicPartition as ClientPartition
@@ -191,6 +191,40 @@ async def until_it_takes(broker: Broker, record: Outgoing) -> None:
                 await send(broker, record)
                 return
             await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_a_topic_that_is_deleted_and_made_again_is_told_and_read_from_its_first_record(
+    apache_broker: RunningBroker, reset: Reset, caplog: pytest.LogCaptureFixture
+) -> None:
+    # With latest, what came before the worker had the partition again was skipped.
+    address, topic, seen = apache_broker.address, apache_broker.make_topic(1), list[int]()
+    options: dict[str, Any] = {"kafka_metadata_max_age": 0.5, "kafka_auto_offset_reset": reset}
+
+    class Reader(Worker):
+        input_topic = topic
+        group_id = topic
+
+        async def process(self, message: int) -> None:
+            seen.append(message)
+
+    async def test() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=address)
+        await admin.start()
+        async with running(address, Reader, **options) as task:
+            async with asyncio.timeout(PATIENCE):
+                while not await committed(address, topic, partitions=1):  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.1)
+            await publish(address, topic, [b"1"])
+            await until(lambda: seen == [1], task)
+            await admin.delete_topics([topic])
+            await until(lambda: f"topic {topic} is gone" in caplog.text, task)
+            apache_broker.make_topic(1, name=topic)
+            await publish(address, topic, [b"2"])
+            await until(lambda: seen == [1, 2], task)
+        await admin.close()
+
+    run(test())
 
 
 def test_a_partition_that_is_added_is_read_from_its_first_record(apache_broker: RunningBroker) -> None:

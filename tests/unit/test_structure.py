@@ -141,6 +141,7 @@ SHOWN_BY = {
     "kafka/topic_admin": "integration/test_core_kafka_topics.py",
     "kafka/topic_creation": "integration/test_core_kafka_topics.py",
     "kafka/topic_follower": "integration/test_pausing_workers.py",
+    "kafka/topic_watch": "integration/test_resetting_offsets.py",
     "kafka/topic_reader": "integration/test_core_kafka_dlq.py",
     "runtime/engines": "integration/test_stopping_workers.py",
     "runtime/fleet_member": "integration/test_pausing_workers.py",
