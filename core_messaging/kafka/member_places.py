@@ -29,7 +29,9 @@ from core_messaging.rules.dead_member import LARGEST, Origin, dead_member, encod
 
 MOST = 1_000  # places of one group on one machine
 _REFRESH = 3600.0  # seconds between two changes of the time of a file, which tell a cleaner that it is in use
+_STALE = 86_400.0  # seconds after which the note of a dead member is of no use: no session is as long
 _TRIES = 20  # to lock a file that others remove at the same time
+_PREFIX = "member-"  # of all files of places
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux; no note is valid elsewhere
 
 logger = logging.getLogger("core_messaging.kafka")
@@ -45,7 +47,7 @@ class Group(NamedTuple):
     def prefix(self) -> str:
         """How the files of this group begin. The host is in it: a shared folder has places for each machine."""
         text = f"{self.cluster}\0{self.name}\0{socket.gethostname()}"
-        return f"member-{hashlib.sha256(text.encode()).hexdigest()[:32]}-"
+        return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:32]}-"
 
 
 class Place:
@@ -144,10 +146,21 @@ class MemberPlaces:
         try:
             with self._lock, _folder() as folder:
                 free = [self._free_place(folder, group, number) for number in _numbers(folder, group.prefix)]
+                self._remove_stale(folder)
         except OSError as error:
             logger.debug("dead members of group %s are not looked for on this machine: %s", group.name, error)
             return []
         return [place for place in free if place is not None]
+
+    def _remove_stale(self, folder: int) -> None:
+        """Remove the files of members that died long ago, in groups that nobody has joined here since."""
+        try:
+            for name in _stale(folder):
+                if name not in self._ours and (file := _locked(folder, name, 0)) is not None:
+                    with os.fdopen(file):
+                        os.unlink(name, dir_fd=folder)
+        except OSError as error:
+            logger.debug("files of members that died long ago stay: %s", error)
 
     def _free_place(self, folder: int, group: Group, number: int) -> Place | None:
         try:
@@ -198,6 +211,22 @@ def _folder() -> Iterator[int]:
         yield folder
     finally:
         os.close(folder)
+
+
+def _stale(folder: int) -> list[str]:
+    """The files of places that nobody has changed for long. That of a living member is refreshed."""
+    before = time.time() - _STALE
+    with os.scandir(folder) as entries:
+        return [
+            entry.name for entry in entries if entry.name.startswith(_PREFIX) and _is_older(entry, before)
+        ]
+
+
+def _is_older(entry: os.DirEntry[str], before: float) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < before
+    except FileNotFoundError:
+        return False  # its member has just left
 
 
 def _numbers(folder: int, prefix: str) -> list[int]:

@@ -133,6 +133,25 @@ def test_the_file_of_a_member_that_lives_for_long_does_not_look_old(
     place.refresh()
 
 
+def test_notes_of_members_that_died_long_ago_are_removed_and_no_others(places: MemberPlaces) -> None:
+    for name in ("gone", "lately"):
+        place = take(places, Group("cluster-1", name))
+        place.note("member-1")
+        place.release()
+    mine = take(places)
+    mine.note("member-2")
+    gone = private_folder() / f"{Group('cluster-1', 'gone').prefix}1"
+    with another_process("member-3") as (_, number):
+        held = [private_folder() / f"{MAIL.prefix}{each}" for each in (mine.number, number)]
+        for file in (gone, *held):
+            os.utime(file, (0, 0))
+        assert places.abandoned(MAIL) == []
+        assert not gone.exists()
+        assert all(file.exists() for file in held)
+        assert (private_folder() / f"{Group('cluster-1', 'lately').prefix}1").exists()
+    mine.release()
+
+
 def test_all_places_of_dead_members_are_found_and_not_only_the_lowest(places: MemberPlaces) -> None:
     with another_process("member-a") as (first, _), another_process("member-b") as (second, _):
         for process in (first, second):
