@@ -28,7 +28,7 @@ PYTEST_ALL = -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Tests start hundreds of processes: compiled once, each of them starts sooner.
 pytest: $(VENV)/installed ## all tests in parallel, or PYTEST_ARGS="tests/unit/test_codecs.py -k json" in one process
-	$(BIN)/python -m compileall -q core core_messaging cli plugins
+	$(BIN)/python -m compileall -q core core_messaging cli plugins dashboard
 	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(PYTEST_ALL))
 
 test-all: check ## all tests on every Python from 3.11 up that is found

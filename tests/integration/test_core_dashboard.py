@@ -12,7 +12,7 @@ from tests.integration.brokers import RunningBroker
 from tests.integration.commands import Running, core
 from tests.integration.dashboards import HOSTILE, Browser, Shop, address_of
 
-pytestmark = pytest.mark.timeout(240)  # two processes start, and each has its time
+pytestmark = pytest.mark.timeout(300)  # two processes start, and each has its time
 RIGHT, WRONG = "correct horse", "wrong horse"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - it is refused
 

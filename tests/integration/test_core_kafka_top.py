@@ -23,7 +23,7 @@ from tests.integration.brokers import RunningBroker
 from tests.integration.commands import CORE, PATIENCE, environment
 from tests.integration.fleets import Project, stop
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 # Makes standard input the terminal of the process, so that Ctrl-C in it is a signal.
 ATTACHED = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)[0-7](?:;\d+)*m")
