@@ -126,6 +126,14 @@ class Sent(Awaitable[Receipt], Protocol):
     Await it for the Receipt, which tells where the record is stored. Raises RecordRefused, PublishFailed.
     """
 
+    def done(self) -> bool:
+        """Whether the answer is there."""
+        ...
+
+    def result(self) -> Receipt:
+        """What awaiting it returns or raises. Only valid once it is done."""
+        ...
+
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call *callback* with an Answer, on the event loop, as soon as the answer is there."""
         ...

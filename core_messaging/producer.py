@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from core_messaging.broker import Publisher
+from core_messaging.broker import Publisher, Sent
 from core_messaging.concurrency.fork_safety import in_forked_child
 from core_messaging.discovery.project import project_settings
 from core_messaging.errors import (
@@ -28,12 +28,21 @@ from core_messaging.errors import (
 )
 from core_messaging.plugins.publisher_watch import watched
 from core_messaging.publishing.connection import Connection
-from core_messaging.publishing.outgoing import HeadersLike, Key, outgoing, topic_name, with_carried
+from core_messaging.publishing.outgoing import (
+    HeadersLike,
+    Key,
+    outgoing,
+    outgoing_to,
+    topic_name,
+    with_carried,
+)
 from core_messaging.records import Outgoing, Receipt
 from core_messaging.settings import Settings
 
 KINDS = ("kafka",)
-IN_FLIGHT = 1_000  # records of one send_many that may wait for their acknowledgement at the same time
+# Records of one send_many, and their bytes, that may wait for their acknowledgement at the same time.
+IN_FLIGHT, IN_FLIGHT_BYTES = 4_000, 32 * 1024 * 1024
+GROUP = 250  # records after which the event loop goes once round: the broker stores some while the next ones are made
 
 
 class Producer:
@@ -85,7 +94,7 @@ class Producer:
     ) -> list[Receipt]:
         """Publish many messages, in order in each partition. Return the receipts in the order of *messages*.
 
-        At most 1,000 messages wait for their acknowledgement at the same time, so *messages* may be long. *key*: a function
+        At most 4,000 messages (32 MB) wait for their acknowledgement at the same time, so *messages* may be long. *key*: a function
         that returns the key of a message. *patience*: after so many seconds without any acknowledgement, the messages that
         wait have failed; None: no limit.
 
@@ -198,47 +207,68 @@ class _Batch:
     """The records of one send_many that wait for their acknowledgement, and the answers so far."""
 
     def __init__(self, publisher: Publisher, patience: float | None = None) -> None:
-        self._publisher = publisher
+        self._publish = publisher.publish
         self._patience = patience
         # The topic of the record that was sent last, and when a record was last sent or acknowledged.
         self._topic, self._active_at = "", 0.0
-        self._under_way: deque[tuple[int, Awaitable[Receipt]]] = deque()
+        self._under_way: deque[tuple[int, Sent]] = deque()  # the bytes of each record, and its answer
+        self._bytes = 0
         self._receipts: list[Receipt] = []
-        self._count = 0
+        self._answered = 0  # the index of the oldest record that waits
         self.failures: dict[int, Exception] = {}
 
     async def encode_and_add(self, topic: str, message: Any, key: Key) -> bool:
         """Send *message*; if too many wait, wait for the oldest one first. Return False if nothing more may be sent."""
         try:
-            record = outgoing(topic, message, key, with_carried(()))
+            record = outgoing_to(topic, message, key)
         except MessageError as error:
-            self.failures[self._count] = error
+            self.failures[self._answered + len(self._under_way)] = error
             return False
         await self.add(record)
         return not self.failures
 
     async def add(self, record: Outgoing) -> None:
-        """Send *record*; wait for the oldest one if IN_FLIGHT records wait."""
-        index, self._count = self._count, self._count + 1
+        """Send *record*; wait for the oldest one if too many wait. Nothing may be sent after a failure."""
+        waiting = self._under_way
         try:
-            answer = await self._publisher.publish(record)
+            answer = await self._publish(record)
         except BrokerError as error:
-            self.failures[index] = error
+            self.failures[self._answered + len(waiting)] = error
             return
-        self._under_way.append((index, answer))
+        size = len(record.value or b"")
+        self._bytes += size
+        waiting.append((size, answer))
         if self._patience is not None:  # the time that the caller takes to make its messages does not count
             self._topic, self._active_at = record.topic, asyncio.get_running_loop().time()
-        if len(self._under_way) >= IN_FLIGHT:
+        if len(waiting) >= IN_FLIGHT or self._bytes >= IN_FLIGHT_BYTES:
             await self._await_oldest()
+        elif not (self._answered + len(waiting)) % GROUP:
+            await asyncio.sleep(0)
 
     async def _await_oldest(self) -> None:
-        index, answer = self._under_way.popleft()
+        """Wait for the answer of the oldest record, and note all answers that are there: the broker answers many at a time."""
+        answer: Awaitable[Receipt] = self._under_way[0][1]
+        if self._patience is not None:
+            answer = self._in_time(answer, self._patience)
         try:
-            self._receipts.append(
-                await (answer if self._patience is None else self._in_time(answer, self._patience))
-            )
+            self._note(await answer)
         except BrokerError as error:
-            self.failures[index] = error
+            self._note(error)
+        while self._under_way and self._under_way[0][1].done():
+            try:
+                self._note(self._under_way[0][1].result())
+            except BrokerError as error:
+                self._note(error)
+
+    def _note(self, outcome: Receipt | BrokerError) -> None:
+        """Note what became of the oldest record."""
+        size, _ = self._under_way.popleft()
+        self._bytes -= size
+        if isinstance(outcome, BrokerError):
+            self.failures[self._answered] = outcome
+        else:
+            self._receipts.append(outcome)
+        self._answered += 1
 
     async def _in_time(self, answer: Awaitable[Receipt], patience: float) -> Receipt:
         """Wait for *answer*, at most *patience* seconds after the last record that was sent or acknowledged.

@@ -38,6 +38,8 @@ logger = logging.getLogger("core_messaging.kafka")
 # may send them again.
 MAX_HALVINGS = 6
 
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
 
 class PendingRecord(msgspec.Struct, eq=False):
     """A record that waits to be sent, or that is with the broker; later, its answer.
@@ -56,6 +58,8 @@ class PendingRecord(msgspec.Struct, eq=False):
     def answer(self, offset: int, error: BaseException | None = None) -> None:
         """Note the answer: the record is stored at *offset*, or not stored because of *error*. Call the callbacks."""
         self.answered, self.offset, self.error = True, offset, error
+        if not self.callbacks:
+            return
         callbacks, self.callbacks = self.callbacks, ()
         for callback in callbacks:
             try:
@@ -66,6 +70,10 @@ class PendingRecord(msgspec.Struct, eq=False):
                 context = {"message": f"a callback for the answer of {self.target} failed", "exception": bug}
                 asyncio.get_running_loop().call_exception_handler(context)
 
+    def done(self) -> bool:
+        """Whether the answer is there."""
+        return self.answered
+
     def cancelled(self) -> bool:
         """Return False: a record that was handed over is not cancelled."""
         return False
@@ -75,7 +83,10 @@ class PendingRecord(msgspec.Struct, eq=False):
         return self.error
 
     def result(self) -> Receipt:
-        """Return where the record is stored. Only valid once it is answered without an error."""
+        """Return where the record is stored. Only valid once it is answered. Raises the error of a record that is not stored."""
+        if self.error is not None:
+            record = self.record
+            raise as_publish_error(record.topic, self.error, forwarded=record.forwarded) from self.error
         return Receipt(self.target.topic, self.target.partition, self.offset)
 
     def add_done_callback(self, callback: Callable[[PendingRecord], object]) -> None:
@@ -91,9 +102,6 @@ class PendingRecord(msgspec.Struct, eq=False):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.add_done_callback(partial(_wake, waiter))
             yield from waiter
-        if self.error is not None:
-            record = self.record
-            raise as_publish_error(record.topic, self.error, forwarded=record.forwarded) from self.error
         return self.result()
 
 
@@ -180,15 +188,18 @@ class Outbox:
         first = waiting[0].record
         compressed = compressed or (first.forwarded and self._sender.exceeds_a_request(first))
         batch, sent = self._sender.new_batch(compressed=compressed), list[PendingRecord]()
-        # A batch of one record is always sent: it is stored, or refused for good.
-        while waiting and (not sent or batch.size() < self._max_batch_size):
+        append, is_limited = batch.append, self._max_batch_size < sys.maxsize
+        while waiting:
+            # A batch of one record is always sent: it is stored, or refused for good.
+            if is_limited and sent and batch.size() >= self._max_batch_size:
+                break
             record = waiting[0].record
             try:
-                fits = batch.append(
+                fits = append(
                     key=record.key,
                     value=record.value,
                     timestamp=record.timestamp,
-                    headers=list(record.headers),
+                    headers=list(record.headers) if record.headers else _NO_HEADERS,
                 )
             except UNWRITABLE as error:  # it concerns this record only
                 waiting.popleft().answer(-1, error)

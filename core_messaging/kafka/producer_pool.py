@@ -50,6 +50,8 @@ class ProducerPool:
     batch of this partition (OutOfOrderSequenceNumber), however often it is sent. So a producer with a failed batch is
     replaced. Batches under way to other partitions finish with the old producer. Each partition has one batch under way at
     a time, so its order is kept.
+
+    ``known_partitions``: the partitions of each topic, as far as they are known at the moment.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,7 +59,7 @@ class ProducerPool:
         self._current: _Producer | None = None
         self._replacing = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
-        self._partitions: dict[str, Partitions] = {}  # by topic
+        self.known_partitions: dict[str, Partitions] = {}  # by topic
         self._pacers: defaultdict[int | None, RequestPacer] = defaultdict(RequestPacer)  # by broker
 
     async def start(self) -> None:
@@ -103,7 +105,7 @@ class ProducerPool:
                 stored = await answer
             except Exception:
                 current.failed = True
-                self._partitions.pop(target.topic, None)
+                self.known_partitions.pop(target.topic, None)
                 raise
             self._update_partitions(current.client, target.topic)
             return int(stored.offset)
@@ -113,7 +115,7 @@ class ProducerPool:
 
         Raises KafkaError where the topic does not exist after that time.
         """
-        known = self._partitions.get(topic)
+        known = self.known_partitions.get(topic)
         if known is not None:
             return known
         async with self._using() as current:
@@ -127,9 +129,9 @@ class ProducerPool:
                     f"the brokers named no partition of it within {seconds:g} s; if there is no such topic, create it first"
                 ) from error
             self._update_partitions(current.client, topic)
-        if topic not in self._partitions:
+        if topic not in self.known_partitions:
             raise kafka_errors.UnknownTopicOrPartitionError(topic)
-        return self._partitions[topic]
+        return self.known_partitions[topic]
 
     def _update_partitions(self, client: Any, topic: str) -> None:
         """Note what the client knows now: *topic* may have more partitions, or may be unknown for the moment."""
@@ -137,9 +139,9 @@ class ProducerPool:
         every = cluster.partitions_for_topic(topic)
         if every:
             available = cluster.available_partitions_for_topic(topic) or every
-            self._partitions[topic] = Partitions(len(every), tuple(available))
+            self.known_partitions[topic] = Partitions(len(every), tuple(available))
         else:
-            self._partitions.pop(topic, None)
+            self.known_partitions.pop(topic, None)
 
     @asynccontextmanager
     async def _using(self) -> AsyncIterator[_Producer]:

@@ -18,6 +18,8 @@ from core_messaging.settings import Settings
 
 _MIN_STOP_TIMEOUT = 0.5  # seconds the client has to disconnect where a failed flush took all the time
 
+OVERHEAD = 200  # bytes that a record without headers takes beside its key and value, and that its batch takes; about 90 it is
+
 _size_of = DefaultRecordBatchBuilder.estimate_size_in_bytes
 
 
@@ -27,6 +29,8 @@ class KafkaPublisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producers = ProducerPool(settings)
+        self._partitions = self._producers.known_partitions
+        self._surely_fits = settings.kafka_max_request_size - OVERHEAD
         self._outboxes: dict[tuple[str, int], Outbox] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
@@ -44,10 +48,18 @@ class KafkaPublisher:
         Raises RecordRefused where the record can never be stored, PublishFailed where another try may work.
         """
         try:
-            self._check_size(record)
+            if record.headers or len(record.value or b"") + len(record.key or b"") > self._surely_fits:
+                self._check_size(record)
             partition = record.partition
             if partition is None:
-                partition = await self._partition_for(record)
+                # Not in a function: each call would be made for every record.
+                known = self._partitions.get(record.topic) or await self._producers.partitions_of(
+                    record.topic
+                )
+                if record.key is None:
+                    partition = random.choice(known.available)  # noqa: S311 - spreads the records, is no secret
+                else:
+                    partition = partition_of(record.key, known.count)
             outbox = self._outboxes.get((record.topic, partition))
             return (outbox or self._open(record.topic, partition)).put(record)
         except (kafka_errors.KafkaError, AssertionError, *UNWRITABLE) as error:
@@ -60,12 +72,6 @@ class KafkaPublisher:
         limit = self._settings.kafka_max_request_size
         if size > limit:
             raise kafka_errors.MessageSizeTooLargeError(f"{size} bytes are more than {limit}")
-
-    async def _partition_for(self, record: Outgoing) -> int:
-        partitions = await self._producers.partitions_of(record.topic)
-        if record.key is None:
-            return random.choice(partitions.available)  # noqa: S311 - spreads the records, is no secret
-        return partition_of(record.key, partitions.count)
 
     def _open(self, topic: str, partition: int) -> Outbox:
         if self._closed:

@@ -45,6 +45,20 @@ def outgoing(
     )
 
 
+def outgoing_to(topic: str, message: Any, key: Key) -> Outgoing:
+    """Return the record for *message*, one of many for *topic*, whose name was checked. Otherwise as ``outgoing``.
+
+    Inside a handler it has the trace headers of the message that is being handled.
+    """
+    carried = CARRIED.get()
+    return Outgoing(
+        topic,
+        None if message is None else encode(message),
+        key if key is None or type(key) is bytes else _bytes_of(key, "key"),
+        _headers(carried) if carried else (),
+    )
+
+
 def topic_name(topic: object) -> str:
     """Return *topic* as a plain str; it may be a member of a str enumeration. Raises InvalidRecord for an invalid name."""
     if not isinstance(topic, str):

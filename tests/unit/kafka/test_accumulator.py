@@ -147,3 +147,15 @@ def test_a_waiter_that_is_cancelled_cancels_no_other_and_each_callback_is_called
         return gives_up.cancelled(), offset, called
 
     assert asyncio.run(test()) == (True, 7, [7, 7])
+
+
+def test_an_answer_is_read_without_waiting_as_from_a_future() -> None:
+    stored, refused = (PendingRecord(Outgoing("t", b"1"), TARGET) for _ in range(2))
+    assert not stored.done()
+    stored.answer(7)
+    refused.answer(-1, kafka_errors.MessageSizeTooLargeError())
+    assert stored.done()
+    assert (stored.result().partition, stored.result().offset) == (0, 7)
+    assert refused.done()
+    with pytest.raises(RecordRefused):
+        refused.result()
