@@ -116,11 +116,16 @@ async def stop(client: Any, seconds: float = STOP_TIMEOUT) -> None:
 
     The time is limited because without a broker the client waits for the answer to its request to leave the group.
     """
-    stopped = await _close_within(client.stop, seconds)
-    await _cancel_tasks(client)
-    if not stopped:
-        network = getattr(client, "client", None) or client._client  # noqa: SLF001 - a consumer's has no public name
-        await _close_within(network.close, _CLEANUP_TIMEOUT)
+    network = getattr(client, "client", None) or client._client  # noqa: SLF001 - a consumer's has no public name
+    try:
+        stopped = await _close_within(client.stop, seconds)
+        await _cancel_tasks(client)
+        if not stopped:
+            await _close_within(network.close, _CLEANUP_TIMEOUT)
+    finally:
+        # The end of the event loop cancels this task too. Then the connections are still open.
+        for connection in list(getattr(network, "_conns", {}).values()):
+            connection.close()
 
 
 async def _cancel_tasks(client: Any) -> None:

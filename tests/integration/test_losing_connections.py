@@ -17,7 +17,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from core_messaging.kafka.aiokafka_patches import patch_aiokafka
-from core_messaging.kafka.client_lifecycle import connect
+from core_messaging.kafka.client_lifecycle import connect, stop
 from core_messaging.producer import get_producer
 from tests.integration.brokers import RunningBroker
 from tests.integration.harness import PATIENCE, run, settings_for
@@ -79,6 +79,23 @@ def test_a_start_that_is_cancelled_while_the_broker_is_asked_leaves_no_connectio
         await asyncio.wait([starting])
         assert starting.cancelled()
         assert [connection.connected() for connection in asked] == [False]
+
+    run(test())
+
+
+def test_a_stop_that_is_cancelled_leaves_no_connection(apache_broker: RunningBroker) -> None:
+    # The end of the event loop cancels it, where a replaced producer is being stopped.
+    async def test() -> None:
+        make = functools.partial(AIOKafkaProducer, bootstrap_servers=apache_broker.address)
+        client = await connect(settings_for(apache_broker.address), make)
+        await client.client.force_metadata_update()
+        connections = list(client.client._conns.values())
+        stopping = asyncio.create_task(stop(client))
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert connections
+        assert not any(connection.connected() for connection in connections)
 
     run(test())
 
