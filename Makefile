@@ -77,6 +77,9 @@ clean: ## remove the environments, caches and what was built
 	rm -rf .venv .venv-* .core dist build docs/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# With commas, which would end an argument of $(if ...).
+BENCH_EXTRAS = otel,prometheus,speed
+
 # A stamp is newer than pyproject.toml exactly when what that asks for is installed.
 %/installed: pyproject.toml
 	@python="$(PYTHON)"; \
@@ -89,5 +92,5 @@ clean: ## remove the environments, caches and what was built
 	$(if $(findstring oldest,$*),$*/bin/python tools/oldest_versions.py > $*/oldest.txt;) \
 	$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $(if $(findstring oldest,$*),--constraint $*/oldest.txt) \
-	  $(if $(findstring bench,$*),--editable '.[otel,prometheus,speed]' -r benchmarks/peers.txt,--editable '.[$(or $(findstring demo,$*),$(findstring docs,$*),dev)]')
+	  $(if $(findstring bench,$*),--editable '.[$(BENCH_EXTRAS)]' -r benchmarks/peers.txt,--editable '.[$(or $(findstring demo,$*),$(findstring docs,$*),dev)]')
 	@touch $@
