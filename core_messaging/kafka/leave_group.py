@@ -66,6 +66,16 @@ class LeaveGroup(Request[_Struct]):  # type: ignore[misc] # as above
         self._member_id = member_id
         self._instance_id = instance_id
 
+    def prepare(self, versions: dict[int, tuple[int, int]]) -> _Struct:
+        """The request in the version that says enough.
+
+        Without a static identity that is version 1: the embedded broker takes version 3, and its answer cannot be parsed.
+        """
+        least, most = versions.get(self.API_KEY, (0, 0))
+        if self._instance_id is None and least < _WITH_IDENTITY:
+            most = min(most, _WITH_IDENTITY - 1)
+        return super().prepare({**versions, self.API_KEY: (least, most)})
+
     def build(self, request_struct_class: type[_Struct]) -> _Struct:
         """The request in the version that the broker takes."""
         if request_struct_class.API_VERSION < _WITH_IDENTITY:
