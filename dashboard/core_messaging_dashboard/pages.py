@@ -15,6 +15,7 @@ from starlette.templating import Jinja2Templates
 from core_messaging.config import WorkerConfig
 from core_messaging.kafka.group_offsets import reading
 from core_messaging.operations.fleet import pause, resume
+from core_messaging.operations.matching_topics import with_matching_topics
 from core_messaging.rules.group_progress import progress_of
 from core_messaging.rules.pauses import Pause, PauseTarget
 from core_messaging.settings import Settings
@@ -109,7 +110,7 @@ class Pages:
 
     async def worker(self, request: Request) -> Response:
         """One worker: its charts, its processes, its partitions."""
-        config = self.config_of(request)
+        (config,) = await with_matching_topics(self._settings, [self.config_of(request)])
         async with reading(self._settings) as kafka:
             offsets = await kafka.partition_offsets(config.group_id, config.input_topics)
         partitions = [progress_of(each) for each in offsets]
@@ -118,7 +119,7 @@ class Pages:
 
     def _worker(self, request: Request) -> str:
         config = self.config_of(request)
-        lag = next((each.lag for each in self._watch.lags if each.worker is config), None)
+        lag = next((each.lag for each in self._watch.lags if each.worker.name == config.name), None)
         states = states_of(self._watch.fleet, config.group_id, config.name)
         pauses = {} if self._watch.fleet is None else self._watch.fleet.pauses
         mine = {target: each for target, each in pauses.items() if target.group == config.group_id}
