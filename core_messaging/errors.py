@@ -208,7 +208,7 @@ class UnknownProcess(DiscoveryError):
     def __init__(self, name: str, found: Sequence[str]) -> None:
         if found:
             several = ", ".join(found[:NAMED]) + ", ..." * (len(found) > NAMED)
-            text = f"{name!r} may be one of {len(found)} processes ({several}); nothing was done. Write more of its id"
+            text = f"{name!r} may be several processes ({several}); nothing was done. Write more of its id"
         else:
             text = f"no process of the fleet is named {name!r}; nothing was done. See `core kafka fleet`"
         super().__init__(text)

@@ -26,10 +26,16 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_five_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
-    assert tops == {"core", "core_messaging", "core_messaging_cli", "core_messaging_plugins"}
+    assert tops == {
+        "core",
+        "core_messaging",
+        "core_messaging_cli",
+        "core_messaging_dashboard",
+        "core_messaging_plugins",
+    }
     assert {f"{top}/py.typed" for top in tops} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

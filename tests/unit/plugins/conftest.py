@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from core_messaging_cli import plugin_commands
 from core_messaging_cli.plugin_commands import announced
 
-from core_messaging.discovery.entry_points import all_points
+from core_messaging.discovery.entry_points import all_points, points_of
 from core_messaging.plugins import manager
 
 
@@ -35,6 +36,9 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ours = tuple(point.name for point in real())
     all_points.cache_clear()
     monkeypatch.setattr(manager, "entry_points", lambda: tuple(p for p in real() if p.name not in ours))
+    offered = points_of
+    foreign = lambda group: [p for p in offered(group) if p.distribution != "core-messaging"]  # noqa: E731
+    monkeypatch.setattr(plugin_commands, "points_of", foreign)
     yield
     all_points.cache_clear()
     announced.cache_clear()

@@ -129,7 +129,7 @@ def test_a_fetch_is_small_where_handlers_wait_and_holds_enough_for_all_of_them()
     schedule = MessageSchedule("none")
     assert [schedule.wanted(waiting) for waiting in (0, 1, 8, 100, 1_000)] == [1_000, 200, 200, 200, 2_000]
     schedule.deliver(Assignment(SOURCE, 1), [PlainRecord(offset) for offset in range(300)])
-    assert [schedule.wanted(waiting) for waiting in (0, 8, 150)] == [500, 0, 300]
+    assert [schedule.wanted(waiting) for waiting in (0, 8, 150)] == [1_000, 0, 300]
 
 
 def test_nothing_is_asked_for_while_all_are_paused_so_that_the_group_hears_of_us_in_another_way() -> None:
