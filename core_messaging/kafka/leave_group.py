@@ -71,10 +71,10 @@ class LeaveGroup(Request[_Struct]):  # type: ignore[misc] # as above
 
         Without a static identity that is version 1: the embedded broker takes version 3, and its answer cannot be parsed.
         """
-        least, most = versions.get(self.API_KEY, (0, 0))
+        least, most = versions.get(self.API_KEY, (_WITH_IDENTITY, 0))
         if self._instance_id is None and least < _WITH_IDENTITY:
-            most = min(most, _WITH_IDENTITY - 1)
-        return super().prepare({**versions, self.API_KEY: (least, most)})
+            versions = {**versions, self.API_KEY: (least, min(most, _WITH_IDENTITY - 1))}
+        return super().prepare(versions)
 
     def build(self, request_struct_class: type[_Struct]) -> _Struct:
         """The request in the version that the broker takes."""
