@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
-import socket
 import sys
 
 import click
@@ -14,6 +12,7 @@ from core_messaging.discovery.catalog import discover
 from core_messaging.operations.commands import PATIENCE
 from core_messaging.operations.retry_now import Answered, retry_now
 from core_messaging_cli.kafka_settings import kafka_settings
+from core_messaging_cli.person import who_asks
 from core_messaging_cli.selection import worker_named
 from core_messaging_cli.tables import say
 from core_messaging_cli.worker_completion import complete_workers
@@ -33,9 +32,8 @@ def retry(name: str, key: str | None) -> None:
     """
     settings = kafka_settings("core kafka retry-now", "asking the processes of a worker")
     worker = worker_named(discover(), name)
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
     wanted = None if key is None else os.fsencode(key)
-    answers = asyncio.run(retry_now(settings, worker.group_id, key=wanted, by=by))
+    answers = asyncio.run(retry_now(settings, worker.group_id, key=wanted, by=who_asks()))
     if not answers:
         raise click.ClickException(
             f"no process of group {worker.group_id} is in the fleet, so nothing was tried; what waits is tried when the worker "
