@@ -13,6 +13,8 @@ from core_messaging.errors import ConfigurationError, SecondMember
 from core_messaging.kafka.cluster_identity import Cluster
 from core_messaging.kafka.embedded_group import OnlyMember
 
+pytestmark = pytest.mark.usefixtures("temporary")
+
 HERE = Cluster("mockCluster1234", "127.0.0.1:4711")
 HOLD = (
     "from core_messaging.kafka.cluster_identity import Cluster\n"
@@ -21,13 +23,6 @@ HOLD = (
     "print('held', flush=True)\n"
     "input()\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return tmp_path
 
 
 def test_a_second_member_of_this_process_is_refused_until_the_first_has_left() -> None:

@@ -20,6 +20,8 @@ from core_messaging.kafka import member_places
 from core_messaging.kafka.member_places import Group, MemberPlaces, Place
 from core_messaging.kafka.private_folder import private_folder
 
+pytestmark = pytest.mark.usefixtures("temporary")
+
 numbers = itertools.count()
 MAIL = Group("cluster-1", "mail")
 HOLD = (
@@ -30,13 +32,6 @@ HOLD = (
     "print(place.number, flush=True)\n"
     "input()\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
