@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from core_messaging.operations.dead_letters import Queue
-from core_messaging.rules.letter_selection import FieldMatch, Selection
+from core_messaging.rules.letter_selection import FieldMatch, Selection, field_in, offsets_in
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _OPTIONS = (
@@ -60,13 +60,10 @@ def selection_of(queue: Queue, given: dict[str, Any]) -> Selection:
 def _range(text: str | None) -> range | None:
     if text is None:
         return None
-    found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", text)
-    if found is None:
-        raise click.UsageError(f"--offsets {text!r} is not FIRST-LAST, for example 17-42")
-    first, last = int(found[1]), int(found[2] or found[1])
-    if last < first:
-        raise click.UsageError(f"--offsets {text!r} ends before it begins")
-    return range(first, last + 1)
+    try:
+        return offsets_in(text)
+    except ValueError as error:
+        raise click.UsageError(f"--offsets {text!r} {error}") from None
 
 
 def _time(option: str, text: str | None) -> float | None:
@@ -84,7 +81,7 @@ def _time(option: str, text: str | None) -> float | None:
 
 
 def _field(text: str) -> FieldMatch:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"--match {text!r} is not FIELD=VALUE")
-    return FieldMatch(name, value)
+    try:
+        return field_in(text)
+    except ValueError as error:
+        raise click.UsageError(f"--match {text!r} {error}") from None

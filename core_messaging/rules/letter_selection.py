@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,25 @@ class Selection:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         return all(field.matches(payload) for field in self.fields)
+
+
+def offsets_in(text: str) -> range:
+    """The offsets that *text* names: ``17-42``, or ``17`` alone. Raises ValueError, whose text follows that of the field."""
+    found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", text)
+    if found is None:
+        raise ValueError("is not FIRST-LAST, for example 17-42")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if last < first:
+        raise ValueError("ends before it begins")
+    return range(first, last + 1)
+
+
+def field_in(text: str) -> FieldMatch:
+    """The field that *text* names: ``customer.id=7``. Raises ValueError, whose text follows that of the field."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError("is not FIELD=VALUE")
+    return FieldMatch(name, value)
 
 
 def _found(payload: Any, name: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from hashlib import blake2b
 from typing import NamedTuple
@@ -106,6 +107,20 @@ def number(data: bytes | None) -> int | None:
     if data is None or not data.isdigit() or len(data) > _LONGEST_NUMBER:
         return None
     return int(data)
+
+
+def readable(value: bytes) -> tuple[str, str] | None:
+    """The kind of *value*, ``JSON`` or ``text``, and its text for people; None where it is no UTF-8."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return None
+    try:
+        json.loads(text)
+        # Shown as it is written: numbers keep their digits, and a repeated name is shown twice.
+        return "JSON", msgspec.json.format(text, indent=2)
+    except (ValueError, RecursionError):
+        return "text", text
 
 
 def text_of_bytes(data: bytes) -> str:

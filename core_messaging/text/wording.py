@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+DAY = 86_400  # seconds
+
 
 def counted(count: int, noun: str, then: str = "", plural_then: str = "") -> str:
     """Return *count* and *noun*, followed by the words *then*; both in the plural unless *count* is 1.
@@ -26,6 +28,16 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def long_duration(seconds: float) -> str:
+    """Return *seconds* as ``duration`` does, and in days and hours from one day on.
+
+    >>> long_duration(61), long_duration(90_061)
+    ('1 min 1 s', '1 d 1 h')
+    """
+    days, rest = divmod(round(seconds), DAY)
+    return f"{days} d {rest // 3_600} h" if days else duration(rest)
 
 
 def until(seconds: float | None) -> str:

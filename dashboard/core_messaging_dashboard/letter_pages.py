@@ -25,7 +25,7 @@ from core_messaging_dashboard.gate import order_of
 from core_messaging_dashboard.jobs import Job, Jobs
 from core_messaging_dashboard.options import DashboardOptions
 from core_messaging_dashboard.pages import Pages, Renderer
-from core_messaging_dashboard.selection import WrongField, selection_of
+from core_messaging_dashboard.selection import WrongField, queues_of, selection_of
 from core_messaging_dashboard.watch import Watch, logger
 from core_messaging_dashboard.words import payload
 
@@ -43,20 +43,16 @@ class LetterPages:
         self._pages = pages
         self.jobs = Jobs(settings)
 
-    def _queues(self) -> dict[str, Queue]:
-        topics = [config.dlq_topic for config in self._watch.workers if config.dlq_topic is not None]
-        return {str(topic): Queue(str(topic)) for topic in topics}
-
     def _queue(self, request: Request) -> Queue:
         name = request.path_params["queue"]
         try:
-            return self._queues()[name]
+            return queues_of(self._watch.workers)[name]
         except KeyError:
             raise HTTPException(404, f"{name} is not the dead-letter queue of a worker.") from None
 
     async def letters(self, request: Request) -> Response:
         """All dead letters by worker, topic and error type."""
-        queues = list(self._queues().values())
+        queues = list(queues_of(self._watch.workers).values())
         missing = await missing_queues(self._settings, queues) if queues else []
         there = [queue for queue in queues if queue.topic not in missing]
         listing = await list_dead_letters(self._settings, there) if there else Listing((), {})
@@ -92,7 +88,7 @@ class LetterPages:
 
     def _following(self, queue: Queue) -> frozenset[str]:
         follows = [each for each in self._watch.workers if each.on_dead_letter == "follow"]
-        return frozenset(each.group_id for each in follows if each.dlq_topic == queue.topic)
+        return frozenset(each.group_id for each in follows if queue.topic in each.dlq_topics)
 
     async def job(self, request: Request) -> Response:
         """One replay or drop: its plan, and how far it is."""

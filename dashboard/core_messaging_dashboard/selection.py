@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from core_messaging.config import WorkerConfig
 from core_messaging.operations.dead_letters import Queue
-from core_messaging.rules.letter_selection import FieldMatch, Selection
+from core_messaging.rules.letter_selection import FieldMatch, Selection, field_in, offsets_in
+
+
+def queues_of(workers: Sequence[WorkerConfig]) -> dict[str, Queue]:
+    """The dead-letter queues of *workers* by topic. A worker may have one for each kind of error."""
+    return {topic: Queue(topic) for config in workers for topic in config.dlq_topics}
 
 
 class WrongField(ValueError):
@@ -43,10 +49,10 @@ def _count(name: str, text: str | None) -> int | None:
 def _offsets(text: str | None) -> range | None:
     if not text:
         return None
-    found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", text)
-    if found is None or int(found[2] or found[1]) < int(found[1]):
-        raise WrongField(f"offsets {text!r} are not FIRST-LAST, for example 17-42")
-    return range(int(found[1]), int(found[2] or found[1]) + 1)
+    try:
+        return offsets_in(text)
+    except ValueError as error:
+        raise WrongField(f"offsets: {text!r} {error}") from None
 
 
 def _time(name: str, text: str | None) -> float | None:
@@ -61,7 +67,7 @@ def _time(name: str, text: str | None) -> float | None:
 def _fields(text: str | None) -> tuple[FieldMatch, ...]:
     if not text:
         return ()
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise WrongField(f"match {text!r} is not FIELD=VALUE")
-    return (FieldMatch(name, value),)
+    try:
+        return (field_in(text),)
+    except ValueError as error:
+        raise WrongField(f"match: {text!r} {error}") from None

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 from core_messaging.config import WorkerConfig
 from core_messaging.errors import CoreMessagingError
-from core_messaging.operations.fleet import Fleet, look_at_fleet
+from core_messaging.operations.fleet import Fleet, watch_fleet
 from core_messaging.operations.lag import WorkerLag, watch_lag
 from core_messaging.settings import Settings
 
@@ -65,10 +65,14 @@ class Watch:
             await asyncio.sleep(AGAIN)
 
     async def _look_on(self) -> None:
-        async with aclosing(watch_lag(self._settings, self.workers, self._interval)) as looks:
-            async for lags in looks:
-                fleet = await look_at_fleet(self._settings) if self.has_fleet else None
-                self._take(lags, fleet)
+        """Each look at the fleet reads only what the processes have said since the one before."""
+        lags = watch_lag(self._settings, self.workers, self._interval)
+        fleets = watch_fleet(self._settings) if self.has_fleet else None
+        async with AsyncExitStack() as closing:
+            for looks in filter(None, (lags, fleets)):
+                await closing.enter_async_context(aclosing(looks))
+            async for each in lags:
+                self._take(each, None if fleets is None else await anext(fleets))
 
     def _take(self, lags: Sequence[WorkerLag], fleet: Fleet | None) -> None:
         self.lags, self.fleet, self.trouble = lags, fleet, ""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
+from core_messaging.rules.letters import readable
 from core_messaging.text.printable import printable
-from core_messaging.text.wording import duration
+from core_messaging.text.wording import long_duration
 
-DAY = 86_400  # seconds
 LONGEST = 64 * 1024  # characters of a payload that are shown
 LONGEST_HEX = 4 * 1024  # bytes
 UNKNOWN = "-"
@@ -28,10 +25,7 @@ def number(value: float | None) -> str:
 
 def span(seconds: float | None) -> str:
     """A duration."""
-    if seconds is None:
-        return UNKNOWN
-    days, rest = divmod(round(seconds), DAY)
-    return f"{days} d {rest // 3600} h" if days else duration(rest)
+    return UNKNOWN if seconds is None else long_duration(seconds)
 
 
 def moment(seconds: float | None) -> str:
@@ -53,19 +47,11 @@ def payload(value: bytes | None) -> tuple[str, str]:
     """The kind of *value* and its text: JSON, text or hex digits. Control characters are shown as escapes."""
     if value is None:
         return "none", "no value (a tombstone)"
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
+    found = readable(value)
+    if found is None:
         return "hex", value[:LONGEST_HEX].hex(" ")
-    try:
-        json.loads(text)
-        return "JSON", _lines(msgspec.json.format(text, indent=2))
-    except (ValueError, RecursionError):
-        return "text", _lines(text)
-
-
-def _lines(text: str) -> str:
-    return "\n".join(printable(line, LONGEST) for line in text[:LONGEST].split("\n"))
+    kind, text = found
+    return kind, "\n".join(printable(line, LONGEST) for line in text[:LONGEST].split("\n"))
 
 
 def points(values: Sequence[float | None], width: float = 300.0, height: float = 60.0) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-import msgspec
 
 from core_messaging.errors import UnreadableTopic
 from core_messaging.operations.dead_letters import (
@@ -28,7 +26,7 @@ from core_messaging.operations.dead_letters import (
 )
 from core_messaging.records import TopicPartition
 from core_messaging.rules.letter_groups import LetterGroup
-from core_messaging.rules.letters import text_of_bytes
+from core_messaging.rules.letters import readable, text_of_bytes
 from core_messaging.settings import Settings
 from core_messaging.text.wording import counted
 from core_messaging_cli.dlq_target import every_queue, settings_for_dead_letters, target_of
@@ -264,24 +262,11 @@ def _payload(value: bytes | None) -> Iterator[str]:
     if value is None:
         yield "payload: none (a tombstone)"
         return
-    kind, text = _readable(value)
+    kind, text = readable(value) or ("hex", "\n".join(_hex(value)))
     yield f"payload ({kind}, {counted(len(value), 'byte')}):"
     yield from text[:LONGEST_PAYLOAD].split("\n")
     if len(text) > LONGEST_PAYLOAD:
         yield f"... ({counted(len(text) - LONGEST_PAYLOAD, 'more character')}; --raw writes all bytes)"
-
-
-def _readable(value: bytes) -> tuple[str, str]:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return "hex", "\n".join(_hex(value))
-    try:
-        json.loads(text)
-        # Shown as it is written: numbers keep their digits, and a repeated name is shown twice.
-        return "JSON", msgspec.json.format(text, indent=2)
-    except (ValueError, RecursionError):
-        return "text", text
 
 
 def _hex(value: bytes) -> Iterator[str]:

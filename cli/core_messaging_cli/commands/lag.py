@@ -17,14 +17,13 @@ from core_messaging.discovery.catalog import discover
 from core_messaging.operations.lag import WorkerLag, watch_lag
 from core_messaging.rules.lag import GroupLag
 from core_messaging.settings import Settings
-from core_messaging.text.wording import duration
+from core_messaging.text.wording import long_duration
 from core_messaging.worker import config_of
 from core_messaging_cli.kafka_settings import kafka_settings
 from core_messaging_cli.selection import check_selection, chosen
 from core_messaging_cli.tables import say, say_json, say_json_line, show_table
 from core_messaging_cli.worker_completion import complete_workers
 
-HOUR, DAY = 3_600, 86_400  # seconds
 COLUMNS = ("worker", "lag", "useful", "in/s", "out/s", "behind", "catch up")
 
 
@@ -117,11 +116,7 @@ def _catch_up(lag: GroupLag) -> str:
 
 
 def _span(seconds: float | None) -> str:
-    """A duration in its two largest units; a lag may be days old."""
-    if seconds is None:
-        return "-"
-    days, rest = divmod(round(seconds), DAY)
-    return f"{days} d {rest // HOUR} h" if days else duration(rest)
+    return "-" if seconds is None else long_duration(seconds)
 
 
 def _facts(row: WorkerLag) -> dict[str, Any]:

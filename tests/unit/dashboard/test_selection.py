@@ -5,14 +5,26 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from core_messaging_dashboard.selection import WrongField, selection_of
+from core_messaging_dashboard.selection import WrongField, queues_of, selection_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core_messaging.operations.dead_letters import Queue
 from core_messaging.rules.letter_selection import FieldMatch, Selection
+from core_messaging.worker import Worker, config_of
 
 QUEUE = Queue("orders-dlq")
+
+
+class Pay(Worker):
+    input_topic = "pay"
+    dlq_topic = {ValueError: "bad-pay", Exception: "pay-dlq"}  # noqa: RUF012 - as users write it
+
+    async def process(self, message: dict[str, int]) -> None: ...
+
+
+def test_every_queue_of_a_worker_can_be_looked_at() -> None:
+    assert set(queues_of([config_of(Pay)])) == {"bad-pay", "pay-dlq"}
 
 
 def test_an_empty_form_means_all_letters() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core_messaging.errors import BatchLengthMismatch, ManyNotSent
 from core_messaging.plugins.manager import PluginReport
-from core_messaging.text.wording import counted, duration, until
+from core_messaging.text.wording import counted, duration, long_duration, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,6 +22,11 @@ ROOT = Path(__file__).parents[3]
 )
 def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(61, "1 min 1 s"), (86_399.7, "1 d 0 h"), (90_061, "1 d 1 h")])
+def test_a_long_duration_has_days(seconds: float, text: str) -> None:
+    assert long_duration(seconds) == text
 
 
 @given(st.integers(0, 10**9))
