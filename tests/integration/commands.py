@@ -74,6 +74,16 @@ class Running:
         self._reader.join(PATIENCE)
         return code
 
+    def end(self) -> None:
+        """Kill the process if it has not ended, and close what it writes to once its last line was read."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(PATIENCE)
+        # Where the reader goes on, a process that this one has started holds the other end.
+        if self.process.stdout is not None and not self._reader.is_alive():
+            self.process.stdout.close()
+
 
 @contextmanager
 def running_core(
@@ -88,11 +98,8 @@ def running_core(
         stderr=subprocess.STDOUT,
         text=True,
     )
+    running = Running(process)
     try:
-        yield Running(process)
+        yield running
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        running.end()

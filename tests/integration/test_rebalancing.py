@@ -359,8 +359,12 @@ def java(address: str, topic: str) -> Iterator[set[int]]:
         try:
             yield has
         finally:
-            process.communicate()  # the end of its input ends it
+            assert process.stdin is not None
+            process.stdin.close()  # the end of its input ends it
+            process.wait()
             thread.join()
+            assert process.stdout is not None
+            process.stdout.close()  # not before the thread has read it to its end
 
 
 CLIENTS = {"librdkafka": librdkafka, "java": java}

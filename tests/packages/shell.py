@@ -65,6 +65,10 @@ class Shell:
         self._running.until(lambda: done in self.output, INSTALLING)
         assert f"{done}0]" in self.output, self.output
 
+    def end(self) -> None:
+        """Kill bash if it has not ended, and close its output."""
+        self._running.end()
+
     def until_said(self, text: str) -> None:
         """Wait until *text* is shown, by the last command or by what runs in the background since then."""
         self._running.until(lambda: any(text in line for line in self._running.lines[self._heard :]))
@@ -95,16 +99,16 @@ def shell(folder: Path, env: Mapping[str, str]) -> Iterator[Shell]:
         text=True,
     )
     assert process.stdin is not None
+    given = Shell(process, env)
     try:
         with process.stdin as stdin:
-            yield Shell(process, env)
-            stdin.write("kill -9 $(jobs -p) 2>/dev/null\nexit\n")
+            try:
+                yield given
+            finally:
+                stdin.write("kill -9 $(jobs -p) 2>/dev/null\nexit\n")
         process.wait(60)
     finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        given.end()
 
 
 @dataclass(frozen=True)
