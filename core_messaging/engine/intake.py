@@ -87,10 +87,15 @@ class Intake:
             await self._committer.commit(self._consumer, new)
 
     async def catch_up(self, paused: frozenset[TopicPartition]) -> None:
-        """All fetched records are delivered, and the broker has no more for now of the partitions that are not *paused*."""
+        """All fetched records are delivered, and a fetch has brought no more of the partitions that are not *paused*.
+
+        That fetch may only have been too early. So the crashes of a partition are forgiven where the broker says that
+        its end is reached.
+        """
         waiting = self._poison_pill_search.assignments
         fetching = (a for a in self._assignment_table.assignments if a.source not in paused)
         assignments = [a for a in fetching if a not in waiting]
-        for assignment in assignments:
+        crashed = [a for a in assignments if a.crash_record.crashes and not a.unfinished]
+        for assignment in await self._positioning.at_end(crashed):
             assignment.caught_up()
         await self._positioning.reach(assignments)

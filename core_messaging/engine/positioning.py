@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 
 from core_messaging.broker import Consumer
@@ -52,6 +53,12 @@ class Positioning:
         for assignment in idle:
             if assignment.source in positions and assignment.state is AssignmentState.OPEN:
                 assignment.offsets.advance_to(positions[assignment.source])
+
+    async def at_end(self, assignments: Sequence[Assignment]) -> list[Assignment]:
+        """Those of *assignments* of which the client has read all records that there are."""
+        positions = await self._positions(assignments)
+        ends = await self._ends([assignment.source for assignment in assignments])
+        return [a for a in assignments if positions.get(a.source, -1) >= ends.get(a.source, math.inf)]
 
     async def _positions(self, assignments: Sequence[Assignment]) -> Mapping[TopicPartition, int]:
         if not assignments:

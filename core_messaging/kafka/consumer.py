@@ -122,7 +122,7 @@ class KafkaConsumer:
             group_id=self._subscription.group_id,
             enable_auto_commit=False,
             fetch_max_wait_ms=LONG_POLL,
-            consumer_timeout_ms=LOOK,
+            consumer_timeout_ms=_ms(LOOK),
             auto_offset_reset="none",  # see KafkaPositions
             isolation_level=settings.kafka_isolation_level,
             session_timeout_ms=_ms(settings.kafka_session_timeout),

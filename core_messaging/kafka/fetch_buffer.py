@@ -25,9 +25,10 @@ LONG_POLL, _SHORT_POLL = 500, 20
 _SHORT_POLL_PERIOD = 1.0  # seconds
 # Of a client that has had no record for so many seconds. What shares its connection (the end offsets) waits behind it.
 IDLE_POLL, _IDLE_AFTER = 2_000, 10.0
-# Milliseconds after which the client looks for something to fetch without an event that wakes it. Each event does: records
-# that were taken or have come, a seek, a resume, new metadata, another assignment.
-LOOK = 1_000
+# Seconds after which the client looks for something to fetch without an event that wakes it, and those of a client that has
+# had no record for _IDLE_AFTER seconds. Most events wake it: records that were taken or have come, a seek, a resume, new
+# metadata. The first look of a new assignment is sometimes too early, and the next one is the first that finds records.
+LOOK, IDLE_LOOK = 0.2, 1.0
 
 
 # A struct without garbage collection: it is made for every record, and holds nothing that could refer to it. The client's own
@@ -74,12 +75,14 @@ class PollWait:
         """
         self._leftover_at = now if leftover else self._leftover_at
         self._found_at = now if found else min(self._found_at, now)
-        self._fetcher._fetch_max_wait_ms = self._wait(now)  # noqa: SLF001 - as above
+        is_idle = now - self._found_at >= _IDLE_AFTER
+        self._fetcher._fetch_max_wait_ms = self._wait(now, is_idle=is_idle)  # noqa: SLF001 - as above
+        self._fetcher._fetcher_timeout = IDLE_LOOK if is_idle else LOOK  # noqa: SLF001 - as above
 
-    def _wait(self, now: float) -> int:
+    def _wait(self, now: float, *, is_idle: bool) -> int:
         if now - self._leftover_at < _SHORT_POLL_PERIOD:
             return _SHORT_POLL
-        return LONG_POLL if now - self._found_at < _IDLE_AFTER else IDLE_POLL
+        return IDLE_POLL if is_idle else LONG_POLL
 
 
 class ClientBuffer:

@@ -60,6 +60,23 @@ async def left_by_vanished(broker: MemoryBroker, commits: Mapping[TopicPartition
     await consumer.close()
 
 
+class SlowBroker(MemoryBroker):
+    """Its first answers are late: a fetch returns nothing, although there are records."""
+
+    def consumer(self, subscription: Subscription) -> Any:
+        found: Any = super().consumer(subscription)
+        fetch, late = found.fetch, iter(range(3))
+
+        async def fetch_late(limit: int, wait: float) -> Any:
+            if next(late, None) is None:
+                return await fetch(limit, wait)
+            await asyncio.sleep(wait)
+            return {}
+
+        found.fetch = fetch_late
+        return found
+
+
 def worked_on(owned: Ownership, *counts: int, **options: Any) -> tuple[Seen, float]:
     """What a worker with ten slots does, and when it began; partition 0 was left by two that vanished."""
     broker, seen = MemoryBroker({"in": 2}), Seen()
@@ -163,3 +180,22 @@ def test_a_worker_that_looks_for_a_culprit_is_not_stuck() -> None:
     run_virtually(test())
     assert Condition.STUCK not in looks.conditions
     assert looks.conditions
+
+
+def test_an_answer_that_is_late_forgives_no_crash() -> None:
+    # A start whose first fetch was too early forgot all crashes, and the message killed more processes than max_crashes says.
+    broker, seen = SlowBroker({"in": 1}), Seen()
+    for number in range(5):
+        broker.put("in", b"{}", b"%d" % number)
+
+    async def process(self: Worker, message: dict[str, Any], context: Context) -> None:
+        await seen.process(context)
+
+    async def test() -> None:
+        two_crashed = Ownership(is_owned=True, crashes=1, delivered=0, owner=2, crashed_owners=(1,))
+        await left_by_vanished(broker, {SUSPECTED: two_crashed})
+        async with at_work(broker, Looks(), process=process, concurrency=10):
+            await until(lambda: len(seen.ended[0]) == 5)
+
+    run_virtually(test())
+    assert seen.most == {0: 1}

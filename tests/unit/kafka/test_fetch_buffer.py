@@ -15,8 +15,10 @@ from aiokafka.structs import TopicPartition as ClientPartition
 
 from core_messaging.kafka.fetch_buffer import (
     FIRST_PART,
+    IDLE_LOOK,
     IDLE_POLL,
     LONG_POLL,
+    LOOK,
     ClientBuffer,
     FetchedRecord,
     PollWait,
@@ -118,7 +120,7 @@ def test_requests_wait_shortly_for_a_while_after_records_were_left_in_the_buffer
 
 def test_the_requests_of_a_client_that_finds_nothing_wait_longer_until_it_finds_a_record() -> None:
     fetcher = SimpleNamespace(_fetch_max_wait_ms=LONG_POLL)
-    wait, waits = PollWait(SimpleNamespace(_fetcher=fetcher)), []
+    wait, waits, looks = PollWait(SimpleNamespace(_fetcher=fetcher)), [], list[float]()
     for now, found in (
         (5.0, False),
         (14.9, False),
@@ -129,4 +131,6 @@ def test_the_requests_of_a_client_that_finds_nothing_wait_longer_until_it_finds_
     ):
         wait.choose(now, found=found, leftover=False)
         waits.append(fetcher._fetch_max_wait_ms)
+        looks.append(fetcher._fetcher_timeout)
+    assert looks == [LOOK, LOOK, IDLE_LOOK, LOOK, LOOK, IDLE_LOOK]
     assert waits == [LONG_POLL, LONG_POLL, IDLE_POLL, LONG_POLL, LONG_POLL, IDLE_POLL]
